@@ -1,0 +1,232 @@
+"""Aperture shapes inside the unit disk, and low-discrepancy point sets on them.
+
+One rank-1 set on the unit square, ((i + 1/2) / n, frac(i / golden ratio^2)), is mapped area-preservingly onto every
+shape. On the disk that is Vogel's spiral (Vogel 1979); on the others it keeps the spiral's even spacing.
+
+The lens coordinate is x right, y down. A highlight *behind* the focus plane shows the shape upright, one in front of it
+turned by 180 degrees (`scenes.lens`).
+"""
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# The golden angle as a fraction of a turn.
+_GOLDEN = (3.0 - np.sqrt(5.0)) / 2.0
+
+# Angles at which a blade outline is tabulated: the error of its inverse cumulative is below 1e-6 of the radius.
+_OUTLINE_STEPS = 4096
+
+_MASK_SIDE_MAX = 256
+
+
+class Aperture(Protocol):
+    """A transmitting shape inside the unit disk; points are (n, 2) float64 lens coordinates of equal weight."""
+
+    @property
+    def area(self) -> float:
+        """Area relative to the unit disk, in (0, 1]."""
+        ...
+
+    def warp(self, u: NDArray, v: NDArray) -> NDArray:
+        """(n, 2) points of the shape from two coordinates in [0, 1), keeping areas."""
+        ...
+
+    def describe(self) -> dict:
+        """Plain values that `aperture_from` turns back into an equal aperture."""
+        ...
+
+
+def aperture_points(aperture: Aperture, n: int, *, turn: float = 0.0) -> NDArray[np.float64]:
+    """The set of n equally weighted lens points of an aperture: (n, 2) float64, deterministic.
+
+    n      number of points, >= 1
+    turn   shift of the second coordinate in [0, 1): a rotation of the spiral on the disk, and an independent set of
+           the same quality on every shape
+    """
+    i = np.arange(n)
+    return aperture.warp((i + 0.5) / n, (i * _GOLDEN + turn) % 1.0)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The round opening of a lens wide open."""
+
+    @property
+    def area(self) -> float:
+        return 1.0
+
+    def warp(self, u: NDArray, v: NDArray) -> NDArray:
+        return _polar(np.sqrt(u), 2.0 * np.pi * v)
+
+    def describe(self) -> dict:
+        return {"shape": "disk"}
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """Regular polygon of iris blades with circumradius 1.
+
+    blades         number of blades, >= 3
+    rotation_deg   angle of the first vertex from +x towards +y (clockwise as seen on the picture), degrees
+    curvature      0 straight blades to 1 a full disk; the outline is (1 - curvature) polygon + curvature circle
+    """
+
+    blades: int
+    rotation_deg: float = 0.0
+    curvature: float = 0.0
+
+    def __post_init__(self):
+        if self.blades < 3:
+            raise ValueError(f"an aperture of {self.blades} blades; a polygon needs at least 3")
+        if not 0.0 <= self.curvature <= 1.0:
+            raise ValueError(f"blade curvature is {self.curvature}; it must lie in [0, 1]")
+
+    def outline(self, angle: NDArray) -> NDArray:
+        """Radius of the boundary at angles in radians from +x towards +y."""
+        half = np.pi / self.blades
+        from_vertex = (angle - np.radians(self.rotation_deg)) % (2.0 * half)
+        return (1.0 - self.curvature) * np.cos(half) / np.cos(from_vertex - half) + self.curvature
+
+    @cached_property
+    def _cumulative(self) -> tuple[NDArray, NDArray]:
+        # Area swept from the first vertex on: the integral of rho^2 / 2, here relative to the whole.
+        angle = np.linspace(0.0, 2.0 * np.pi, _OUTLINE_STEPS * self.blades + 1) + np.radians(self.rotation_deg)
+        density = self.outline((angle[1:] + angle[:-1]) / 2.0) ** 2
+        swept = np.concatenate([[0.0], np.cumsum(density)])
+        return angle, swept * (angle[1] - angle[0]) / 2.0
+
+    @property
+    def area(self) -> float:
+        return float(self._cumulative[1][-1] / np.pi)
+
+    def warp(self, u: NDArray, v: NDArray) -> NDArray:
+        angle, swept = self._cumulative
+        theta = np.interp(v * swept[-1], swept, angle)
+        return _polar(self.outline(theta) * np.sqrt(u), theta)
+
+    def describe(self) -> dict:
+        return {
+            "shape": "polygon",
+            "blades": self.blades,
+            "rotation_deg": self.rotation_deg,
+            "curvature": self.curvature,
+        }
+
+
+@dataclass(frozen=True)
+class Donut:
+    """The ring of a mirror lens: `inner_radius` <= |s| <= 1."""
+
+    inner_radius: float
+
+    def __post_init__(self):
+        if not 0.0 <= self.inner_radius < 1.0:
+            raise ValueError(f"inner radius of a donut aperture is {self.inner_radius}; it must lie in [0, 1)")
+
+    @property
+    def area(self) -> float:
+        return 1.0 - self.inner_radius**2
+
+    def warp(self, u: NDArray, v: NDArray) -> NDArray:
+        return _polar(np.sqrt(self.inner_radius**2 + u * self.area), 2.0 * np.pi * v)
+
+    def describe(self) -> dict:
+        return {"shape": "donut", "inner_radius": self.inner_radius}
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Any transmitting picture on the square [-1, 1]^2; what lies outside the unit disk is cut off.
+
+    transmission   (h, w) uint8, row 0 at y = -1; 255 is open, 0 closed, between is a grey filter
+    """
+
+    transmission: NDArray[np.uint8]
+
+    def __post_init__(self):
+        if self.transmission.ndim != 2 or self.transmission.dtype != np.uint8:
+            raise ValueError(
+                f"an aperture mask must be (h, w) uint8, not {self.transmission.shape} {self.transmission.dtype}"
+            )
+        if not self._density.any():
+            raise ValueError("the aperture mask lets no light through inside the unit disk")
+
+    @classmethod
+    def from_image(cls, grey: NDArray[np.uint8]) -> "Mask":
+        """The mask of a grey picture, reduced to at most 256 px a side."""
+        scale = _MASK_SIDE_MAX / max(grey.shape)
+        if scale < 1.0:
+            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return cls(grey)
+
+    @cached_property
+    def _density(self) -> NDArray[np.float64]:
+        height, width = self.transmission.shape
+        y = (np.arange(height) + 0.5) / height * 2.0 - 1.0
+        x = (np.arange(width) + 0.5) / width * 2.0 - 1.0
+        return np.where(np.add.outer(y**2, x**2) <= 1.0, self.transmission / 255.0, 0.0)
+
+    @property
+    def area(self) -> float:
+        return float(self._density.mean() * 4.0 / np.pi)
+
+    def warp(self, u: NDArray, v: NDArray) -> NDArray:
+        height, width = self._density.shape
+        # Inverse cumulative over the rows, then over the columns of the row found; linear inside a cell.
+        rows = self._density.sum(axis=1)
+        y = _inverse_cumulative(rows, u)
+        row = np.minimum(y.astype(int), height - 1)
+        x = np.empty_like(y)
+        for r in np.unique(row):
+            x[row == r] = _inverse_cumulative(self._density[r], v[row == r])
+        return np.stack([x / width * 2.0 - 1.0, y / height * 2.0 - 1.0], axis=-1)
+
+    def describe(self) -> dict:
+        png = cv2.imencode(".png", self.transmission)[1]
+        return {"shape": "mask", "png_base64": base64.b64encode(png.tobytes()).decode("ascii")}
+
+
+def aperture_from(description: dict) -> Aperture:
+    """The aperture of a description as `Aperture.describe` gives and recipes hold; ValueError names what is wrong."""
+    keys = dict(description)
+    shape = keys.pop("shape", None)
+    try:
+        if shape == "disk":
+            return Disk(**keys)
+        if shape == "polygon":
+            return Polygon(**keys)
+        if shape == "donut":
+            return Donut(**keys)
+        if shape == "mask":
+            return Mask(_decode_mask(**keys))
+    except TypeError as error:
+        raise ValueError(f"aperture {description}: {error}") from error
+    raise ValueError(f"aperture shape {shape!r} is unknown; there are disk, polygon, donut and mask")
+
+
+def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
+    try:
+        grey = cv2.imdecode(np.frombuffer(base64.b64decode(png_base64), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (ValueError, cv2.error):
+        grey = None
+    if grey is None:
+        raise ValueError("the aperture mask is not a PNG picture in base64")
+    return np.asarray(grey, np.uint8)
+
+
+def _polar(radius: NDArray, angle: NDArray) -> NDArray:
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+
+
+def _inverse_cumulative(density: NDArray, p: NDArray) -> NDArray:
+    """Positions in [0, len(density)) of the quantiles p of a piecewise constant density."""
+    cumulative = np.concatenate([[0.0], np.cumsum(density)])
+    p = p * cumulative[-1]
+    cell = np.clip(np.searchsorted(cumulative, p, side="right") - 1, 0, len(density) - 1)
+    return cell + (p - cumulative[cell]) / density[cell]

@@ -1,0 +1,36 @@
+"""Transfer between display values and linear light, and between straight and premultiplied alpha.
+
+The transfer is the pure power law of the bokeh papers, `linear = display ** gamma`. It is a rendering control, not the
+response of a camera: gamma 2.2 is the reference, and training data use 1 to 5 (BokehMe, section 3.3).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+REFERENCE_GAMMA = 2.2
+
+# The largest finite half float: no stored value exceeds it, and as a distance it stands for infinity (BLB's sky).
+HALF_MAX = 65504.0
+
+
+def linear_from_display(display, gamma: float = REFERENCE_GAMMA):
+    """Linear light of display values: any shape, >= 0, not clipped above 1."""
+    return display**gamma
+
+
+def display_from_linear(linear, gamma: float = REFERENCE_GAMMA):
+    """Display values of linear light: any shape, >= 0, not clipped above 1."""
+    return linear ** (1.0 / gamma)
+
+
+def premultiplied(rgba_straight: NDArray) -> NDArray[np.float32]:
+    """(..., 4) straight RGBA in linear light to (..., 4) float32 premultiplied RGBA."""
+    rgba = rgba_straight.astype(np.float32)
+    rgba[..., :3] *= rgba[..., 3:]
+    return rgba
+
+
+def display_rmse(linear_a: NDArray, linear_b: NDArray, gamma: float = REFERENCE_GAMMA) -> float:
+    """Root mean square difference of two linear images as displayed: clipped to [0, 1], then ** (1 / gamma)."""
+    difference = np.clip(linear_a, 0.0, 1.0) ** (1.0 / gamma) - np.clip(linear_b, 0.0, 1.0) ** (1.0 / gamma)
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

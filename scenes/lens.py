@@ -1,0 +1,94 @@
+"""Thin-lens geometry: the circle of confusion, written once.
+
+Conventions of the whole project:
+
+    disparity d          1 / z with z the planar depth along the optical axis; larger is nearer, 0 is infinity.
+                         The unit is 1/m, or normalised to [0, 1]: the metadata of the data says which.
+    blur parameter K     pixels per unit of that disparity
+    signed defocus S     K (d - d_f) in pixels; positive is nearer than the focus plane
+    blur radius r        |S| in pixels, a radius
+    lens point s         in the unit disk, x right, y down
+    image coordinates    x right, y down, in pixels; the centre of array element [i, j] is (j + 0.5, i + 0.5)
+
+The ray of output pixel x through lens point s meets the plane of defocus S at image position x + S s, so the image of
+an aperture that is not symmetric is turned by 180 degrees between the two sides of focus.
+
+The functions are plain arithmetic: they run on floats, NumPy arrays and tensors, and compile with `ti.func`.
+"""
+
+from dataclasses import dataclass, field
+
+from scenes.aperture import Aperture, Disk
+from scenes.color import HALF_MAX
+
+
+@dataclass(frozen=True)
+class ThinLens:
+    """A thin lens by what it does to the image.
+
+    blur_parameter    K, pixels per unit of disparity, >= 0; 0 is the pinhole
+    focus_disparity   d_f, in the unit of the scene's disparities, >= 0; 0 focuses at infinity
+    aperture          shape of the opening inside the unit disk
+    """
+
+    blur_parameter: float
+    focus_disparity: float
+    aperture: Aperture = field(default_factory=Disk)
+
+    def __post_init__(self):
+        if not 0.0 <= self.blur_parameter < float("inf"):
+            raise ValueError(f"blur parameter is {self.blur_parameter}; it must be finite and at least 0 px")
+        if not 0.0 <= self.focus_disparity < float("inf"):
+            raise ValueError(f"focus disparity is {self.focus_disparity}; it must be finite and at least 0")
+
+
+def signed_defocus_px(disparity, blur_parameter, focus_disparity):
+    """Signed radius of the circle of confusion in pixels: S = K (d - d_f), positive nearer than focus.
+
+    Exactly linear in inverse depth for a thin lens; 0 at d = d_f, -K d_f at infinity.
+    """
+    return blur_parameter * (disparity - focus_disparity)
+
+
+def slanted_defocus_px(disparity, slope_along_lens, blur_parameter, focus_disparity):
+    """Signed defocus where the ray of one pixel through one lens point meets a slanted plane, in pixels.
+
+    The plane has disparity d + g . (q - x) at image position q, and the ray passes q = x + S s; solving
+    S = K (d + S g . s - d_f) for S gives K (d - d_f) / (1 - K g . s).
+
+    disparity          d, of the plane at the pixel itself
+    slope_along_lens   g . s, disparity per pixel along the lens point, with |K g . s| < 1: the plane must not pass
+                       through the lens
+    """
+    return blur_parameter * (disparity - focus_disparity) / (1.0 - blur_parameter * slope_along_lens)
+
+
+def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width_px, focus_disparity=0.0):
+    """K in pixels per 1/m of a camera: K = A v W / (2 w), A = f / N, v = f / (1 - f d_f).
+
+    With `focus_disparity` 0 the sensor stays at the focal length whatever the focus, as in Blender: K = f^2 W / (2 N w).
+    A real camera moves the sensor to v; give its focus disparity in 1/m to have that focus breathing.
+    """
+    image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
+    return focal_length_m / f_number * image_distance_m * width_px / (2.0 * sensor_width_m)
+
+
+def f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width_px):
+    """The f-number that gives K (pixels per 1/m) with the sensor at the focal length: N = f^2 W / (2 w K)."""
+    return focal_length_m * focal_length_m * width_px / (2.0 * sensor_width_m * blur_parameter)
+
+
+def distance_from_disparity(disparity: float) -> float:
+    """Distance 1 / d in double precision; 65504 (the largest half float) stands for infinity, d = 0, as in BLB."""
+    return HALF_MAX if disparity * HALF_MAX <= 1.0 else 1.0 / disparity
+
+
+def disparity_from_distance(distance: float) -> float:
+    """Disparity 1 / z; 65504 and beyond read as infinity, d = 0."""
+    return 0.0 if distance >= HALF_MAX else 1.0 / distance
+
+
+def normalised_focus_and_blur(blur_parameter, focus_disparity, disparity_min, disparity_max):
+    """(K, d_f) for disparities rescaled to (d - d_min) / (d_max - d_min), so that every defocus stays the same."""
+    span = disparity_max - disparity_min
+    return blur_parameter * span, (focus_disparity - disparity_min) / span

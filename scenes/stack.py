@@ -1,0 +1,35 @@
+"""The bokeh stack: which lens settings a scene is traced with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scenes.aperture import Aperture, Disk
+from scenes.color import REFERENCE_GAMMA
+from scenes.lens import ThinLens
+
+Pixel = Literal["point", "box"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Lens settings of one scene: every blur parameter x every focus disparity x every gamma.
+
+    blur_parameters     K, pixels per unit of disparity; indexed by KK in file names
+    focus_disparities   d_f; indexed by FF in file names
+    gammas              powers of linear = display ** gamma, each > 0; files of the reference gamma carry no suffix
+    aperture            one shape for the whole stack
+    pixel               "point": one ray bundle through the pixel's centre; "box": averaged over the pixel's area
+    """
+
+    blur_parameters: tuple[float, ...]
+    focus_disparities: tuple[float, ...]
+    gammas: tuple[float, ...] = (REFERENCE_GAMMA,)
+    aperture: Aperture = field(default_factory=Disk)
+    pixel: Pixel = "point"
+
+    def lenses(self) -> Iterator[tuple[int, int, ThinLens]]:
+        """(KK, FF, lens) of every setting, blur outermost."""
+        for k, blur_parameter in enumerate(self.blur_parameters):
+            for f, focus_disparity in enumerate(self.focus_disparities):
+                yield k, f, ThinLens(blur_parameter, focus_disparity, self.aperture)
