@@ -185,7 +185,9 @@ class Mask:
         x = np.empty_like(y)
         for r in np.unique(row):
             x[row == r] = _inverse_cumulative(self._density[r], v[row == r])
-        return np.stack([x / width * 2.0 - 1.0, y / height * 2.0 - 1.0], axis=-1)
+        points = np.stack([x / width * 2.0 - 1.0, y / height * 2.0 - 1.0], axis=-1)
+        # A cell with its centre inside the disk may reach out of it; no ray may leave the blur radius.
+        return points / np.maximum(1.0, np.linalg.norm(points, axis=-1, keepdims=True))
 
     def describe(self) -> dict:
         png = cv2.imencode(".png", self.transmission)[1]

@@ -1,8 +1,9 @@
 """Scenes of RGBA billboards: what is in front of the lens.
 
-A scene is a few flat layers, near to far, the last one opaque. Each stands at one disparity, or on a slanted plane whose
-disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7). All layers have the size
-of the frame plus the same overscan on every side, so that rays through the edge of the lens still hit the scene.
+A scene is a few flat layers, near to far, the last one opaque. Each stands at one disparity, or on a slanted plane
+whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7). All layers have
+the size of the frame plus the same overscan on every side, so that rays through the edge of the lens still hit the
+scene.
 """
 
 import math

@@ -66,7 +66,8 @@ def slanted_defocus_px(disparity, slope_along_lens, blur_parameter, focus_dispar
 def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width_px, focus_disparity=0.0):
     """K in pixels per 1/m of a camera: K = A v W / (2 w), A = f / N, v = f / (1 - f d_f).
 
-    With `focus_disparity` 0 the sensor stays at the focal length whatever the focus, as in Blender: K = f^2 W / (2 N w).
+    With `focus_disparity` 0 the sensor stays at the focal length whatever the focus, as in Blender:
+    K = f^2 W / (2 N w).
     A real camera moves the sensor to v; give its focus disparity in 1/m to have that focus breathing.
     """
     image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
