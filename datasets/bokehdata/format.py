@@ -1,0 +1,177 @@
+"""The layout of a dataset on disk: file names, `info.json`, `scene.yaml`. `datasets/README.md` is the same as a table.
+
+Code written for BLB (BokehMe's benchmark set) reads these scenes: its file names, its `info.json` keys and units
+(metres, pixels per unit of disparity), signed defocus = blur_parameters[KK] (1 / depth - 1 / focus_distances[FF]).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from scenes.aperture import aperture_from
+from scenes.billboard import Scene
+from scenes.color import REFERENCE_GAMMA
+from scenes.lens import disparity_from_distance, distance_from_disparity, f_number_from_blur_parameter
+from scenes.stack import Stack
+
+SCHEMA_VERSION = 1
+
+DATASET_FILE = "dataset.yaml"
+INDEX_FILE = "index.jsonl"
+INFO_FILE = "info.json"
+SCENE_FILE = "scene.yaml"
+DEPTH_FILE = "depth.exr"
+DISPARITY_FILE = "disparity.exr"
+PREVIEW_FILE = "preview.jpg"
+
+ImageFormat = Literal["exr", "png"]
+
+# Billboard scenes have no camera; these make the f_stops of BLB's info.json come out.
+NOMINAL_FOCAL_LENGTH_M = 0.05
+NOMINAL_SENSOR_WIDTH_M = 0.036
+
+_BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?\.(?:exr|png)")
+_SCENE_FOLDER_NAME = re.compile(r"\d{6,}")
+
+
+class DatasetError(Exception):
+    """A dataset that cannot be read or written as asked; the message names the path, what is wrong, and the fix."""
+
+
+class BokehSetting(NamedTuple):
+    """One picture of a bokeh stack: indices into blur_parameters and focus_distances, and its gamma."""
+
+    blur_index: int
+    focus_index: int
+    gamma: float
+
+
+def scene_folder_name(scene_index: int) -> str:
+    return f"{scene_index:06d}"
+
+
+def is_scene_folder_name(name: str) -> bool:
+    return _SCENE_FOLDER_NAME.fullmatch(name) is not None
+
+
+def image_file(image_format: ImageFormat) -> str:
+    return f"image.{image_format}"
+
+
+def layer_file(layer_index: int) -> str:
+    """Path of a layer relative to the scene folder, 0 the nearest."""
+    return f"layers/{layer_index:02d}.exr"
+
+
+def bokeh_file(setting: BokehSetting, image_format: ImageFormat) -> str:
+    """`bokeh_KK_FF.exr` at the reference gamma, `bokeh_KK_FF_gG.exr` at others; G in its shortest exact digits."""
+    name = f"bokeh_{setting.blur_index:02d}_{setting.focus_index:02d}"
+    if setting.gamma != REFERENCE_GAMMA:
+        name += f"_g{np.format_float_positional(setting.gamma, trim='-')}"
+    return f"{name}.{image_format}"
+
+
+def bokeh_setting(name: str) -> BokehSetting | None:
+    """The setting of a bokeh picture's file name, None for any other file."""
+    match = _BOKEH_NAME.fullmatch(name)
+    if match is None:
+        return None
+    blur, focus, gamma = match.groups()
+    return BokehSetting(int(blur), int(focus), float(gamma) if gamma else REFERENCE_GAMMA)
+
+
+def bokeh_settings(stack: Stack) -> Iterator[BokehSetting]:
+    """Every picture of a stack, blur outermost, gamma innermost."""
+    for blur_index, focus_index, _ in stack.lenses():
+        for gamma in stack.gammas:
+            yield BokehSetting(blur_index, focus_index, gamma)
+
+
+def stored_from_linear(linear, gamma: float):
+    """Linear light at `gamma` as files hold it, display ** 2.2 with display = linear ** (1 / gamma); any shape.
+
+    The 2.2 is the same for every file, so that `** (1 / 2.2)` shows each of them; at gamma 5 half floats of the linear
+    values themselves would be coarser than the promised noise.
+    """
+    return linear if gamma == REFERENCE_GAMMA else linear ** (REFERENCE_GAMMA / gamma)
+
+
+def info_document(
+    scene: Scene, stack: Stack, noise_rmse: Mapping[str, float], samples: Mapping[str, int]
+) -> dict[str, Any]:
+    """The content of `info.json`: BLB's keys in BLB's order and units, then ours.
+
+    noise_rmse   display RMSE against the converged picture, per file name
+    samples      lens samples per pixel, per file name
+    """
+    return {
+        "resolution_x": scene.width,
+        "resolution_y": scene.height,
+        "focal_length": NOMINAL_FOCAL_LENGTH_M,
+        "sensor_width": NOMINAL_SENSOR_WIDTH_M,
+        "focus_distances": [distance_from_disparity(float(d)) for d in stack.focus_disparities],
+        # JSON has no infinity: a pinhole (K = 0) has no f-number.
+        "f_stops": [_nominal_f_number(float(k), scene.width) if k > 0.0 else None for k in stack.blur_parameters],
+        "blur_parameters": [float(k) for k in stack.blur_parameters],
+        "disparity_unit": "normalised",
+        "gammas": [float(g) for g in stack.gammas],
+        "noise_rmse": {name: float(noise_rmse[name]) for name in sorted(noise_rmse)},
+        "samples": {name: int(samples[name]) for name in sorted(samples)},
+    }
+
+
+def _nominal_f_number(blur_parameter: float, width_px: int) -> float:
+    return f_number_from_blur_parameter(NOMINAL_FOCAL_LENGTH_M, blur_parameter, NOMINAL_SENSOR_WIDTH_M, width_px)
+
+
+def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float | None) -> dict[str, Any]:
+    """The content of `scene.yaml`: all that is needed, with the layers' files, to trace the scene again.
+
+    noise   display RMSE that was asked for; None where the number of samples was given instead
+    """
+    return {
+        "schema": SCHEMA_VERSION,
+        "seed": seed,
+        "scene": scene_index,
+        "width": scene.width,
+        "height": scene.height,
+        "overscan": scene.overscan,
+        "reference_gamma": REFERENCE_GAMMA,
+        "pixel": stack.pixel,
+        "aperture": stack.aperture.describe(),
+        "blur_parameters": [float(k) for k in stack.blur_parameters],
+        "focus_disparities": [float(d) for d in stack.focus_disparities],
+        "gammas": [float(g) for g in stack.gammas],
+        "noise": None if noise is None else float(noise),
+        "layers": [
+            {
+                "file": layer_file(i),
+                "disparity": float(layer.disparity),
+                "slope": [float(g) for g in layer.slope],
+                "asset": dict(layer.asset),
+            }
+            for i, layer in enumerate(scene.layers)
+        ],
+    }
+
+
+def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
+    """The stack of a `scene.yaml`; KeyError, TypeError or ValueError where the document is not one."""
+    return Stack(
+        blur_parameters=tuple(document["blur_parameters"]),
+        focus_disparities=tuple(document["focus_disparities"]),
+        gammas=tuple(document["gammas"]),
+        aperture=aperture_from(document["aperture"]),
+        pixel=document["pixel"],
+    )
+
+
+def stack_from_info(info: Mapping[str, Any]) -> Stack:
+    """The stack of BLB's `info.json`: round aperture, gamma 2.2, and box pixels as Cycles renders them."""
+    return Stack(
+        blur_parameters=tuple(info["blur_parameters"]),
+        focus_disparities=tuple(disparity_from_distance(z) for z in info["focus_distances"]),
+        pixel="box",
+    )

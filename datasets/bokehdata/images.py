@@ -1,0 +1,117 @@
+"""Pictures on disk: OpenEXR for linear light and planes of numbers, PNG for display values.
+
+EXR files are scan-line ZIP and carry nothing but their pixels, so equal pixels give equal bytes. Colour is half float,
+channels R, G, B (and A). A plane (depth, disparity) is float, three equal channels R, G, B: readers of BLB take
+`cv2.imread(path, -1)[..., 0]`, which on a file of one channel silently yields its first *column*.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+
+from bokehdata.format import DatasetError
+from scenes.color import HALF_MAX, display_from_linear, linear_from_display
+
+
+def write_exr_rgb(path: Path, linear: NDArray) -> None:
+    """(H, W, 3) linear light in [0, 65504], rounded to half; ValueError outside that or where not finite."""
+    _write_exr(path, "RGB", _as_half(path, linear))
+
+
+def write_exr_rgba(path: Path, rgba: NDArray[np.float16]) -> None:
+    """(H, W, 4) float16 straight alpha, bit for bit; ValueError for values outside [0, 65504] or not finite."""
+    _write_exr(path, "RGBA", _as_half(path, rgba))
+
+
+def write_exr_plane(path: Path, plane: NDArray[np.float32]) -> None:
+    """(H, W) float32 in [0, 65504], bit for bit; ValueError outside that or where not finite."""
+    if not (np.isfinite(plane).all() and plane.min() >= 0.0 and plane.max() <= HALF_MAX):
+        raise ValueError(_out_of_range(path))
+    _write_exr(path, "RGB", np.repeat(plane[..., None], 3, axis=2))
+
+
+def read_exr(path: Path) -> NDArray:
+    """(H, W, C) pixels in the type stored: channels R, G, B, A or R, G, B where the file has them, else its first
+    channel by name. DatasetError if it cannot be read."""
+    _require(path)
+    try:
+        with OpenEXR.File(str(path)) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError) as error:
+        raise DatasetError(f"{path}: not a whole OpenEXR file ({error})") from error
+    pixels = next((channels[name] for name in ("RGBA", "RGB") if name in channels), channels[min(channels)])
+    return np.atleast_3d(pixels)
+
+
+def read_exr_rgb(path: Path) -> NDArray[np.float32]:
+    """(H, W, 3) float32; an alpha is left out. DatasetError if the file cannot be read or has no colour."""
+    pixels = read_exr(path)
+    if pixels.shape[2] < 3:
+        raise DatasetError(f"{path}: has no channels R, G, B")
+    return pixels[..., :3].astype(np.float32)
+
+
+def read_exr_plane(path: Path) -> NDArray[np.float32]:
+    """(H, W) float32, the first channel. DatasetError if the file cannot be read."""
+    return read_exr(path)[..., 0].astype(np.float32)
+
+
+def write_png(path: Path, display: NDArray, bits: Literal[8, 16] = 16) -> None:
+    """(H, W, 3) display values, clipped to [0, 1], rounded to 8 or 16 bits; ValueError where not finite."""
+    if not np.isfinite(display).all():
+        raise ValueError(_out_of_range(path))
+    largest = 2**bits - 1
+    levels = np.rint(np.clip(display, 0.0, 1.0) * largest).astype(np.uint8 if bits == 8 else np.uint16)
+    if not cv2.imwrite(str(path), levels[..., ::-1]):
+        raise DatasetError(f"{path}: cannot be written")
+
+
+def read_png(path: Path) -> NDArray[np.float32]:
+    """(H, W, 3) float32 display values in [0, 1] of an 8 or 16 bit file. DatasetError if it cannot be read."""
+    _require(path)
+    levels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if levels is None:
+        raise DatasetError(f"{path}: not a whole PNG file")
+    return levels[..., ::-1] / np.float32(255 if levels.dtype == np.uint8 else 65535)
+
+
+def write_linear(path: Path, linear: NDArray) -> None:
+    """(H, W, 3) linear light by the file's suffix: half in `.exr`, display values ** (1 / 2.2) in 16 bit in `.png`."""
+    if path.suffix == ".png":
+        write_png(path, display_from_linear(linear))
+    else:
+        write_exr_rgb(path, linear)
+
+
+def read_linear(path: Path) -> NDArray[np.float32]:
+    """(H, W, 3) float32 linear light of a file that `write_linear` wrote, or of any EXR with colour."""
+    return linear_from_display(read_png(path)) if path.suffix == ".png" else read_exr_rgb(path)
+
+
+def _as_half(path: Path, values: NDArray) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all() or half.min() < 0.0:
+        raise ValueError(_out_of_range(path))
+    return half
+
+
+def _out_of_range(path: Path) -> str:
+    return f"{path.name}: values must be finite and in [0, {HALF_MAX:.0f}]"
+
+
+def _write_exr(path: Path, channels: str, pixels: NDArray) -> None:
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    try:
+        OpenEXR.File(header, {channels: np.ascontiguousarray(pixels)}).write(str(path))
+    except RuntimeError as error:
+        raise DatasetError(f"{path}: cannot be written ({error})") from error
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file")

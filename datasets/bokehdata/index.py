@@ -1,0 +1,103 @@
+"""`index.jsonl`: which scenes of a dataset are finished, and the checksum of every file in them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bokehdata.format import INDEX_FILE
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What one file must be, byte for byte."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """One finished scene.
+
+    folder           name of its folder, "000012"
+    files            record of every file by its path relative to the folder, sorted
+    images           number of traced pictures
+    noise_rmse_max   largest display RMSE among them
+    """
+
+    folder: str
+    files: dict[str, FileRecord]
+    images: int
+    noise_rmse_max: float
+
+    @property
+    def scene_index(self) -> int:
+        return int(self.folder)
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self), allow_nan=False) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "IndexEntry":
+        """The entry of a line; ValueError where the line is torn or not an entry."""
+        try:
+            values = json.loads(line)
+            files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
+            return cls(files=files, **values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not an index entry: {error}") from error
+
+
+def read_index(root: Path) -> tuple[dict[str, IndexEntry], list[int]]:
+    """(entries by folder in the order of scenes, numbers of the lines that are not entries).
+
+    A line is torn when a run was killed while writing it: its scene counts as unfinished. The last line of a folder
+    holds.
+    """
+    entries, torn = {}, []
+    for number, line in enumerate((root / INDEX_FILE).read_text("utf-8", errors="replace").splitlines(), start=1):
+        try:
+            entry = IndexEntry.from_line(line)
+        except ValueError:
+            torn.append(number)
+        else:
+            entries[entry.folder] = entry
+    return {entry.folder: entry for entry in sorted(entries.values(), key=lambda e: e.scene_index)}, torn
+
+
+def record_of(path: Path) -> FileRecord:
+    """Checksum and size of a file as it is now."""
+    with path.open("rb") as file:
+        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+
+
+def wrong_files(
+    root: Path, entries: Iterable[IndexEntry], *, on_scene: Callable[[], None] = lambda: None
+) -> dict[str, dict[str, str]]:
+    """Files that are not what the index says: by folder, {file: what is wrong with it}, only folders with any.
+
+    Reads every byte, on several threads (hashing leaves the interpreter lock); `on_scene` is called after each scene.
+    """
+    wrong = {}
+    with ThreadPoolExecutor() as pool:
+        for entry in entries:
+            folder = root / entry.folder
+            complaints = pool.map(_complaint, (folder / name for name in entry.files), entry.files.values())
+            if found := {name: what for name, what in zip(entry.files, complaints, strict=True) if what}:
+                wrong[entry.folder] = found
+            on_scene()
+    return wrong
+
+
+def _complaint(path: Path, expected: FileRecord) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    # The size first: it tells a truncated file without reading it.
+    if (size := path.stat().st_size) != expected.bytes:
+        return f"has {size} bytes, the index says {expected.bytes}"
+    if record_of(path) != expected:
+        return "does not have the checksum in the index"
+    return None
