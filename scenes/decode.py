@@ -1,0 +1,172 @@
+"""Picture files to arrays and to linear light.
+
+Any size and mode that Pillow, OpenCV or OpenEXR reads: 8 and 16 bits, grey, palette, CMYK, 1 bit, floating point (TIFF,
+EXR, Radiance HDR, PFM), turned as EXIF says. Integer files hold display values and become linear light by the reference
+gamma; floating-point files hold linear light already. Alpha is straight in the arrays; where the format says that the
+file is premultiplied (EXR, TIFF with associated alpha) it is divided out.
+"""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, TiffImageFile
+
+from scenes.color import HALF_MAX, linear_from_display
+from scenes.matte import straight
+
+SIDE_MIN_PX = 16
+MEGAPIXELS_MAX = 200
+EXR_MAGIC = b"\x76\x2f\x31\x01"
+EXIF_ORIENTATION = 0x0112
+ASSOCIATED_ALPHA = 1  # TIFF 6.0, section 18
+
+
+class DecodeError(ValueError):
+    """Why a file cannot be used as a picture, without its name: the caller knows what it was looking for."""
+
+
+def decode(path: Path) -> tuple[NDArray, str]:
+    """The first picture in a file, upright, and the sha256 of the file.
+
+    Returns (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha: uint8 or uint16 display values, float32 linear light.
+    DecodeError for what cannot be read to its end, a side below 16 px, more than 200 megapixels, NaN and infinity.
+    """
+    try:
+        data = path.read_bytes()
+        picture = _decode_exr(path) if data.startswith(EXR_MAGIC) else _decode_raster(data)
+    except DecodeError:
+        raise
+    except Exception as error:  # decoders raise whatever broken data leads them to: OSError, SyntaxError, struct.error
+        raise DecodeError(f"cannot be read ({error})") from error
+    if not np.isfinite(picture).all():
+        raise DecodeError("holds NaN or infinity")
+    return picture, hashlib.sha256(data).hexdigest()
+
+
+def linear_light(picture: NDArray, expand_highlights: float = 0.0) -> NDArray[np.float32]:
+    """Float32 linear light in [0, 65504] of a decoded picture; alpha, where there is one, in [0, 1].
+
+    expand_highlights   e: display values I of an integer picture become I (1 + e clip(tanh(10 (I - 220/255)), 0, 1))
+                        before they become linear light (the highlight enhancement of BokehMe, which has e = 0.4)
+    """
+    values = picture.astype(np.float32)
+    if picture.dtype != np.float32:
+        values /= opaque(picture)
+        display = values[..., :3]
+        if expand_highlights:
+            display *= 1.0 + expand_highlights * np.clip(np.tanh(10.0 * (display - 220.0 / 255.0)), 0.0, 1.0)
+        values[..., :3] = linear_from_display(display)
+    np.clip(values[..., :3], 0.0, HALF_MAX, out=values[..., :3])
+    np.clip(values[..., 3:], 0.0, 1.0, out=values[..., 3:])
+    return values
+
+
+def opaque(picture: NDArray) -> int:
+    """The value that means alpha 1, and white, in a decoded picture."""
+    return 1 if picture.dtype == np.float32 else np.iinfo(picture.dtype).max
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep Pillow and OpenCV from writing warnings to stderr, and lift Pillow's limit of size: `decode` has its own.
+
+    These are settings of the whole process: enter from one thread at a time, and start threads inside.
+    """
+    pixels_max, log_level = Image.MAX_IMAGE_PIXELS, cv2.getLogLevel()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.MAX_IMAGE_PIXELS = None
+        cv2.setLogLevel(0)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = pixels_max
+            cv2.setLogLevel(log_level)
+
+
+def _decode_raster(data: bytes) -> NDArray:
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        return _decode_opencv(data)  # floating-point TIFF in colour, Radiance HDR, PFM
+    with image:
+        _check_size(*image.size)
+        image.load()  # raises for a file that was cut short, where OpenCV may return the part it has
+        if image.mode != "CMYK" and _bits_per_sample(image, data) > 8:
+            picture = _decode_opencv(data)  # Pillow keeps 8 bits of such colour
+            if isinstance(image, TiffImageFile) and image.tag_v2.get(EXTRASAMPLES) == (ASSOCIATED_ALPHA,):
+                picture = _divided_by_alpha(picture)
+        else:
+            picture = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        # A TIFF is upright by now in either library, and Pillow has dropped its tag.
+        return _upright(picture, image.getexif().get(EXIF_ORIENTATION, 1))
+
+
+def _bits_per_sample(image: Image.Image, data: bytes) -> int:
+    if image.format == "PNG":
+        return data[24]  # bit depth in the header chunk, which comes first
+    if isinstance(image, TiffImageFile):
+        return max(image.tag_v2.get(BITSPERSAMPLE, (1,)))
+    return 16 if image.mode.startswith("I") else 8  # PGM
+
+
+def _decode_opencv(data: bytes) -> NDArray:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if picture is None:
+        raise DecodeError("is not a picture that Pillow or OpenCV reads, or was cut short")
+    _check_size(picture.shape[1], picture.shape[0])
+    if picture.dtype == np.float64:
+        picture = picture.astype(np.float32)
+    if picture.dtype not in (np.uint8, np.uint16, np.float32):
+        raise DecodeError(f"has samples of type {picture.dtype}; save it with 8 or 16 bits, or floating point")
+    if picture.ndim == 2:
+        return np.repeat(picture[..., None], 3, axis=2)
+    return picture[..., [2, 1, 0, 3][: picture.shape[2]]]
+
+
+def _decode_exr(path: Path) -> NDArray[np.float32]:
+    with OpenEXR.File(str(path), header_only=True) as file:
+        (x0, y0), (x1, y1) = file.header()["dataWindow"]
+    _check_size(int(x1 - x0) + 1, int(y1 - y0) + 1)
+    with OpenEXR.File(str(path)) as file:
+        channels = {name: channel.pixels.astype(np.float32) for name, channel in file.channels().items()}
+    if "RGBA" in channels:
+        return _divided_by_alpha(channels["RGBA"])
+    if "RGB" in channels:
+        return channels["RGB"]
+    if "Y" in channels:
+        return np.repeat(channels["Y"][..., None], 3, axis=2)
+    raise DecodeError(f"has the channels {', '.join(channels)}; RGB, RGBA and Y are read")
+
+
+def _check_size(width: int, height: int):
+    if min(width, height) < SIDE_MIN_PX:
+        raise DecodeError(f"is {width} x {height} px; each side needs at least {SIDE_MIN_PX}")
+    if width * height > MEGAPIXELS_MAX * 1e6:
+        raise DecodeError(f"is {width} x {height} px; at most {MEGAPIXELS_MAX} megapixels are read")
+
+
+def _divided_by_alpha(picture: NDArray) -> NDArray:
+    """Straight alpha of a picture that is stored premultiplied, in its own dtype."""
+    rgba = straight(picture / np.float32(opaque(picture)))
+    return rgba if picture.dtype == np.float32 else np.rint(rgba.clip(0.0, 1.0) * opaque(picture)).astype(picture.dtype)
+
+
+def _upright(picture: NDArray, orientation: int) -> NDArray:
+    """Undo an EXIF orientation: 2 to 4 are mirrored or upside down, 5 to 8 the same on their side."""
+    if orientation in (5, 6, 7, 8):
+        picture = picture.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    return picture

@@ -1,0 +1,102 @@
+"""Pictures with alpha: cropping, resizing, turning, and colour where nothing is covered.
+
+Every function takes and returns (H, W, 4) float32 with straight alpha in [0, 1] and colour in linear light, >= 0, not
+clipped at 1. Filters run on premultiplied colour, so that texels which are hardly covered do not bleed into the edge,
+and texels that keep their place keep their bits.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.color import premultiplied
+
+Rgba = NDArray[np.float32]
+
+
+def straight(rgba_premul: Rgba) -> Rgba:
+    """Straight alpha from premultiplied, colour 0 where alpha is 0; takes off the rounding by which filters pass 1."""
+    alpha = rgba_premul[..., 3:]
+    colour = np.divide(rgba_premul[..., :3], alpha, out=np.zeros_like(rgba_premul[..., :3]), where=alpha > 0.0)
+    return np.concatenate([colour, np.minimum(alpha, 1.0)], axis=-1)
+
+
+def crop_to_alpha(rgba: NDArray) -> NDArray:
+    """View of the smallest rectangle with every texel of alpha > 0, any dtype; ValueError if there is none."""
+    covered = rgba[..., 3] > 0
+    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+    if not rows.size:
+        raise ValueError("alpha is zero everywhere")
+    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def extend_colour(rgba: Rgba) -> Rgba:
+    """Colour for the texels of alpha 0, from the covered texels nearby; all others keep their bits.
+
+    Pull-push over a pyramid of halved pictures (Gortler et al., The Lumigraph, 1996, section 3.4): an empty texel takes
+    the alpha-weighted mean of the finest level that covers its place, so the extension is smooth and never leaves the
+    range of the covered colours. A picture that is covered nowhere comes back as it is.
+    """
+    empty = rgba[..., 3:] == 0.0
+    if empty.all() or not empty.any():
+        return rgba
+    filled = _pull_push(premultiplied(rgba))
+    return np.concatenate([np.where(empty, filled, rgba[..., :3]), rgba[..., 3:]], axis=-1)
+
+
+def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
+    """The picture at `size` = (height, width), colour extended: mean over areas to shrink, bilinear to enlarge."""
+    if rgba.shape[:2] == size:
+        return extend_colour(rgba)
+    return extend_colour(straight(resized(premultiplied(rgba), size)))
+
+
+def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W, C) of any linear quantity at `size` = (height, width): mean over areas to shrink, bilinear to enlarge."""
+    shrinks = size[0] <= picture.shape[0] and size[1] <= picture.shape[1]
+    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def transform_rgba(rgba: Rgba, *, degrees: float = 0.0, scale: float = 1.0, flip: bool = False) -> Rgba:
+    """Mirrored left to right if `flip`, scaled, then turned anticlockwise as seen; cropped to alpha, colour extended.
+
+    Multiples of 90 degrees move texels without filtering them; other angles are bilinear.
+    """
+    if flip:
+        rgba = rgba[:, ::-1]
+    if scale != 1.0:
+        height, width = rgba.shape[:2]
+        rgba = resize_rgba(rgba, (max(1, round(scale * height)), max(1, round(scale * width))))
+    quarter_turns, remainder = divmod(degrees, 90.0)
+    rgba = np.rot90(rgba, int(quarter_turns) % 4)
+    if remainder:
+        rgba = straight(_rotated(premultiplied(rgba), remainder))
+    return extend_colour(np.ascontiguousarray(crop_to_alpha(rgba)))
+
+
+def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
+    height, width = rgba_premul.shape[:2]
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    # One texel of room on each side: bilinear edges fade to nothing instead of ending at the picture's border.
+    new_height = math.ceil(width * abs(s) + height * abs(c)) + 2
+    new_width = math.ceil(width * abs(c) + height * abs(s)) + 2
+    # From output to input array indices, centre to centre; y points down, so anticlockwise as seen is (c, s; -s, c).
+    turn = np.array([[c, -s], [s, c]])
+    centre, new_centre = np.array([width - 1, height - 1]) / 2, np.array([new_width - 1, new_height - 1]) / 2
+    input_from_output = np.column_stack([turn, centre - turn @ new_centre])
+    return cv2.warpAffine(
+        rgba_premul, input_from_output, (new_width, new_height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+
+
+def _pull_push(rgba_premul: Rgba) -> NDArray[np.float32]:
+    """Straight colour everywhere: that of the texel where it is covered at all, else of the next coarser level."""
+    height, width = rgba_premul.shape[:2]
+    alpha = rgba_premul[..., 3]
+    colour = straight(rgba_premul)[..., :3]
+    if alpha.all():
+        return colour
+    coarser = _pull_push(resized(rgba_premul, ((height + 1) // 2, (width + 1) // 2)))
+    return np.where(alpha[..., None] > 0.0, colour, resized(coarser, (height, width)))
