@@ -161,9 +161,9 @@ class Mask:
     def from_image(cls, grey: NDArray[np.uint8]) -> "Mask":
         """The mask of a grey picture, reduced to at most 256 px a side."""
         scale = _MASK_SIDE_MAX / max(grey.shape)
-        if scale < 1.0:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        return cls(grey)
+        if scale >= 1.0:
+            return cls(grey)
+        return cls(np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8))
 
     @cached_property
     def _density(self) -> NDArray[np.float64]:

@@ -99,6 +99,15 @@ class Scene:
             largest_blur_radius_px(self.disparity_interval(i), layer.slope, lens) for i, layer in enumerate(self.layers)
         )
 
+    def require_overscan(self, lens: ThinLens) -> None:
+        """Raise SceneError where a ray through the lens could leave a layer at the border of the frame."""
+        needed = math.ceil(self.blur_radius_max_px(lens)) + 2
+        if self.overscan < needed:
+            raise SceneError(
+                f"the scene has {self.overscan} px of overscan; blur parameter {lens.blur_parameter} px at focus "
+                f"disparity {lens.focus_disparity} needs {needed} px"
+            )
+
     def frame_disparity(self, layer_index: int) -> NDArray[np.float32]:
         """Disparity of a layer's plane at the pixel centres of the frame: (H, W) float32."""
         layer = self.layers[layer_index]
@@ -121,7 +130,7 @@ class Scene:
 
     def composite_depth(self) -> NDArray[np.float32]:
         """Planar depth 1 / disparity of the composite: (H, W) float32; 65504 where it is farther or at infinity."""
-        return 1.0 / np.maximum(self.composite_disparity(), np.float32(1.0 / HALF_MAX))
+        return np.float32(1.0) / np.maximum(self.composite_disparity(), np.float32(1.0 / HALF_MAX))
 
 
 def largest_blur_radius_px(

@@ -1,0 +1,121 @@
+"""The two light-transport kernels, in Taichi: the same integral for layers that face the camera and for slanted ones.
+
+Both average, over the lens points s of one set shared by all pixels, the front-to-back composite of the layers that the
+ray meets: colour += T c, T *= 1 - a, with (c, a) the bilinear lookup of premultiplied linear RGBA at x + S s.
+
+Frames are cut into tiles (`visibility.TILE_HEIGHT` x `TILE_WIDTH` pixels); a tile has a list of the layers that any of
+its rays can see, nearest first, and only the tiles named are traced. Textures are padded, so no lookup tests bounds.
+"""
+
+# Taichi's argument annotations are values, not types.
+# pyright: reportInvalidTypeForm=false, reportGeneralTypeIssues=false
+
+import taichi as ti
+
+from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH
+from scenes import lens
+
+RGBA = ti.types.vector(4, ti.f32)
+Texels = ti.types.ndarray(dtype=RGBA, ndim=1)
+
+_slanted_defocus_px = ti.func(lens.slanted_defocus_px)
+
+
+@ti.func
+def bilinear(texels: ti.template(), texel: int, row: int, w00: float, w01: float, w10: float, w11: float):
+    return w00 * texels[texel] + w01 * texels[texel + 1] + w10 * texels[texel + row] + w11 * texels[texel + row + 1]
+
+
+@ti.kernel
+def shift(
+    texels: Texels,
+    offsets: ti.types.ndarray(ti.i32, ndim=2),
+    weights: ti.types.ndarray(dtype=RGBA, ndim=2),
+    tile_layers: ti.types.ndarray(ti.i32, ndim=2),
+    tiles: ti.types.ndarray(ti.i32, ndim=1),
+    tiles_per_row: int,
+    overscan: int,
+    row: int,
+    plane: int,
+    out: Texels,
+):
+    """Trace layers that face the camera: every pixel shifts a layer by the same amounts.
+
+    texels        layers one after the other, `plane` texels each, `row` texels a row
+    offsets       (L, N) texels from a pixel to the upper left texel of its lookup
+    weights       (L, N) the four bilinear weights of it
+    tile_layers   (tiles, 1 + L) number of layers, then their indices near to far
+    tiles         which tiles to trace
+    out           the padded frame, `tiles_per_row * TILE_WIDTH` pixels a row
+    """
+    num_samples = offsets.shape[1]
+    for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
+        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
+        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
+        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        pixel = (y + overscan) * row + x + overscan
+        num_layers = tile_layers[tile, 0]
+        colour = RGBA(0.0)
+        for s in range(num_samples):
+            transmittance = 1.0
+            for j in range(num_layers):
+                layer = tile_layers[tile, 1 + j]
+                w = weights[layer, s]
+                c = bilinear(texels, layer * plane + pixel + offsets[layer, s], row, w[0], w[1], w[2], w[3])
+                colour += transmittance * c
+                transmittance *= 1.0 - c[3]
+                if transmittance == 0.0:
+                    break
+        out[y * tiles_per_row * TILE_WIDTH + x] = colour / num_samples
+
+
+@ti.kernel
+def gather(
+    texels: Texels,
+    planes: ti.types.ndarray(dtype=ti.types.vector(3, ti.f32), ndim=1),
+    points: ti.types.ndarray(dtype=RGBA, ndim=1),
+    tile_layers: ti.types.ndarray(ti.i32, ndim=2),
+    tiles: ti.types.ndarray(ti.i32, ndim=1),
+    tiles_per_row: int,
+    overscan: int,
+    row: int,
+    plane: int,
+    blur_parameter: float,
+    focus_disparity: float,
+    out: Texels,
+):
+    """Trace slanted layers: every ray finds where it meets each plane.
+
+    planes   (L) disparity at the centre of the first pixel of the frame, and its slope per pixel in x and y
+    points   (N) lens point (x, y) and offset inside the pixel (x, y)
+    The rest as in `shift`.
+    """
+    num_samples = points.shape[0]
+    for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
+        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
+        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
+        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        num_layers = tile_layers[tile, 0]
+        colour = RGBA(0.0)
+        for s in range(num_samples):
+            point = points[s]
+            transmittance = 1.0
+            for j in range(num_layers):
+                layer = tile_layers[tile, 1 + j]
+                # Defocus where the ray meets the plane, then the image position x + S s there.
+                d0, gx, gy = planes[layer][0], planes[layer][1], planes[layer][2]
+                x_ray, y_ray = x + point[2], y + point[3]
+                defocus_px = _slanted_defocus_px(
+                    d0 + gx * x_ray + gy * y_ray, gx * point[0] + gy * point[1], blur_parameter, focus_disparity
+                )
+                x_hit = x_ray + defocus_px * point[0] + overscan
+                y_hit = y_ray + defocus_px * point[1] + overscan
+                x0, y0 = ti.floor(x_hit), ti.floor(y_hit)
+                fx, fy = x_hit - x0, y_hit - y0
+                texel = layer * plane + ti.cast(y0, ti.i32) * row + ti.cast(x0, ti.i32)
+                c = bilinear(texels, texel, row, (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
+                colour += transmittance * c
+                transmittance *= 1.0 - c[3]
+                if transmittance == 0.0:
+                    break
+        out[y * tiles_per_row * TILE_WIDTH + x] = colour / num_samples

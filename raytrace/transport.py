@@ -1,0 +1,162 @@
+"""One image in the making: textures and lens laid out for a kernel, which then traces any tiles with any lens set."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import taichi as ti
+from numpy.typing import NDArray
+
+from raytrace import kernels, kernels_cpu
+from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, Visibility, tile_grid
+from scenes.aperture import aperture_points
+from scenes.billboard import Scene, largest_blur_radius_px
+from scenes.color import REFERENCE_GAMMA, premultiplied
+from scenes.lens import ThinLens, signed_defocus_px
+from scenes.stack import Pixel
+
+# The additive recurrence of the plastic number: offsets inside the pixel that stay even for any count (Roberts 2018).
+_PLASTIC = np.array([0.7548776662466927, 0.5698402909980532])
+
+
+class Textures:
+    """Premultiplied layers of a scene, padded so that whole tiles can be traced without a bounds test.
+
+    scene    what they show
+    gammas   powers of linear = display ** gamma that share one set of planes
+    planar   True: `planes` (L, 3 G + 1, texels) float32 for numba, alpha last;
+             False: `texels`, one RGBA vector each, for Taichi (a single gamma)
+    """
+
+    def __init__(self, scene: Scene, gammas: Sequence[float], *, planar: bool):
+        self.scene = scene
+        self.gammas = tuple(gammas)
+        self.planar = planar
+        rows, columns = tile_grid(scene.width, scene.height)
+        self.row = columns * TILE_WIDTH + 2 * scene.overscan
+        num_rows = rows * TILE_HEIGHT + 2 * scene.overscan
+        self.plane = num_rows * self.row
+        if planar:
+            self.planes = np.zeros((len(scene.layers), 3 * len(gammas) + 1, self.plane), np.float32)
+            self._fill_planes(self.planes.reshape(*self.planes.shape[:2], num_rows, self.row))
+        else:
+            self.texels = ti.ndarray(kernels.RGBA, len(scene.layers) * self.plane)
+            self._fill_texels(num_rows)
+
+    def _fill_planes(self, planes: NDArray[np.float32]) -> None:
+        for layer, of_layer in zip(self.scene.layers, planes, strict=True):
+            height, width = layer.rgba.shape[:2]
+            for g, gamma in enumerate(self.gammas):
+                rgba_premul = premultiplied(_at_gamma(layer.rgba, gamma))
+                of_layer[3 * g : 3 * g + 3, :height, :width] = rgba_premul[..., :3].transpose(2, 0, 1)
+            of_layer[-1, :height, :width] = layer.rgba[..., 3]
+
+    def _fill_texels(self, num_rows: int) -> None:
+        (gamma,) = self.gammas
+        texels = np.zeros((len(self.scene.layers), num_rows, self.row, 4), np.float32)
+        for layer, of_layer in zip(self.scene.layers, texels, strict=True):
+            height, width = layer.rgba.shape[:2]
+            of_layer[:height, :width] = premultiplied(_at_gamma(layer.rgba, gamma))
+        self.texels.from_numpy(texels.reshape(-1, 4))
+
+    @cached_property
+    def visibility(self) -> Visibility:
+        return Visibility(self.scene)
+
+
+class Transport:
+    """The light of one scene through one lens: `trace` fills tiles of a padded frame.
+
+    tile_layers    (tiles, 1 + L) int32, the layers that each tile can see (`visibility`)
+    tile_blur_px   (tiles,) largest blur radius among them
+    """
+
+    def __init__(self, textures: Textures, lens: ThinLens, pixel: Pixel):
+        self._textures = textures
+        self._scene = textures.scene
+        self._lens = lens
+        self._pixel = pixel
+        reach_px = np.array(
+            [
+                largest_blur_radius_px(self._scene.disparity_interval(i), layer.slope, lens)
+                for i, layer in enumerate(self._scene.layers)
+            ]
+        )
+        self.tile_layers = textures.visibility.tile_layers(reach_px + (0.5 if pixel == "box" else 0.0))
+        listed = np.arange(len(reach_px)) < self.tile_layers[:, :1]
+        self.tile_blur_px = np.where(listed, reach_px[self.tile_layers[:, 1:]], 0.0).max(axis=1)
+
+    @property
+    def exact_tiles(self) -> NDArray[np.bool_]:
+        """Tiles where one sample says it all: every ray of a pixel meets every layer in one point."""
+        return (self.tile_blur_px == 0.0) & (self._pixel == "point")
+
+    def trace(self, tiles: NDArray[np.int32], num_samples: int, out: NDArray[np.float32]) -> None:
+        """Trace the named tiles with one lens set into `out`, the padded frame (3 G, H', W') float32 linear light."""
+        points = aperture_points(self._lens.aperture, num_samples)
+        jitter = np.zeros_like(points)
+        if self._pixel == "box":
+            jitter += (np.arange(num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
+        columns = out.shape[2] // TILE_WIDTH
+        frame = (self.tile_layers, tiles, columns, self._scene.overscan)
+        if self._textures.planar:
+            offsets, weights = self._shift_tables(points, jitter)
+            kernels_cpu.shift(self._textures.planes, self._textures.row, offsets, weights, *frame, out)
+            return
+        layout = (*frame, self._textures.row, self._textures.plane)
+        traced = ti.ndarray(kernels.RGBA, out[0].size)
+        if self._scene.is_slanted:
+            lens_points = _vectors(np.concatenate([points, jitter], axis=1))
+            focus = (self._lens.blur_parameter, self._lens.focus_disparity)
+            kernels.gather(self._textures.texels, _vectors(self._planes()), lens_points, *layout, *focus, traced)
+        else:
+            offsets, weights = self._shift_tables(points, jitter)
+            kernels.shift(self._textures.texels, offsets, _vectors(weights), *layout, traced)
+        rgba = np.asarray(traced.to_numpy(), np.float32).reshape(*out.shape[1:], 4)
+        copy_tiles(rgba[..., :3].transpose(2, 0, 1), out, tiles)
+
+    def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Texel offsets (L, N) and bilinear weights (L, N, 4) of every layer and lens point."""
+        disparity = np.array([layer.disparity for layer in self._scene.layers])
+        defocus_px = signed_defocus_px(disparity, self._lens.blur_parameter, self._lens.focus_disparity)
+        shift = defocus_px[:, None, None] * points + jitter
+        whole = np.floor(shift)
+        fx, fy = np.moveaxis(shift - whole, -1, 0)
+        offsets = whole[..., 1] * self._textures.row + whole[..., 0]
+        weights = np.stack([(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy], axis=-1)
+        return offsets.astype(np.int32), weights.astype(np.float32)
+
+    def _planes(self) -> NDArray[np.float64]:
+        """(L, 4): disparity at the centre of pixel (0, 0), slope in x, slope in y, 0."""
+        slopes = np.array([layer.slope for layer in self._scene.layers])
+        to_first_pixel = 0.5 - np.array([self._scene.width, self._scene.height]) / 2.0
+        disparity = np.array([layer.disparity for layer in self._scene.layers]) + slopes @ to_first_pixel
+        return np.column_stack([disparity, slopes, np.zeros(len(slopes))])
+
+
+def copy_tiles(source: NDArray[np.float32], target: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
+    """Copy the named tiles of one padded frame (C, H', W') to another."""
+    row, column = np.divmod(tiles, source.shape[2] // TILE_WIDTH)
+    by_tile(target)[:, row, :, column] = by_tile(source)[:, row, :, column]
+
+
+def by_tile(padded: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A padded frame (C, H', W') seen as (C, rows, TILE_HEIGHT, columns, TILE_WIDTH)."""
+    channels, height, width = padded.shape
+    return padded.reshape(channels, height // TILE_HEIGHT, TILE_HEIGHT, width // TILE_WIDTH, TILE_WIDTH)
+
+
+def _at_gamma(rgba: NDArray[np.float16], gamma: float) -> NDArray:
+    """Straight linear RGBA at the reference gamma, taken to another one through the display value."""
+    if gamma == REFERENCE_GAMMA:
+        return rgba
+    rgba_at_gamma = rgba.astype(np.float32)
+    rgba_at_gamma[..., :3] **= gamma / REFERENCE_GAMMA
+    return rgba_at_gamma
+
+
+def _vectors(values: NDArray) -> ti.Ndarray:
+    """(..., 4) numbers as a Taichi array of vectors."""
+    vectors = ti.ndarray(kernels.RGBA, values.shape[:-1])
+    vectors.from_numpy(values.astype(np.float32))
+    return vectors
