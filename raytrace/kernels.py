@@ -72,7 +72,7 @@ def shift(
 @ti.kernel
 def gather(
     texels: Texels,
-    planes: ti.types.ndarray(dtype=ti.types.vector(3, ti.f32), ndim=1),
+    planes: ti.types.ndarray(dtype=RGBA, ndim=1),
     points: ti.types.ndarray(dtype=RGBA, ndim=1),
     tile_layers: ti.types.ndarray(ti.i32, ndim=2),
     tiles: ti.types.ndarray(ti.i32, ndim=1),
@@ -86,7 +86,7 @@ def gather(
 ):
     """Trace slanted layers: every ray finds where it meets each plane.
 
-    planes   (L) disparity at the centre of the first pixel of the frame, and its slope per pixel in x and y
+    planes   (L) disparity at the centre of the first pixel of the frame, its slope per pixel in x and y, and 0
     points   (N) lens point (x, y) and offset inside the pixel (x, y)
     The rest as in `shift`.
     """
