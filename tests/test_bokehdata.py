@@ -18,6 +18,7 @@ from bokehdata import images
 from bokehdata.format import (
     BokehSetting,
     DatasetError,
+    ImageFormat,
     bokeh_file,
     bokeh_setting,
     bokeh_settings,
@@ -25,7 +26,7 @@ from bokehdata.format import (
     stack_from_scene_document,
     stored_from_linear,
 )
-from bokehdata.index import read_index
+from bokehdata.index import IndexEntry, read_index
 from bokehdata.reader import Dataset, SceneFolder
 from bokehdata.writer import DatasetWriter, SceneWriter, estimated_bytes, require_space
 from scenes.aperture import Polygon
@@ -74,7 +75,7 @@ def picture(scene_index: int, setting: BokehSetting | None = None) -> np.ndarray
     return (3.0 * np.random.default_rng(seed).random((HEIGHT, WIDTH, 3)) ** 4).astype(np.float32)
 
 
-def write_scene_folder(root: Path, scene_index: int, image_format="exr"):
+def write_scene_folder(root: Path, scene_index: int, image_format: ImageFormat = "exr") -> IndexEntry:
     with SceneWriter(root, scene_index, image_format=image_format) as writer:
         writer.write_scene(tiny_scene(scene_index), STACK, seed=7, noise=0.002)
         writer.write_image(picture(scene_index))
@@ -84,7 +85,7 @@ def write_scene_folder(root: Path, scene_index: int, image_format="exr"):
     return writer.entry
 
 
-def write_dataset(root: Path, scenes=(0, 1, 2), header=HEADER, image_format="exr") -> None:
+def write_dataset(root: Path, scenes=(0, 1, 2), header=HEADER, image_format: ImageFormat = "exr") -> None:
     with DatasetWriter(root, header) as dataset:
         for scene_index in scenes:
             dataset.add(write_scene_folder(root, scene_index, image_format))
@@ -196,7 +197,7 @@ def test_file_names_as_in_the_format_table():
 )
 def test_scene_yaml_keeps_the_stack_exactly(blur_parameters, focus_disparities, pixel):
     stack = Stack(tuple(blur_parameters), tuple(focus_disparities), (2.2,), Polygon(5), pixel)
-    document = scene_document(tiny_scene(), stack, scene_index=0, seed=0, noise=None)
+    document = scene_document(tiny_scene(), stack, scene_index=0, seed=0, noise=0.002)
     assert stack_from_scene_document(yaml.safe_load(yaml.safe_dump(document))) == stack
 
 
@@ -281,7 +282,7 @@ def test_a_failing_scene_leaves_nothing_behind(tmp_path):
     write_dataset(tmp_path, scenes=[0])
     before = all_bytes(tmp_path)
     with pytest.raises(ValueError, match="bokeh_00_00_g1.exr"), SceneWriter(tmp_path, 1) as writer:
-        writer.write_scene(tiny_scene(1), STACK, seed=7, noise=None)
+        writer.write_scene(tiny_scene(1), STACK, seed=7, noise=0.002)
         writer.write_bokeh(BokehSetting(0, 0, 1.0), np.full((2, 2, 3), np.nan), noise_rmse=0.0, samples=1)
     assert all_bytes(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "dataset.yaml", "index.jsonl"]
@@ -290,7 +291,7 @@ def test_a_failing_scene_leaves_nothing_behind(tmp_path):
 def test_a_scene_without_all_its_pictures_gets_no_name(tmp_path):
     with pytest.raises(ValueError, match=r"closed without .*bokeh_01_01\.exr.*image\.exr"):
         with SceneWriter(tmp_path, 0) as writer:
-            writer.write_scene(tiny_scene(), STACK, seed=7, noise=None)
+            writer.write_scene(tiny_scene(), STACK, seed=7, noise=0.002)
             writer.write_bokeh(BokehSetting(0, 0, 2.2), picture(0), noise_rmse=0.0, samples=1)
     assert not list(tmp_path.iterdir())
 
@@ -374,7 +375,7 @@ def write_blb_folder(root: Path) -> tuple[np.ndarray, np.ndarray]:
     """A folder in BLB's layout, two blur levels: (depth, picture)."""
     folder = root / "277"
     folder.mkdir(parents=True)
-    depth = np.repeat(np.float16(BLB_FOCUS_DISTANCES)[None, :], 6, axis=0).astype(np.float32)
+    depth = np.repeat(np.array([BLB_FOCUS_DISTANCES], np.float16), 6, axis=0).astype(np.float32)
     linear = np.random.default_rng(0).random((6, 10, 3)).astype(np.float32)
     images.write_exr_plane(folder / "depth.exr", depth)
     images.write_exr_rgb(folder / "image.exr", linear)

@@ -4,6 +4,7 @@ Code written for BLB (BokehMe's benchmark set) reads these scenes: its file name
 (metres, pixels per unit of disparity), signed defocus = blur_parameters[KK] (1 / depth - 1 / focus_distances[FF]).
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -34,6 +35,8 @@ NOMINAL_SENSOR_WIDTH_M = 0.036
 
 _BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?\.(?:exr|png)")
 _SCENE_FOLDER_NAME = re.compile(r"\d{6,}")
+# A scene in the hands of a process, or a file about to be replaced.
+_LEFTOVER_NAME = re.compile(rf"\.\d{{6,}}\.\d+|\.(?:{re.escape(DATASET_FILE)}|{re.escape(INDEX_FILE)})")
 
 
 class DatasetError(Exception):
@@ -50,6 +53,16 @@ class BokehSetting(NamedTuple):
 
 def scene_folder_name(scene_index: int) -> str:
     return f"{scene_index:06d}"
+
+
+def unfinished_folder_name(scene_index: int) -> str:
+    """Where this process writes a scene until it is whole."""
+    return f".{scene_folder_name(scene_index)}.{os.getpid()}"
+
+
+def is_leftover_name(name: str) -> bool:
+    """Whether a killed run may have left a file or folder of this name half-written."""
+    return _LEFTOVER_NAME.fullmatch(name) is not None
 
 
 def is_scene_folder_name(name: str) -> bool:
@@ -126,10 +139,10 @@ def _nominal_f_number(blur_parameter: float, width_px: int) -> float:
     return f_number_from_blur_parameter(NOMINAL_FOCAL_LENGTH_M, blur_parameter, NOMINAL_SENSOR_WIDTH_M, width_px)
 
 
-def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float | None) -> dict[str, Any]:
+def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
     """The content of `scene.yaml`: all that is needed, with the layers' files, to trace the scene again.
 
-    noise   display RMSE that was asked for; None where the number of samples was given instead
+    noise   display RMSE that was asked for
     """
     return {
         "schema": SCHEMA_VERSION,
@@ -144,7 +157,7 @@ def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, n
         "blur_parameters": [float(k) for k in stack.blur_parameters],
         "focus_disparities": [float(d) for d in stack.focus_disparities],
         "gammas": [float(g) for g in stack.gammas],
-        "noise": None if noise is None else float(noise),
+        "noise": float(noise),
         "layers": [
             {
                 "file": layer_file(i),

@@ -70,13 +70,19 @@ def write_png(path: Path, display: NDArray, bits: Literal[8, 16] = 16) -> None:
         raise DatasetError(f"{path}: cannot be written")
 
 
-def read_png(path: Path) -> NDArray[np.float32]:
-    """(H, W, 3) float32 display values in [0, 1] of an 8 or 16 bit file. DatasetError if it cannot be read."""
+def read_png_levels(path: Path) -> NDArray:
+    """(H, W, 3) uint8 or uint16, as stored. DatasetError if the file cannot be read."""
     _require(path)
     levels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if levels is None:
         raise DatasetError(f"{path}: not a whole PNG file")
-    return levels[..., ::-1] / np.float32(255 if levels.dtype == np.uint8 else 65535)
+    return levels[..., ::-1]
+
+
+def read_png(path: Path) -> NDArray[np.float32]:
+    """(H, W, 3) float32 display values in [0, 1] of an 8 or 16 bit file. DatasetError if it cannot be read."""
+    levels = read_png_levels(path)
+    return levels / np.float32(255 if levels.dtype == np.uint8 else 65535)
 
 
 def write_linear(path: Path, linear: NDArray) -> None:

@@ -55,7 +55,7 @@ class SceneFolder:
     @property
     def name(self) -> str:
         """Name of the folder: "000012", or BLB's "277"."""
-        return self.path.name
+        return self.path.absolute().name
 
     @cached_property
     def info(self) -> dict[str, Any]:

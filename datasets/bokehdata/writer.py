@@ -20,7 +20,6 @@ Nothing that is written holds a time, a host or a path: equal scenes give equal 
 import fcntl
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -46,10 +45,12 @@ from bokehdata.format import (
     bokeh_settings,
     image_file,
     info_document,
+    is_leftover_name,
     layer_file,
     scene_document,
     scene_folder_name,
     stored_from_linear,
+    unfinished_folder_name,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
 from scenes.billboard import Scene
@@ -57,9 +58,6 @@ from scenes.stack import Stack
 
 # The one key of the header that may change between the runs that fill a dataset.
 SOFTWARE_KEY = "software"
-
-# `.000012.4711` is scene 12 in the hands of process 4711, `.index.jsonl` a file about to be replaced.
-_LEFTOVER_NAME = re.compile(rf"\.\d{{6,}}\.\d+|\.{re.escape(DATASET_FILE)}|\.{re.escape(INDEX_FILE)}")
 
 # Bytes per pixel after compression, measured on photographs, sharp and blurred: the upper end of half RGB under ZIP
 # (0.7 of 6 bytes), of 16-bit PNG (0.9 of 6), of half RGBA layers, and of a slanted plane.
@@ -148,7 +146,7 @@ class SceneWriter:
         self._root = root
         self._scene_index = scene_index
         self._image_format: ImageFormat = image_format
-        self._folder = root / f".{scene_folder_name(scene_index)}.{os.getpid()}"
+        self._folder = root / unfinished_folder_name(scene_index)
         self._noise_rmse: dict[str, float] = {}
         self._samples: dict[str, int] = {}
 
@@ -164,11 +162,11 @@ class SceneWriter:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def write_scene(self, scene: Scene, stack: Stack, *, seed: int, noise: float | None) -> None:
+    def write_scene(self, scene: Scene, stack: Stack, *, seed: int, noise: float) -> None:
         """The layers, depth.exr, disparity.exr and scene.yaml.
 
         seed    of the dataset
-        noise   display RMSE asked for; None where the number of samples was given
+        noise   display RMSE asked for
         """
         self._scene, self._stack = scene, stack
         for i, layer in enumerate(scene.layers):
@@ -270,7 +268,7 @@ def _settle_header(root: Path, header: Mapping[str, Any]) -> None:
     path = root / DATASET_FILE
     if path.exists():
         _require_same_header(path, yaml.safe_load(text))
-    elif strangers := [entry.name for entry in root.iterdir() if not _LEFTOVER_NAME.fullmatch(entry.name)]:
+    elif strangers := [entry.name for entry in root.iterdir() if not is_leftover_name(entry.name)]:
         raise DatasetError(f"{root}: holds {min(strangers)} and is not a dataset; choose an empty or new --out")
     else:
         _replace_file(path, text)
@@ -302,7 +300,7 @@ def _first_difference(old, new, *, ignore: str = "", key: str = "") -> tuple[str
 
 def _remove_leftovers(root: Path) -> None:
     for entry in root.iterdir():
-        if _LEFTOVER_NAME.fullmatch(entry.name):
+        if is_leftover_name(entry.name):
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
