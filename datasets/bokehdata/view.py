@@ -1,0 +1,214 @@
+"""One self-contained HTML page that shows a dataset: a grid of scenes, and each scene's traced images under sliders.
+
+The page needs no server and no network: pictures are WebP inside it, the program is in `view.html`. A scene's pictures
+lie in a JSON block that the browser parses only when the scene is opened, so that a page of 60 MB opens at once.
+"""
+
+import base64
+import html
+import io
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlencode
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings
+from bokehdata.preview import disparity_levels, disparity_palette, display_tile, fitted_size, layer_tile
+from bokehdata.reader import Dataset, SceneFolder
+from scenes.billboard import Scene
+from scenes.color import REFERENCE_GAMMA
+from scenes.stack import Stack
+
+# At this side a default scene (512 px, ten traced images) takes about 0.4 MB.
+DEFAULT_SIDE_PX = 512
+DEFAULT_SCENES = 100
+
+# Browsers hold a page in one string and slow down long before its limit of 512 MB; no more scenes from here on.
+_PAGE_BYTES_MAX = 250_000_000
+
+_THUMBNAIL_PX = 288
+_LAYER_PX = 208
+_LEVELS_PX = 320
+
+_WEBP_QUALITY = 80
+# Encoding effort of 0 to 6: beyond 2 it takes twice the time for 4 % fewer bytes.
+_WEBP_METHOD = 2
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as written: where, its size, how many scenes it shows and how many did not fit."""
+
+    path: Path
+    bytes: int
+    scenes_shown: int
+    scenes_left_out: int
+
+
+def write_page(
+    dataset_root: Path | str,
+    out_html: Path | str,
+    *,
+    scenes: int = DEFAULT_SCENES,
+    side_px: int = DEFAULT_SIDE_PX,
+) -> Page:
+    """Write the page of a dataset: ours, or folders in the layout of BLB.
+
+    scenes    show at most this many, the first ones; fewer where the page would pass 250 MB
+    side_px   longest side of the pictures in the page, never enlarged
+
+    The page appears under its name when it is complete. DatasetError for a folder without finished scenes, a file that
+    cannot be read or written, and counts below 1.
+    """
+    if scenes < 1 or side_px < 1:
+        raise DatasetError(f"a page of {scenes} scenes with pictures of {side_px} px; both must be at least 1")
+    dataset = Dataset(dataset_root)
+    if not len(dataset):
+        raise DatasetError(f"{dataset.root}: holds no finished scene; run the generator again to finish some")
+
+    out_html = Path(out_html)
+    aside = out_html.with_name(f".{out_html.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as page:
+            shown = _write(page, dataset, scenes, side_px)
+        aside.replace(out_html)
+    except OSError as error:
+        raise DatasetError(f"{out_html}: cannot be written ({error.strerror})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return Page(out_html, out_html.stat().st_size, shown, len(dataset) - shown)
+
+
+def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int) -> int:
+    """Streams the page scene by scene; returns how many scenes it holds."""
+    template = resources.files("bokehdata").joinpath("view.html").read_text("utf-8")
+    head, tail = template.split("<!-- scenes -->\n")
+    tail = _filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex())
+    title = dataset.root.resolve().name
+    page.write(_filled(head, title=title, scenes=_count(len(dataset), "scene")).encode())
+
+    shown = 0
+    # The bar appears for runs of more than two seconds, on terminals.
+    for folder in tqdm(dataset[:scenes], desc="pictures", unit="scene", delay=2.0, disable=None):
+        card = _card(folder, side_px).encode()
+        if shown and page.tell() + len(card) + len(tail) > _PAGE_BYTES_MAX:
+            break
+        page.write(card)
+        shown += 1
+
+    page.write(_filled(tail, shown=_shown(shown, len(dataset))).encode())
+    return shown
+
+
+def _filled(template: str, **values: str) -> str:
+    for name, value in values.items():
+        template = template.replace("{{" + name + "}}", html.escape(value))
+    return template
+
+
+def _card(folder: SceneFolder, side_px: int) -> str:
+    """A scene in the grid, with all that the page needs to open it."""
+    image = folder.image()
+    entry = _entry(folder, image, side_px)
+    thumbnail = _webp(display_tile(image, _reduced_size(image, _THUMBNAIL_PX)))
+    content = _count(len(entry["layers"]), "layer") if folder.has_layers else _count(len(entry["bokeh"]), "image")
+    # "</script>" inside a name must not end the block.
+    data = json.dumps(entry, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    name = html.escape(folder.name)
+    return (
+        f'<li><a href="#{urlencode({"scene": folder.name})}" data-scene="{name}">'
+        f'<img src="{thumbnail}" alt="" loading="lazy">'
+        f'<span class="line"><span>{name}</span><span class="faint">{content}</span></span></a>\n'
+        f'<script type="application/json">{data}</script></li>\n'
+    )
+
+
+def _entry(folder: SceneFolder, image: NDArray, side_px: int) -> dict[str, Any]:
+    """What the page knows of a scene; `view.html` reads exactly these keys."""
+    stack = folder.stack()
+    disparity = folder.disparity()
+    size = _reduced_size(image, side_px)
+    return {
+        "name": folder.name,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "unit": folder.info.get("disparity_unit", "1/m"),
+        "blur": stack.blur_parameters,
+        "focus": stack.focus_disparities,
+        "gammas": stack.gammas,
+        "start": _start(stack, disparity),
+        "image": _webp(display_tile(image, size)),
+        "disparity": _disparity(disparity),
+        "layers": _layers(folder.scene()) if folder.has_layers else [],
+        "bokeh": [_bokeh(folder, setting, size) for setting in bokeh_settings(stack)],
+    }
+
+
+def _start(stack: Stack, disparity: NDArray) -> dict[str, int]:
+    """The setting a scene opens with: the strongest blur, focused like a camera on the middle of the picture."""
+    middle = disparity[disparity.shape[0] // 2, disparity.shape[1] // 2]
+    return {
+        "k": int(np.argmax(stack.blur_parameters)),
+        "f": int(np.argmin(np.abs(np.array(stack.focus_disparities) - middle))),
+        "g": int(np.argmin(np.abs(np.array(stack.gammas) - REFERENCE_GAMMA))),
+    }
+
+
+def _bokeh(folder: SceneFolder, setting: BokehSetting, size: tuple[int, int]) -> dict[str, Any]:
+    file = bokeh_file(setting, folder.image_format)
+    return {
+        "file": file,
+        "noise": folder.info.get("noise_rmse", {}).get(file),
+        "picture": _webp(display_tile(folder.bokeh(*setting), size)),
+    }
+
+
+def _disparity(disparity: NDArray) -> dict[str, Any]:
+    """Disparities as lossless grey levels, of texels as they are: a mean of two depths would be a third one."""
+    low, high = float(disparity.min()), float(disparity.max())
+    size = _reduced_size(disparity, _LEVELS_PX)
+    levels = cv2.resize(disparity_levels(disparity, low, high), size, interpolation=cv2.INTER_NEAREST)
+    return {"range": [low, high], "levels": _data_uri(Image.fromarray(levels), "PNG", optimize=True)}
+
+
+def _layers(scene: Scene) -> list[dict[str, Any]]:
+    layers = []
+    for i in range(len(scene.layers)):
+        rgba, disparity = scene.frame_rgba(i), scene.frame_disparity(i)
+        tile = layer_tile(rgba, _reduced_size(rgba, _LAYER_PX))
+        layers.append({"disparity": [float(disparity.min()), float(disparity.max())], "picture": _webp(tile)})
+    return layers
+
+
+def _reduced_size(image: NDArray, side_px: int) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    return fitted_size(width, height, min(side_px, width), min(side_px, height))
+
+
+def _webp(picture: NDArray[np.uint8]) -> str:
+    return _data_uri(Image.fromarray(picture), "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
+
+
+def _data_uri(picture: Image.Image, image_format: str, **options: int) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, image_format, **options)
+    return f"data:image/{image_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _shown(shown: int, total: int) -> str:
+    if shown == total:
+        return f"All {total} scenes of the dataset." if total > 1 else "The only scene of the dataset."
+    return f"The first {shown} of {total} scenes; {total - shown} were left out to keep the page small."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
