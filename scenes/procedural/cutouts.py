@@ -1,0 +1,78 @@
+"""Foreground cut-outs: a kind is drawn, cropped to its matte, and its colour extended under alpha 0."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.procedural import fibres, lattices, lights, plants, signs, solids
+from scenes.procedural.sketch import extended, tight
+
+Picture = NDArray[np.float32]
+
+# Share of each kind among the cut-outs that are not light strings.
+_KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
+    "branch": (plants.branch, 2.0),
+    "fern": (plants.fern, 1.0),
+    "grass": (plants.grass, 1.0),
+    "flowers": (plants.flowers, 2.0),
+    "dandelion": (plants.dandelion, 0.7),
+    "feather": (fibres.feather, 0.7),
+    "creature": (fibres.creature, 1.0),
+    "portrait": (fibres.portrait, 1.2),
+    "fence": (lattices.fence, 0.8),
+    "mesh": (lattices.mesh, 0.7),
+    "ironwork": (lattices.ironwork, 0.7),
+    "lace": (lattices.lace, 0.6),
+    "frame": (lattices.frame, 0.7),
+    "window": (lattices.window, 0.7),
+    "sign": (signs.sign, 1.0),
+    "letters": (signs.letters, 0.6),
+    "fruit": (solids.fruit, 1.3),
+    "stones": (solids.stones, 1.0),
+    "vessel": (solids.vessel, 1.8),
+}
+
+# Below this a drawing has fewer pixels than strokes.
+_SIDE_MIN = 16
+
+
+@dataclass(frozen=True)
+class ProceduralCutouts:
+    """An endless supply of cut-outs with hard, soft and holed mattes.
+
+    lights   share of strings of small lamps (5 to 200 linear) among the cut-outs, in [0, 1]
+    """
+
+    lights: float = 0.12
+
+    def __post_init__(self):
+        if not 0.0 <= self.lights <= 1.0:
+            raise ValueError(f"share of light strings is {self.lights}; it must lie in [0, 1]")
+
+    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+        """One cut-out of at most side_px pixels a side, and where it comes from.
+
+        side_px   >= 16, else ValueError
+        returns   (h, w, 4) straight alpha in [0, 1], colour in linear light >= 0, extended under alpha 0; every edge
+                  of the picture touches a texel with alpha > 0
+        """
+        if side_px < _SIDE_MIN:
+            raise ValueError(f"a cut-out of {side_px} px was asked for; the smallest is {_SIDE_MIN} px")
+        if rng.random() < self.lights:
+            kind = "light-string"
+            rgba = lights.light_string(side_px, rng=rng)
+        else:
+            shares = np.array([share for _, share in _KINDS.values()])
+            kind = tuple(_KINDS)[rng.choice(len(shares), p=shares / shares.sum())]
+            rgba = _KINDS[kind][0](side_px, rng=rng)
+        return finished(rgba), {"kind": "procedural-cutout", "style": kind}
+
+
+def finished(rgba: Picture) -> Picture:
+    """A drawn picture as the scene wants it: in range, cropped to alpha > 0, colour extended."""
+    rgba = np.ascontiguousarray(tight(rgba))
+    np.clip(rgba[..., 3], 0.0, 1.0, out=rgba[..., 3])
+    np.maximum(rgba[..., :3], 0.0, out=rgba[..., :3])
+    return extended(rgba)

@@ -1,0 +1,79 @@
+"""Background photographs: a place is painted in linear light, then taken through lens and sensor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.procedural import heaps
+
+Picture = NDArray[np.float32]
+
+_DAY: dict[str, tuple[Callable[..., Picture], float]] = {
+    "collage": (heaps.collage, 1.0),
+    "pebbles": (heaps.pebbles, 0.7),
+    "harvest": (heaps.harvest, 0.7),
+    "fallen-leaves": (heaps.fallen_leaves, 0.7),
+}
+_NIGHT = _DAY
+
+_SIDE_MIN = 16
+
+
+@dataclass(frozen=True)
+class ProceduralPhotographs:
+    """An endless supply of backgrounds that look like places.
+
+    night   places after dark, with lamps far above white, instead of places by day
+    """
+
+    night: bool = False
+
+    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+        """One photograph, and where it comes from.
+
+        height, width   pixels, each >= 16, else ValueError
+        returns         (height, width, 3) linear light at the reference gamma; by day within [0, 1], by night also far
+                        above 1 in small lamps
+        """
+        if min(height, width) < _SIDE_MIN:
+            raise ValueError(
+                f"a photograph of {height} x {width} px was asked for; the smallest side is {_SIDE_MIN} px"
+            )
+        places = _NIGHT if self.night else _DAY
+        shares = np.array([share for _, share in places.values()])
+        style = tuple(places)[rng.choice(len(shares), p=shares / shares.sum())]
+        scene = places[style][0](height, width, rng=rng)
+        return taken(scene, rng=rng, highlights=self.night), {"kind": "procedural-photograph", "style": style}
+
+
+def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Picture:
+    """The scene through a real camera: vignetting, a little blur, a shoulder for the highlights, and grain.
+
+    highlights   keep what is above white instead of rolling it off
+    """
+    height, width = scene.shape[:2]
+    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.45, 0.7), borderType=cv2.BORDER_REPLICATE)
+    scene *= _vignette(height, width, np.float32(rng.uniform(0.05, 0.25)))[..., None]
+    np.maximum(scene, 0.0, out=scene)
+    knee = np.float32(0.8)
+    over = np.maximum(scene - knee, 0.0)
+    if highlights:
+        over[over > 1.0] = 0.0
+    else:
+        # Above the knee the response bends and ends below 1, where a clipped one would be flat.
+        room = np.float32(1.0) - knee
+        scene -= over - room * over / (over + room)
+    # Shot noise: its variance is proportional to the light; the floor stands for the readout.
+    grain = rng.standard_normal((height, width), np.float32) * np.float32(rng.uniform(0.004, 0.012))
+    level = np.sqrt(scene @ np.array([0.2, 0.7, 0.1], np.float32) * np.float32(0.5) + np.float32(0.01))
+    scene *= 1.0 + (grain / (level + np.float32(0.05)) * np.float32(0.5))[..., None]
+    return np.maximum(scene, 0.0) if highlights else np.clip(scene, 0.0, 1.0)
+
+
+def _vignette(height: int, width: int, loss: np.float32) -> NDArray[np.float32]:
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
+    return 1.0 - loss * (x * x + y * y) * np.float32(0.5)
