@@ -1,5 +1,7 @@
 """Where the tracer runs. Commands and test fixtures start it once; nothing starts at import."""
 
+import io
+from contextlib import redirect_stdout
 from typing import Literal
 
 import numba
@@ -36,7 +38,9 @@ def _starts(name: str, threads: int | None) -> bool:
         numba.set_num_threads(threads)
     wanted = getattr(ti, name)
     try:
-        ti.init(arch=wanted, offline_cache=True, log_level=ti.ERROR, verbose=False, **options)
+        # Taichi announces the backend on standard output, whatever the log level.
+        with redirect_stdout(io.StringIO()):
+            ti.init(arch=wanted, offline_cache=True, log_level=ti.ERROR, verbose=False, **options)
     except RuntimeError:
         return False
     return impl.current_cfg().arch == wanted
