@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scenes.color import premultiplied
-from scenes.decode import DecodeError, decode, linear_light, opaque, quiet_decoders
+from scenes.decode import SIDE_MIN_PX, DecodeError, decode, linear_light, opaque, quiet_decoders
 from scenes.matte import crop_to_alpha, resize_rgba, resized, straight
 
 SUFFIXES = frozenset(
@@ -31,6 +31,7 @@ SUFFIXES = frozenset(
 PAIR_LAYOUTS = (("fg", "alpha", False), ("original", "mask", True))
 
 ENLARGEMENT_MAX = 2.0
+BAND_TEXELS = 2**22
 RECTANGLE_COVERAGE = 0.995  # opaque part of a picture from which it is a rectangle and no cut-out
 
 
@@ -93,8 +94,8 @@ class _AssetFolder:
         if not self._assets:
             reasons = "".join(f"; {name}: {reason}" for name, reason in self.skipped[:3])
             raise AssetError(
-                f"{self.folder}: {len(self.skipped)} pictures, none of them usable{reasons}; "
-                f"suffixes that are read: {' '.join(sorted(SUFFIXES))}"
+                f"{self.folder}: no usable picture among {len(self.skipped)}{reasons}; "
+                f"add some with a suffix of {' '.join(sorted(SUFFIXES))}"
             )
 
     def __len__(self) -> int:
@@ -177,18 +178,16 @@ class PhotographFolder(_AssetFolder):
         asset, picture = self._pick(rng)
         reach = min(picture.shape[0] / height, picture.shape[1] / width)
         shrinking = max(min(reach, 1.0), reach * 2.0 ** -rng.uniform())
-        crop_height = max(1, round(height * shrinking))
-        crop_width = max(1, round(width * shrinking))
+        factor = _group_side(shrinking)
+        crop_height = max(1, round(height * shrinking)) // factor * factor
+        crop_width = max(1, round(width * shrinking)) // factor * factor
         y = int(rng.integers(picture.shape[0] - crop_height + 1))
         x = int(rng.integers(picture.shape[1] - crop_width + 1))
         flip = bool(rng.integers(2))
 
         crop = picture[y : y + crop_height, x : x + crop_width]
-        rgb = _shrunk(
-            crop[:, ::-1] if flip else crop,
-            max(1, int(shrinking)),
-            partial(linear_light, expand_highlights=self._expand_highlights),
-        )
+        to_linear = partial(linear_light, expand_highlights=self._expand_highlights)
+        rgb = _shrunk(crop[:, ::-1] if flip else crop, factor, to_linear)
         return resized(rgb, (height, width)), {
             "kind": "photograph",
             "file": asset.name,
@@ -219,10 +218,11 @@ class CutoutFolder(_AssetFolder):
     def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
         """A random cut-out with longest side `side_px`, or twice its own if that is less; see Cutouts."""
         asset, picture = self._pick(rng)
-        height, width = picture.shape[:2]
+        factor = _group_side(max(picture.shape[:2]) / side_px)
+        picture = np.pad(picture, ((0, -picture.shape[0] % factor), (0, -picture.shape[1] % factor), (0, 0)))
+        height, width = picture.shape[0] // factor, picture.shape[1] // factor
         scale = min(side_px / max(height, width), ENLARGEMENT_MAX)
         size = max(1, round(height * scale)), max(1, round(width * scale))
-        factor = max(1, int(1.0 / scale))
         if asset.colour_is_mixed:
             # Means of colour and of alpha, taken apart, still mix alike; and the estimate is slow, so shrink before it.
             mixed = _shrunk(picture, factor, linear_light)
@@ -267,9 +267,14 @@ class CutoutFolder(_AssetFolder):
             raise DecodeError("has no alpha; cut the object out, or use fg/ and alpha/ side by side")
         if np.mean(picture[..., 3] >= 0.999 * opaque(picture)) > RECTANGLE_COVERAGE:
             raise DecodeError("is opaque all over: a full-frame rectangle, not a cut-out")
-        if not picture[..., 3].any():
+        if picture[..., 3].max() <= 0:
             raise DecodeError("has alpha 0 everywhere")
-        return crop_to_alpha(picture), tuple(sha256)
+        picture = crop_to_alpha(picture)
+        if max(picture.shape[:2]) < SIDE_MIN_PX:
+            raise DecodeError(
+                f"covers only {picture.shape[1]} x {picture.shape[0]} px; needs {SIDE_MIN_PX} along a side"
+            )
+        return picture, tuple(sha256)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -291,17 +296,25 @@ def _with_alpha(picture: NDArray, alpha: NDArray) -> NDArray:
     return np.concatenate([picture[..., :3], level.astype(picture.dtype)], axis=-1)
 
 
+def _group_side(shrinking: float) -> int:
+    """Side of the groups of texels to average first, so that a factor of at least 1.5 is left for the final size.
+
+    Means over areas between 1 and 1.5 texels blur some texels and not others, which shows as a pattern.
+    """
+    return max(1, int(shrinking / 1.5))
+
+
 def _shrunk(picture: NDArray, factor: int, to_linear: Callable[[NDArray], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Mean of `to_linear(picture)` over factor x factor texels.
+    """Mean of `to_linear(picture)` over groups of factor x factor texels, of which the picture has a whole number.
 
     Band by band, so that a picture of 200 megapixels never stands in memory as floats.
     """
     if factor == 1:
         return to_linear(picture)
     height, width = picture.shape[:2]
-    rows = factor * max(1, 2**22 // (factor * width))
-    bands = [to_linear(picture[y : y + rows]) for y in range(0, height, rows)]
-    return np.concatenate([resized(band, (max(1, len(band) // factor), max(1, width // factor))) for band in bands])
+    rows = factor * max(1, BAND_TEXELS // (factor * width))
+    bands = (to_linear(picture[y : y + rows]) for y in range(0, height, rows))
+    return np.concatenate([resized(band, (len(band) // factor, width // factor)) for band in bands])
 
 
 def _unmixed(mixed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -312,5 +325,5 @@ def _unmixed(mixed: NDArray[np.float32]) -> NDArray[np.float32]:
     from pymatting import estimate_foreground_ml
 
     white = max(1.0, float(mixed[..., :3].max()))
-    colour = estimate_foreground_ml(mixed[..., :3] / white, mixed[..., 3]) * white
-    return np.concatenate([colour, mixed[..., 3:]], axis=-1, dtype=np.float32)
+    colour = np.asarray(estimate_foreground_ml(mixed[..., :3] / white, mixed[..., 3]), np.float32) * white
+    return np.concatenate([colour, mixed[..., 3:]], axis=-1)

@@ -56,7 +56,8 @@ def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
 def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """(H, W, C) of any linear quantity at `size` = (height, width): mean over areas to shrink, bilinear to enlarge."""
     shrinks = size[0] <= picture.shape[0] and size[1] <= picture.shape[1]
-    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=interpolation), np.float32)
 
 
 def transform_rgba(rgba: Rgba, *, degrees: float = 0.0, scale: float = 1.0, flip: bool = False) -> Rgba:
@@ -86,9 +87,8 @@ def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
     turn = np.array([[c, -s], [s, c]])
     centre, new_centre = np.array([width - 1, height - 1]) / 2, np.array([new_width - 1, new_height - 1]) / 2
     input_from_output = np.column_stack([turn, centre - turn @ new_centre])
-    return cv2.warpAffine(
-        rgba_premul, input_from_output, (new_width, new_height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(rgba_premul, input_from_output, (new_width, new_height), flags=flags), np.float32)
 
 
 def _pull_push(rgba_premul: Rgba) -> NDArray[np.float32]:
