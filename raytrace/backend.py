@@ -8,17 +8,18 @@ import numba
 import taichi as ti
 from taichi.lang import impl
 
-Arch = Literal["auto", "cpu", "cuda", "metal", "vulkan"]
+Backend = Literal["cpu", "cuda", "metal", "vulkan"]
+Arch = Literal["auto", Backend]
 
 # `auto` leaves Vulkan out: on machines without a GPU it is a slow software renderer.
-_AUTO_ORDER = ("cuda", "metal", "cpu")
+_AUTO_ORDER: tuple[Backend, ...] = ("cuda", "metal", "cpu")
 
 
 class BackendError(RuntimeError):
     """The backend that was asked for is not on this machine."""
 
 
-def start(arch: Arch = "auto", *, threads: int | None = None) -> str:
+def start(arch: Arch = "auto", *, threads: int | None = None) -> Backend:
     """Start Taichi (and set the threads of numba) and return the backend that runs: "cpu", "cuda", "metal" or "vulkan".
 
     arch      a name, or "auto": CUDA, then Metal, then the CPU

@@ -105,6 +105,15 @@ class DatasetWriter:
     def __exit__(self, *exception) -> None:
         self.close()
 
+    def __len__(self) -> int:
+        """Scenes in the index."""
+        return len(self._entries)
+
+    @property
+    def noise_rmse_max(self) -> float:
+        """Largest estimated noise of any picture, display RMSE; 0 for an empty dataset."""
+        return max((entry.noise_rmse_max for entry in self._entries.values()), default=0.0)
+
     def finished(self, *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
         """Indices of the scenes whose every file has the size and checksum of the index; others leave the index.
 

@@ -1,0 +1,3 @@
+from bokehforge.cli import main
+
+raise SystemExit(main())

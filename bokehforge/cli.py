@@ -1,0 +1,38 @@
+"""`bokehforge COMMAND`: one program for every stage. Each command is imported when it is asked for."""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+# Command: module with `main(argv, prog) -> exit code`, and a line of help.
+COMMANDS = {
+    "gen": ("raytrace.gen", "trace ground truth: scenes of billboards and their bokeh stacks"),
+    "verify": ("bokehforge.verify", "prove a dataset whole: checksums, shapes, ranges, one picture traced again"),
+    "view": ("bokehforge.view", "write one self-contained page to look at a dataset"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code, 2 where there is no such command."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print(version("bokehforge"))
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        print(f"bokehforge: error: no command {command!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return import_module(COMMANDS[command][0]).main(rest, prog=f"bokehforge {command}")
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:10} {line}" for name, (_, line) in COMMANDS.items())
+    return (
+        "Ground truth, training and benchmarks for lens blur.\n\n"
+        f"usage: bokehforge COMMAND [options]\n\n{commands}\n\n"
+        "bokehforge COMMAND --help gives the options of a command.\n"
+        "Example: bokehforge gen --scenes 100 && bokehforge view datasets/default"
+    )

@@ -1,0 +1,53 @@
+"""Prove a dataset whole."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from bokehdata.format import DatasetError
+from bokehdata.progress import Progress
+from bokehdata.reader import Dataset
+from bokehdata.verify import verify
+from raytrace import backend
+from raytrace.production import retrace
+from raytrace.tracer import Tracer
+
+
+@dataclass(frozen=True)
+class Options:
+    """Check every file of a dataset (checksum, shape, range, invariants) and trace its noisiest picture again.
+
+    Reads datasets of bokehforge and folders in the layout of BLB. Exit code 0: whole; 1: problems; 2: not a dataset.
+    Example: bokehforge verify datasets/default
+    """
+
+    dir: tyro.conf.Positional[Path]
+    """Folder of the dataset."""
+    arch: backend.Arch = "auto"
+    """Where the picture is traced again."""
+
+
+def main(argv: list[str] | None = None, prog: str = "bokehforge verify") -> int:
+    """Run the command; returns its exit code."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        tracer = Tracer(backend.start(options.arch))
+        with Progress(len(Dataset(options.dir)), "scene") as progress:
+            report = verify(options.dir, retrace=partial(retrace, tracer), on_scene=progress.add)
+    except (DatasetError, backend.BackendError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    for problem in report.problems:
+        print(problem)
+    for unchecked in report.unchecked:
+        print(f"not checked: {unchecked}")
+    again = f", {report.retraced} traced again" if report.retraced else ""
+    print(f"{options.dir}: {report.scenes} scenes, {len(report.problems) or 'no'} problems{again}")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

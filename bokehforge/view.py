@@ -1,0 +1,51 @@
+"""Write the page of a dataset."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from bokehdata.format import DatasetError
+from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write one self-contained page of a dataset: scenes, sliders for blur and focus, disparity and layers.
+
+    The page needs no server and no network: open it in any browser.
+    Example: bokehforge view datasets/default
+    """
+
+    dir: tyro.conf.Positional[Path]
+    """Folder of the dataset, ours or in the layout of BLB."""
+    out: Path | None = None
+    """File of the page. Default: DIR.html beside the dataset."""
+    scenes: int = DEFAULT_SCENES
+    """Show at most this many scenes."""
+    side: int = DEFAULT_SIDE_PX
+    """Longest side of the pictures in the page, pixels."""
+
+
+def main(argv: list[str] | None = None, prog: str = "bokehforge view") -> int:
+    """Run the command; returns its exit code."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    folder = options.dir.resolve()
+    try:
+        page = write_page(
+            options.dir,
+            options.out or folder.with_name(f"{folder.name}.html"),
+            scenes=options.scenes,
+            side_px=options.side,
+        )
+    except DatasetError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
+    print(f"{page.scenes_shown} scenes{left_out}, {page.bytes / 1e6:.0f} MB, open it in a browser: {page.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

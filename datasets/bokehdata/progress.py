@@ -1,0 +1,57 @@
+"""Progress of long work: a bar with the time left on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+# Work that ends sooner than this shows nothing.
+_DELAY_S = 2.0
+
+# A log gets a line after at least this long.
+_LINE_EVERY_S = 15.0
+
+
+class Progress:
+    """Counts units of work, and beside them another quantity whose rate people ask for.
+
+    total      units in all
+    unit       what one is called, singular
+    extra      name of the other quantity, plural ("images"); "" for none
+
+    A context manager; `add` may be called any number of times.
+    """
+
+    def __init__(self, total: int, unit: str, *, extra: str = "", stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._total, self._unit, self._extra = total, unit, extra
+        self._done = self._extra_done = 0
+        self._begin = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            total=total,
+            unit=unit,
+            file=self._stream,
+            delay=_DELAY_S,
+            dynamic_ncols=True,
+            disable=not self._stream.isatty(),
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+
+    def add(self, units: int = 1, extra: int = 0) -> None:
+        self._done += units
+        self._extra_done += extra
+        now = time.monotonic()
+        rate = f"{self._extra_done / max(now - self._begin, 1e-9):.1f} {self._extra}/s" if self._extra else ""
+        self._bar.set_postfix_str(rate, refresh=False)
+        self._bar.update(units)
+        if self._bar.disable and now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = now
+            left = (self._total - self._done) * (now - self._begin) / self._done
+            parts = [f"{self._done}/{self._total} {self._unit}s", rate, f"{tqdm.format_interval(left)} left"]
+            print(", ".join(part for part in parts if part), file=self._stream, flush=True)

@@ -1,0 +1,226 @@
+"""Trace ground truth for lens blur: scenes of RGBA billboards and their bokeh stacks.
+
+    python raytrace/gen.py --scenes 100
+
+writes 100 scenes under datasets/default. The same command again resumes, a larger --scenes extends.
+"""
+
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from bokehdata.format import DatasetError
+from bokehdata.progress import Progress
+from bokehdata.writer import DatasetWriter, estimated_bytes, require_space
+from raytrace import backend
+from raytrace.production import Job, ProductionError, available_cores, produce, worker_bytes
+from scenes.assets import AssetError, CutoutFolder, PhotographFolder
+from scenes.billboard import SceneError
+from scenes.recipe import Recipe, RecipeError, load_recipe
+from scenes.sampling import overscan_of
+
+
+class OptionError(ValueError):
+    """An option whose value cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trace ground truth for lens blur: all-in-focus image, depth, layers and bokeh stacks of billboard scenes.
+
+    Example: python raytrace/gen.py --scenes 100 --backgrounds photos --foregrounds cutouts
+    """
+
+    scenes: int | None = None
+    """Number of scenes, from 0 on. Default: the recipe's, 100 for most."""
+    size: int | None = None
+    """Side of the square frame, pixels; blur in the recipe does not scale with it. Default: the recipe's, 512."""
+    seed: int = 0
+    """Scene i depends on the seed, the recipe and i alone."""
+    out: Path | None = None
+    """Folder of the dataset. Default: datasets/RECIPE under the current folder."""
+    recipe: str = "default"
+    """Kind of scenes: default, bokehme-train, drbokeh-benchmark, mpib, night, or a YAML file with the same keys."""
+    backgrounds: Path | None = None
+    """Folder of photographs to use instead of procedural ones."""
+    foregrounds: Path | None = None
+    """Folder of cut-outs with alpha (RGBA files, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
+    noise: float | None = None
+    """Display RMSE that an image may have against the converged one. Default: the recipe's, 0.002."""
+    workers: int | None = None
+    """Processes that make scenes. Default: one per core, as far as memory allows."""
+    arch: backend.Arch = "auto"
+    """Where rays are traced; auto tries CUDA, then Metal, then the CPU."""
+    format: Literal["exr", "png"] = "exr"
+    """Images as linear half-float EXR, or as 16-bit display-referred PNG; layers and depth are EXR either way."""
+    strict: bool = False
+    """Stop at the first unusable picture of --backgrounds or --foregrounds instead of skipping it."""
+    dry_run: bool = False
+    """Say what would be made, and make nothing."""
+
+
+def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
+    """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        return _generate(options)
+    except (OptionError, RecipeError, AssetError, SceneError, DatasetError, backend.BackendError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except ProductionError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{prog}: stopped; finished scenes are safe, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _generate(options: Options) -> int:
+    begin = time.monotonic()
+    recipe = _recipe(options)
+    photographs = cutouts = None
+    if options.backgrounds is not None:
+        photographs = PhotographFolder(
+            options.backgrounds, strict=options.strict, expand_highlights=recipe.expand_highlights
+        )
+    if options.foregrounds is not None:
+        cutouts = CutoutFolder(options.foregrounds, strict=options.strict)
+    folders = [folder for folder in (photographs, cutouts) if folder is not None]
+    for folder in folders:
+        _report_skipped(folder.folder, folder.skipped, len(folder))
+
+    arch = backend.start(options.arch)
+    out = options.out or Path("datasets") / recipe.name
+    overscan = overscan_of(recipe)
+    workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan)
+    images = len(recipe.blur_parameters) * recipe.focus_count * len(recipe.gammas)
+    layers = sum(recipe.foregrounds) / 2 + 1
+    scene_bytes = estimated_bytes(recipe.size_px, recipe.size_px, overscan, round(layers), images, options.format)
+    print(
+        f"{recipe.scenes} scenes of {images} images, {recipe.size_px} x {recipe.size_px} px, "
+        f"about {recipe.scenes * scene_bytes / 1e9:.1f} GB, into {out}\n"
+        f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}"
+    )
+    if options.dry_run:
+        return 0
+
+    job = Job(
+        root=out,
+        recipe=recipe,
+        seed=options.seed,
+        photographs=photographs,
+        cutouts=cutouts,
+        image_format=options.format,
+        backend=arch,
+        threads=max(1, available_cores() // workers),
+    )
+    header = _header(options, recipe, arch, photographs, cutouts)
+    require_space(out, 0)
+    seconds: Counter[str] = Counter()
+    with DatasetWriter(out, header) as dataset:
+        finished = _finished(dataset, recipe)
+        missing = [i for i in range(recipe.scenes) if i not in finished]
+        require_space(out, len(missing) * scene_bytes)
+        with Progress(len(missing), "scene", extra="images") as progress:
+            for produced in produce(job, missing, min(workers, max(1, len(missing)))):
+                dataset.add(produced.entry)
+                seconds.update(produced.seconds)
+                progress.add(1, produced.entry.images)
+        noise = dataset.noise_rmse_max
+    _report(out, len(missing), recipe.scenes, images, time.monotonic() - begin, seconds, noise)
+    return 0
+
+
+def _recipe(options: Options) -> Recipe:
+    """The recipe with what the command line says otherwise."""
+    for name, value, least in (
+        ("--scenes", options.scenes, 1),
+        ("--size", options.size, 16),
+        ("--seed", options.seed, 0),
+        ("--workers", options.workers, 1),
+    ):
+        if value is not None and value < least:
+            raise OptionError(f"{name} is {value}; it must be at least {least}")
+    if options.noise is not None and not 0.0 < options.noise < 1.0:
+        raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1")
+    changes = {"scenes": options.scenes, "size_px": options.size, "noise": options.noise}
+    return replace(load_recipe(options.recipe), **{key: v for key, v in changes.items() if v is not None})
+
+
+def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -> None:
+    for name, reason in skipped:
+        print(f"skipped {folder / name}: {reason}", file=sys.stderr)
+    note = f", {len(skipped)} skipped" if skipped else ""
+    print(f"{folder}: {usable} usable pictures{note}")
+
+
+def _default_workers(recipe: Recipe, side_px: int) -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(available_cores(), memory * 2 // 3 // worker_bytes(recipe, side_px)))
+
+
+def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -> dict:
+    """How the dataset is made, for dataset.yaml: nothing about when, where or by how many."""
+    return {
+        "generator": "raytrace/gen.py",
+        "seed": options.seed,
+        # Scenes may be added later, and none depends on how many there are.
+        "recipe": {key: value for key, value in recipe.describe().items() if key != "scenes"},
+        "backgrounds": _origin(photographs),
+        "foregrounds": _origin(cutouts),
+        "image_format": options.format,
+        "lens_model": "thin lens, signed defocus = blur_parameter * (disparity - focus_disparity) in pixels",
+        "disparity_unit": "normalised",
+        "pixel_rule": f"{recipe.pixel}: " + ("through the centre" if recipe.pixel == "point" else "mean over the area"),
+        "border_rule": "every layer extends beyond the frame by the largest blur radius + 2 px; nothing is clamped",
+        "colour": "linear = display ** gamma; layers and files without a suffix at gamma 2.2",
+        "licence": _licence(photographs, cutouts),
+        "software": {
+            "bokehforge": version("bokehforge"),
+            "backend": arch,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "taichi", "numba", "opencv-python-headless", "OpenEXR")},
+        },
+    }
+
+
+def _origin(folder: PhotographFolder | CutoutFolder | None) -> str | dict:
+    return "procedural" if folder is None else {"pictures": len(folder), "sha256": folder.digest}
+
+
+def _licence(photographs, cutouts) -> str:
+    if photographs is None and cutouts is None:
+        return "procedural content, CC0-1.0"
+    return "holds pictures of the user's own, under their own licences"
+
+
+def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
+    with Progress(len(dataset), "finished scene") as progress:
+        finished = dataset.finished(on_scene=progress.add)
+    if done := len(finished & set(range(recipe.scenes))):
+        print(f"{done} of {recipe.scenes} scenes are finished already")
+    return finished
+
+
+def _report(
+    out: Path, made: int, scenes: int, images: int, elapsed_s: float, seconds: Counter[str], noise: float
+) -> None:
+    total = sum(seconds.values())
+    shares = ", ".join(f"{part} {100.0 * s / total:.0f} %" for part, s in seconds.items()) if total else "nothing to do"
+    print(
+        f"{scenes} scenes are in {out}: {made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.4f}\n"
+        f"look at them:  bokehforge view {out}\n"
+        f"check them:    bokehforge verify {out}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

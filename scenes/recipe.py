@@ -1,0 +1,236 @@
+"""Recipes: what kind of scenes to make and what to trace of them, as a dataclass and as YAML files.
+
+The recipes that come with the project lie in `scenes/recipes/`; `load_recipe` takes their names, or any file with the
+same keys. A key that a file leaves out has the default of the dataclass.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+import yaml
+
+from scenes.aperture import Aperture, Disk, Mask, aperture_from
+from scenes.color import REFERENCE_GAMMA
+from scenes.stack import Pixel
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+Focus = Literal["layers", "even", "random"]
+
+
+class RecipeError(ValueError):
+    """A recipe that does not exist or asks for what cannot be; the message names the file, the key and the value."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Distribution of scenes and the stack traced of each. Ranges are [low, high], drawn uniformly.
+
+    Scenes
+    name                    of the recipe, and of the default output folder
+    scenes                  how many to make unless the command says otherwise
+    size_px                 side of the square frame, pixels, unless the command says otherwise
+    foregrounds             [fewest, most] cut-outs in front of the background
+    foreground_scale        longest side of a cut-out relative to the frame
+    rotation_deg            largest turn of a cut-out either way
+    colour_jitter           largest relative change of each colour channel and of the exposure
+    visible_min             least part of a cut-out's alpha that lies inside the frame, [0, 1)
+    cluster                 probability that a cut-out stands across the outline of an earlier one, so that they overlap
+    background_disparity    of the background at the centre of the frame, normalised: 0 is infinity, 1 the nearest
+    foreground_disparity    of the foregrounds
+    disparity_gap           least distance between the disparity intervals of two layers
+    background_slant        largest change of disparity across the frame along each axis; 0 faces the camera
+    foreground_slant        the same of a foreground
+    night                   procedural backgrounds by night, with many small lights
+    lights                  part of the procedural cut-outs that are strings of lights, [0, 1]
+    expand_highlights       how far values near white of the user's own LDR photographs are raised, 0 is not at all;
+                            BokehMe uses 0.4
+
+    Stack
+    blur_parameters         K, pixels per unit of disparity; does not scale with the size of the frame
+    random_blur             [low, high]: one K per scene, drawn log-uniformly, instead of `blur_parameters`
+    focus                   "layers": on the layers, and between them where there are fewer than `focus_count`;
+                            "even": evenly over `focus_range`; "random": drawn between the farthest and nearest layer
+    focus_count             focus disparities per scene
+    focus_range             of "even", ends included
+    gammas                  of the traced images, linear = display ** gamma
+    apertures               shapes, one drawn for each scene: mappings with the key `shape` (disk, polygon, donut, mask)
+                            and the parameters of `scenes.aperture`; a mask names a picture by `file`, beside the recipe
+    pixel                   "point" or "box"
+    noise                   display RMSE that a traced image may have, unless the command says otherwise
+    """
+
+    name: str
+    scenes: int = 100
+    size_px: int = 512
+    foregrounds: tuple[int, int] = (2, 5)
+    foreground_scale: tuple[float, float] = (0.35, 1.0)
+    rotation_deg: float = 20.0
+    colour_jitter: float = 0.1
+    visible_min: float = 0.5
+    cluster: float = 0.6
+    background_disparity: tuple[float, float] = (0.0, 0.3)
+    foreground_disparity: tuple[float, float] = (0.1, 1.0)
+    disparity_gap: float = 0.05
+    background_slant: float = 0.0
+    foreground_slant: float = 0.0
+    night: bool = False
+    lights: float = 0.15
+    expand_highlights: float = 0.0
+    blur_parameters: tuple[float, ...] = (12.0, 24.0)
+    random_blur: tuple[float, float] | None = None
+    focus: Focus = "layers"
+    focus_count: int = 5
+    focus_range: tuple[float, float] = (0.0, 1.0)
+    gammas: tuple[float, ...] = (REFERENCE_GAMMA,)
+    apertures: tuple[Aperture, ...] = field(default_factory=lambda: (Disk(),))
+    pixel: Pixel = "point"
+    noise: float = 0.002
+
+    def __post_init__(self):
+        for key in ("foregrounds", "foreground_scale", "background_disparity", "foreground_disparity", "focus_range"):
+            low, high = getattr(self, key)
+            self._require(0 <= low <= high, key, "needs 0 <= low <= high")
+        if self.random_blur is not None:
+            low, high = self.random_blur
+            self._require(0 < low <= high, "random_blur", "needs 0 < low <= high")
+        for key in ("scenes", "size_px", "focus_count"):
+            self._require(getattr(self, key) >= 1, key, "must be at least 1")
+        self._require(self.size_px >= 16, "size_px", "must be at least 16 px")
+        self._require(self.foreground_scale[0] > 0, "foreground_scale", "must be above 0")
+        self._require(0 <= self.visible_min < 1, "visible_min", "must lie in [0, 1)")
+        for key in ("cluster", "lights"):
+            self._require(0 <= getattr(self, key) <= 1, key, "must lie in [0, 1]")
+        for key in ("rotation_deg", "colour_jitter", "background_slant", "foreground_slant", "expand_highlights"):
+            self._require(getattr(self, key) >= 0, key, "must be at least 0")
+        self._require(self.colour_jitter < 1, "colour_jitter", "must be below 1")
+        self._require(bool(self.blur_parameters), "blur_parameters", "needs at least one value")
+        self._require(min(self.blur_parameters) >= 0, "blur_parameters", "must be at least 0 px")
+        self._require(bool(self.gammas) and min(self.gammas) > 0, "gammas", "needs values above 0")
+        self._require(len(set(self.gammas)) == len(self.gammas), "gammas", "names a value twice")
+        self._require(bool(self.apertures), "apertures", "needs at least one shape")
+        self._require(self.focus in get_args(Focus), "focus", f"must be one of {', '.join(get_args(Focus))}")
+        self._require(self.pixel in get_args(Pixel), "pixel", f"must be one of {', '.join(get_args(Pixel))}")
+        self._require(self.noise > 0, "noise", "must be above 0")
+        self._require(self.disparity_gap > 0, "disparity_gap", "must be above 0")
+        low, high = self.foreground_disparity
+        room = high - max(low, self.background_disparity[1])
+        slots = self.foregrounds[1] * (self.disparity_gap + 2 * self.foreground_slant) + 2 * self.background_slant
+        self._require(
+            slots <= room or self.foregrounds[1] == 0,
+            "foregrounds",
+            f"and their gaps and slants need {slots:.3g} of disparity in front of the background, there is {room:.3g}",
+        )
+
+    def _require(self, holds: bool, key: str, rule: str) -> None:
+        if not holds:
+            raise RecipeError(f"recipe {self.name}: {key} is {getattr(self, key)!r}; {rule}")
+
+    def describe(self) -> dict[str, Any]:
+        """All keys as plain values, for dataset.yaml and for `load_recipe`."""
+        plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        plain["apertures"] = [aperture.describe() for aperture in self.apertures]
+        return plain
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the project."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name_or_file: str) -> Recipe:
+    """The recipe of a built-in name, or of a YAML file; RecipeError where it is unknown, unreadable or impossible."""
+    path = Path(name_or_file)
+    if path.suffix not in (".yaml", ".yml"):
+        path = _FOLDER / f"{name_or_file}.yaml"
+        if not path.is_file():
+            raise RecipeError(
+                f"recipe {name_or_file!r} is unknown; there are {', '.join(recipe_names())}, or give a file.yaml"
+            )
+    try:
+        keys = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(keys, dict):
+        raise RecipeError(f"recipe {path}: must be a mapping of keys to values")
+    return _recipe_from(keys, path)
+
+
+def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
+    fields = {f.name: f for f in dataclasses.fields(Recipe)}
+    values: dict[str, Any] = {"name": path.stem}
+    for key, value in keys.items():
+        if key not in fields:
+            raise RecipeError(f"recipe {path}: key {key!r} is unknown; there are {', '.join(fields)}")
+        if key == "apertures":
+            values[key] = tuple(_aperture_from(a, path) for a in _sequence(value, key, path))
+        else:
+            values[key] = _typed(value, fields[key].type, f"recipe {path}: {key}")
+    return Recipe(**values)
+
+
+def _typed(value: Any, annotation: Any, where: str) -> Any:
+    """`value` as the annotated type; RecipeError if YAML gave something else."""
+    arguments = get_args(annotation)
+    if value is None and type(None) in arguments:
+        return None
+    if type(None) in arguments:
+        return _typed(value, arguments[0], where)
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if annotation is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if annotation in (bool, str) and isinstance(value, annotation):
+        return value
+    if getattr(annotation, "__origin__", None) is Literal and isinstance(value, str):
+        return value
+    if getattr(annotation, "__origin__", None) is tuple and isinstance(value, list):
+        length = None if arguments[-1] is ... else len(arguments)
+        if length is None or len(value) == length:
+            return tuple(_typed(v, arguments[0], where) for v in value)
+    raise RecipeError(f"{where} is {value!r}; it must be {_in_words(annotation)}")
+
+
+def _in_words(annotation: Any) -> str:
+    arguments = get_args(annotation)
+    if type(None) in arguments:
+        return f"null or {_in_words(arguments[0])}"
+    if getattr(annotation, "__origin__", None) is Literal:
+        return f"one of {', '.join(arguments)}"
+    if getattr(annotation, "__origin__", None) is tuple:
+        count = "" if arguments[-1] is ... else f"{len(arguments)} "
+        return f"a list of {count}{arguments[0].__name__} values"
+    return {float: "a finite number", int: "a whole number", bool: "true or false", str: "text"}[annotation]
+
+
+def _aperture_from(description: Any, path: Path) -> Aperture:
+    if not isinstance(description, dict):
+        raise RecipeError(f"recipe {path}: aperture {description!r} must be a mapping with the key 'shape'")
+    try:
+        if description.get("shape") == "mask" and "file" in description:
+            picture = path.parent / str(description["file"])
+            grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE) if picture.is_file() else None
+            if grey is None:
+                raise ValueError(f"aperture mask {picture} is missing or not a picture")
+            return Mask.from_image(np.asarray(grey, np.uint8))
+        return aperture_from(description)
+    except ValueError as error:
+        raise RecipeError(f"recipe {path}: {error}") from error
+
+
+def _sequence(value: Any, key: str, path: Path) -> list:
+    if not isinstance(value, list):
+        raise RecipeError(f"recipe {path}: {key} is {value!r}; it must be a list")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

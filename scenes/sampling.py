@@ -1,0 +1,178 @@
+"""Draw one scene of a recipe, and the stack to trace of it: all randomness of a scene is here and in its assets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.assets import Cutouts, Photographs
+from scenes.billboard import Billboard, Scene, overscan_px
+from scenes.color import HALF_MAX
+from scenes.matte import extend_colour, transform_rgba
+from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
+from scenes.recipe import Recipe
+from scenes.stack import Stack
+
+# Places that are tried for a cut-out before it goes to the middle of the frame.
+_PLACEMENT_TRIES = 30
+
+
+def sample_scene(
+    recipe: Recipe,
+    *,
+    rng: np.random.Generator,
+    photographs: Photographs | None = None,
+    cutouts: Cutouts | None = None,
+) -> tuple[Scene, Stack]:
+    """One scene of a recipe and the lens settings to trace it with.
+
+    rng           gives every random choice; assets draw from children of it, so a change in how one asset is made
+                  leaves the rest of the scene as it was
+    photographs   opaque backgrounds, procedural ones by default
+    cutouts       foregrounds with alpha, procedural ones by default
+    raises        AssetError where a file of the user's own has become unusable
+    """
+    photographs = photographs or ProceduralPhotographs(night=recipe.night)
+    cutouts = cutouts or ProceduralCutouts(lights=recipe.lights)
+    num_foregrounds = int(rng.integers(recipe.foregrounds[0], recipe.foregrounds[1] + 1))
+    blur_parameters = _blur_parameters(recipe, rng)
+    aperture = recipe.apertures[rng.integers(len(recipe.apertures))]
+    overscan = overscan_of(recipe)
+    side = recipe.size_px + 2 * overscan
+    disparities, slopes = _planes(recipe, num_foregrounds, side, rng)
+
+    background_rng, *foreground_rngs = rng.spawn(1 + num_foregrounds)
+    layers, outlines = [], []
+    for foreground_rng, disparity, slope in zip(foreground_rngs, disparities, slopes, strict=False):
+        cutout, asset = _drawn_cutout(recipe, cutouts, foreground_rng)
+        box = _placed(cutout, recipe, outlines, foreground_rng)
+        outlines.append(box)
+        rgba = extend_colour(_pasted(cutout, box, overscan, side))
+        layers.append(Billboard(_half(rgba), disparity, slope, {**asset, "x": box.x, "y": box.y}))
+    rgb, asset = photographs.draw(side, side, rng=background_rng)
+    opaque = np.ones((side, side, 4), np.float32)
+    opaque[..., :3] = rgb
+    layers.append(Billboard(_half(opaque), disparities[-1], slopes[-1], asset))
+
+    stack = Stack(
+        blur_parameters=blur_parameters,
+        focus_disparities=_focus_disparities(recipe, disparities, rng),
+        gammas=recipe.gammas,
+        aperture=aperture,
+        pixel=recipe.pixel,
+    )
+    return Scene(tuple(layers), recipe.size_px, recipe.size_px, overscan), stack
+
+
+def overscan_of(recipe: Recipe) -> int:
+    """Overscan of every layer of a recipe, pixels: enough for the largest blur that it can ask for."""
+    largest = max(recipe.blur_parameters) if recipe.random_blur is None else recipe.random_blur[1]
+    # No disparity and no focus lies outside [0, nearest].
+    nearest = max(recipe.foreground_disparity[1], recipe.background_disparity[1], recipe.focus_range[1])
+    return overscan_px(largest * nearest)
+
+
+def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, ...]:
+    if recipe.random_blur is None:
+        return recipe.blur_parameters
+    low, high = np.log(recipe.random_blur)
+    return (round(float(np.exp(rng.uniform(low, high))), 4),)
+
+
+def _planes(
+    recipe: Recipe, num_foregrounds: int, side_px: int, rng: np.random.Generator
+) -> tuple[list[float], list[tuple[float, float]]]:
+    """Disparity at the centre and slope of every layer, near to far, with disjoint intervals over the whole layer."""
+    slants = np.array([recipe.foreground_slant] * num_foregrounds + [recipe.background_slant])
+    slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None]
+    reach = np.abs(slopes).sum(axis=1) * side_px / 2.0
+
+    background = max(rng.uniform(*recipe.background_disparity), reach[-1])
+    # Foregrounds share what is left in front of the background; the cuts between them are uniform.
+    begin = max(recipe.foreground_disparity[0], background + reach[-1] + recipe.disparity_gap)
+    taken = 2.0 * reach[:-1].sum() + recipe.disparity_gap * (num_foregrounds - 1)
+    free = recipe.foreground_disparity[1] - begin - taken
+    cuts = np.sort(rng.uniform(0.0, free, num_foregrounds))
+    far_to_near = []
+    for i, cut in enumerate(cuts):
+        used = 2.0 * reach[:i].sum() + recipe.disparity_gap * i
+        far_to_near.append((float(begin + cut + used + reach[i]), (float(slopes[i, 0]), float(slopes[i, 1]))))
+    layers = far_to_near[::-1] + [(float(background), (float(slopes[-1, 0]), float(slopes[-1, 1])))]
+    return [disparity for disparity, _ in layers], [slope for _, slope in layers]
+
+
+def _focus_disparities(recipe: Recipe, disparities: Sequence[float], rng: np.random.Generator) -> tuple[float, ...]:
+    """Focus disparities far to near, as BLB orders them."""
+    count = recipe.focus_count
+    if recipe.focus == "even":
+        return tuple(float(d) for d in np.linspace(*recipe.focus_range, count).round(12))
+    if recipe.focus == "random":
+        return tuple(sorted(float(d) for d in rng.uniform(min(disparities), max(disparities), count)))
+    focus = sorted(disparities)
+    if len(focus) >= count:
+        return tuple(focus[i] for i in np.linspace(0, len(focus) - 1, count).round().astype(int))
+    while len(focus) < count:
+        # A scene of one layer has no gap: step towards the camera.
+        gaps = np.diff(focus) if len(focus) > 1 else np.array([2.0 * (1.0 - focus[0])])
+        widest = int(np.argmax(gaps))
+        focus.insert(widest + 1, focus[widest] + float(gaps[widest]) / 2.0)
+    return tuple(focus)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where a cut-out lies in the frame, pixels: upper left corner and size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
+    """A cut-out of the recipe's size, turned and with its colours changed a little."""
+    side_px = max(4, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
+    rgba, asset = cutouts.draw(side_px, rng=rng)
+    degrees = round(float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)), 2)
+    flip = bool(rng.integers(2))
+    gain = (1.0 + rng.uniform(-1.0, 1.0, 3) * recipe.colour_jitter) * (
+        1.0 + rng.uniform(-1.0, 1.0) * recipe.colour_jitter
+    )
+    rgba = transform_rgba(rgba, degrees=degrees, flip=flip)
+    rgba[..., :3] *= gain.astype(np.float32)
+    return rgba, {**asset, "degrees": degrees, "flip": flip, "gain": [round(float(g), 4) for g in gain]}
+
+
+def _placed(rgba: NDArray[np.float32], recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:
+    """A place with enough of the cut-out inside the frame, often across an earlier one."""
+    height, width = rgba.shape[:2]
+    coverage = np.zeros((height + 1, width + 1))
+    coverage[1:, 1:] = rgba[..., 3].cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    size = recipe.size_px
+    for _ in range(_PLACEMENT_TRIES):
+        box = _Box(0, 0, size, size)
+        if outlines and rng.uniform() < recipe.cluster:
+            box = outlines[rng.integers(len(outlines))]
+        x = round(rng.uniform(box.x, box.x + box.width) - width / 2)
+        y = round(rng.uniform(box.y, box.y + box.height) - height / 2)
+        x0, x1 = (int(np.clip(v, 0, width)) for v in (-x, size - x))
+        y0, y1 = (int(np.clip(v, 0, height)) for v in (-y, size - y))
+        inside = coverage[y1, x1] - coverage[y0, x1] - coverage[y1, x0] + coverage[y0, x0]
+        if inside >= recipe.visible_min * coverage[-1, -1]:
+            return _Box(x, y, width, height)
+    return _Box((size - width) // 2, (size - height) // 2, width, height)
+
+
+def _pasted(rgba: NDArray[np.float32], box: _Box, overscan: int, side_px: int) -> NDArray[np.float32]:
+    """An empty layer with the cut-out at its place; what reaches out of the overscan is cut off."""
+    layer = np.zeros((side_px, side_px, 4), np.float32)
+    x, y = box.x + overscan, box.y + overscan
+    x0, x1 = max(x, 0), min(x + box.width, side_px)
+    y0, y1 = max(y, 0), min(y + box.height, side_px)
+    layer[y0:y1, x0:x1] = rgba[y0 - y : y1 - y, x0 - x : x1 - x]
+    return layer
+
+
+def _half(rgba: NDArray[np.float32]) -> NDArray[np.float16]:
+    return np.clip(rgba, 0.0, HALF_MAX).astype(np.float16)
