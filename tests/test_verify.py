@@ -307,7 +307,7 @@ def copy_unasked_picture(scene: Path) -> None:
             lambda s: edit_json(s / "info.json", lambda d: d.update(disparity_unit="1/m")),
             "/info.json: disparity_unit is '1/m', by scene.yaml it must be 'normalised'",
         ),
-        (widen_blur, "/scene.yaml: overscan 8 px is not even and 2 px above the radius"),
+        (widen_blur, "/scene.yaml: the scene has 8 px of overscan; blur parameter 16.0 px"),
         (
             lambda s: edit_yaml(s / "scene.yaml", lambda d: d["layers"].reverse()),
             ": layers 0 and 1 overlap in disparity",

@@ -199,13 +199,10 @@ def _blb_scene_checks(folder: SceneFolder) -> list[Callable[[], object]]:
 
 def _require_overscan(path: Path, scene: Scene, stack: Stack) -> None:
     try:
-        radius = max(scene.blur_radius_max_px(lens) for _, _, lens in stack.lenses())
+        for _, _, lens in stack.lenses():
+            scene.require_overscan(lens)
     except SceneError as error:
         raise DatasetError(f"{path}: {error}") from error
-    if scene.overscan < radius + 2 or scene.overscan % 2:
-        raise DatasetError(
-            f"{path}: overscan {scene.overscan} px is not even and 2 px above the radius {radius:.2f} px"
-        )
 
 
 def _require_info(folder: SceneFolder, scene: Scene, stack: Stack) -> None:

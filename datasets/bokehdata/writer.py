@@ -59,11 +59,12 @@ from scenes.stack import Stack
 # The one key of the header that may change between the runs that fill a dataset.
 SOFTWARE_KEY = "software"
 
-# Bytes per pixel after compression, measured on photographs, sharp and blurred: the upper end of half RGB under ZIP
-# (0.7 of 6 bytes), of 16-bit PNG (0.9 of 6), of half RGBA layers, and of a slanted plane.
-_IMAGE_BYTES_PER_PIXEL = {"exr": 4.2, "png": 5.4}
-_LAYER_BYTES_PER_PIXEL = 4.5
-_PLANE_BYTES_PER_PIXEL = 0.5
+# Bytes per pixel after compression, the upper ends of what default scenes and photographs take: sharp half RGB under
+# ZIP (of 6 bytes), 16-bit PNG (of 6), half RGBA layers (of 8; foregrounds are smooth where alpha is 0), slanted planes.
+_PICTURE_BYTES_PER_PIXEL = {"exr": 4.5, "png": 5.6}
+_BACKGROUND_BYTES_PER_PIXEL = 4.5
+_FOREGROUND_BYTES_PER_PIXEL = 2.2
+_PLANE_BYTES_PER_PIXEL = 2.0
 _OTHER_BYTES = 200_000
 
 
@@ -246,9 +247,10 @@ def estimated_bytes(
     """
     frame = width * height
     extended = (width + 2 * overscan) * (height + 2 * overscan)
-    pictures = (images + 1) * frame * _IMAGE_BYTES_PER_PIXEL[image_format]
+    pictures = (images + 1) * frame * _PICTURE_BYTES_PER_PIXEL[image_format]
     planes = 2 * frame * _PLANE_BYTES_PER_PIXEL
-    return round(pictures + planes + layers * extended * _LAYER_BYTES_PER_PIXEL) + _OTHER_BYTES
+    billboards = extended * (_BACKGROUND_BYTES_PER_PIXEL + (layers - 1) * _FOREGROUND_BYTES_PER_PIXEL)
+    return round(pictures + planes + billboards) + _OTHER_BYTES
 
 
 def require_space(root: Path, needed_bytes: int) -> None:
