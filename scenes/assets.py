@@ -32,6 +32,7 @@ PAIR_LAYOUTS = (("fg", "alpha", False), ("original", "mask", True))
 
 ENLARGEMENT_MAX = 2.0
 BAND_TEXELS = 2**22
+THREADS = min(4, os.cpu_count() or 1)  # each may hold a picture of 200 megapixels, up to 2 GiB
 RECTANGLE_COVERAGE = 0.995  # opaque part of a picture from which it is a rectangle and no cut-out
 
 
@@ -70,7 +71,7 @@ class _Asset:
 class _AssetFolder:
     """Usable assets of a folder, in the order of their names.
 
-    folder    searched with everything below it; hidden files and suffixes outside SUFFIXES are passed over
+    folder    searched with everything below it; what is hidden or has a suffix outside SUFFIXES is passed over
     strict    raise AssetError for the first unusable asset, instead of listing it in `skipped`
     skipped   [(name relative to the folder, reason), ...] of the unusable assets
     digest    sha256 over names and contents of the usable files, wherever the folder lies
@@ -126,7 +127,7 @@ class _AssetFolder:
             except DecodeError as unusable:
                 return unusable
 
-        with quiet_decoders(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with quiet_decoders(), ThreadPoolExecutor(THREADS) as pool:
             progress = tqdm(
                 pool.map(checked, assets),
                 desc=f"checking {self.folder.name}",
@@ -235,14 +236,14 @@ class CutoutFolder(_AssetFolder):
         return np.ascontiguousarray(crop_to_alpha(resize_rgba(rgba, size))), provenance
 
     def _find(self) -> Iterator[_Asset]:
-        for directory, subfolders, files in os.walk(self.folder):
+        for directory, subfolders, pictures in _walk(self.folder):
             pairs = [layout for layout in PAIR_LAYOUTS if {layout[0], layout[1]} <= set(subfolders)]
             for colour, alpha, colour_is_mixed in pairs:
-                yield from self._pairs(Path(directory, colour), Path(directory, alpha), colour_is_mixed)
+                yield from self._pairs(directory / colour, directory / alpha, colour_is_mixed)
             if pairs:
                 subfolders.clear()
             else:
-                yield from (_Asset((self._name(Path(directory, file)),)) for file in files if _is_picture(Path(file)))
+                yield from (_Asset((self._name(path),)) for path in pictures)
 
     def _pairs(self, colour_folder: Path, alpha_folder: Path, colour_is_mixed: bool) -> Iterator[_Asset]:
         alphas = {path.relative_to(alpha_folder).with_suffix(""): path for path in _pictures(alpha_folder)}
@@ -277,12 +278,17 @@ class CutoutFolder(_AssetFolder):
         return picture, tuple(sha256)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if _is_picture(path)]
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[Path]]]:
+    """Every folder from `folder` down, the names of those below it, which the caller may strike, and its pictures."""
+    for directory, subfolders, files in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        visible = [Path(directory, name) for name in files if not name.startswith(".")]
+        yield Path(directory), subfolders, [path for path in visible if path.suffix.lower() in SUFFIXES]
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def _pictures(folder: Path) -> Iterator[Path]:
+    for _, _, pictures in _walk(folder):
+        yield from pictures
 
 
 def _with_alpha(picture: NDArray, alpha: NDArray) -> NDArray:

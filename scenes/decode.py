@@ -106,7 +106,8 @@ def _decode_raster(data: bytes) -> NDArray:
             if isinstance(image, TiffImageFile) and image.tag_v2.get(EXTRASAMPLES) == (ASSOCIATED_ALPHA,):
                 picture = _divided_by_alpha(picture)
         else:
-            picture = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+            mode = "RGBA" if image.has_transparency_data else "RGB"
+            picture = np.asarray(image if image.mode == mode else image.convert(mode))
         # A TIFF is upright by now in either library, and Pillow has dropped its tag.
         return _upright(picture, image.getexif().get(EXIF_ORIENTATION, 1))
 

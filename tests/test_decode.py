@@ -41,7 +41,7 @@ def png(width: int, height: int, bit_depth: int, colour_type: int, samples: byte
     )
 
 
-ORIENTATION, EXTRA_SAMPLES = 274, 338
+PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 262, 274, 338
 
 
 def tiff(picture: np.ndarray, tags: dict[int, int]) -> bytes:
@@ -115,6 +115,13 @@ def test_other_modes_equal_their_rgb_twin(tmp_path, mode):
     np.testing.assert_array_equal(decode(tmp_path / "other.tif")[0], np.asarray(converted.convert("RGB")))
 
 
+def test_16_bit_cmyk_is_read_as_8_bits(tmp_path):
+    cmyk = np.asarray(Image.fromarray(photograph()).convert("CMYK"))
+    (tmp_path / "cmyk.tif").write_bytes(tiff(cmyk.astype(np.uint16) * 257, {PHOTOMETRIC: 5}))
+    twin = Image.frombytes("CMYK", (30, 40), cmyk.tobytes()).convert("RGB")
+    np.testing.assert_array_equal(decode(tmp_path / "cmyk.tif")[0], np.asarray(twin))
+
+
 def test_a_cmyk_jpeg_looks_like_its_rgb_twin(tmp_path):
     Image.fromarray(photograph()).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     # Compression alone; inverted ink, the usual mistake, would be off by some 130.
@@ -163,6 +170,13 @@ def test_exif_orientation_of_a_deep_tiff_is_applied_once(tmp_path, orientation, 
     (tmp_path / "deep.tif").write_bytes(tiff(picture, {ORIENTATION: orientation}))
     with quiet_decoders():
         np.testing.assert_array_equal(decode(tmp_path / "deep.tif")[0], UPRIGHT[orientation](picture))
+
+
+def test_broken_exif_does_not_stop_a_sound_picture(tmp_path):
+    one_entry_that_is_not_there = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+    Image.fromarray(photograph()).save(tmp_path / "odd.png", exif=one_entry_that_is_not_there)
+    with quiet_decoders():
+        np.testing.assert_array_equal(decode(tmp_path / "odd.png")[0], photograph())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
