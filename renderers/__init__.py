@@ -1,0 +1,16 @@
+"""Classical lens-blur renderers behind one call: all-in-focus picture, disparity and lens in, refocused picture out.
+
+    from renderers import RENDERERS
+    refocused = RENDERERS["scatter"](image, disparity, ThinLens(blur_parameter=30.0, focus_disparity=0.4))
+
+`renderers.base` states the protocol. Importing this package loads no method; each is imported when it is first called.
+"""
+
+from renderers.base import ClassicalRenderer, Renderer
+
+RENDERERS: dict[str, Renderer] = {
+    "identity": ClassicalRenderer("renderers.bounds:identity"),
+    "scatter": ClassicalRenderer("renderers.scatter:scatter"),
+    "scatter-plain": ClassicalRenderer("renderers.scatter_plain:scatter_plain"),
+    "oracle-layers": ClassicalRenderer("renderers.oracle:oracle_layers", layered=True),
+}

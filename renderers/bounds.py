@@ -1,0 +1,11 @@
+"""The lower bound of any comparison: the all-in-focus picture itself."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenes.lens import ThinLens
+
+
+def identity(linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: ThinLens) -> NDArray[np.float32]:
+    """No blur at all: what a renderer has to beat."""
+    return linear

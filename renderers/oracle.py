@@ -1,0 +1,29 @@
+"""The upper bound of any comparison: the ray tracer's integral on the true layers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytrace.tracer import Tracer
+from renderers.base import RendererError
+from scenes.billboard import Scene
+from scenes.lens import ThinLens
+
+# Display RMSE against the converged image, and within four times of it in every block.
+NOISE_RMSE = 0.002
+
+
+def oracle_layers(
+    linear: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    *,
+    gamma: float,
+    scene: Scene | None,
+) -> NDArray[np.float32]:
+    """Trace the layers anew, at the pixel's centre; picture and disparity are not looked at.
+
+    Scenes with slanted layers need Taichi, started by `raytrace.backend.start`.
+    """
+    if scene is None:
+        raise RendererError("oracle-layers needs the true layers of the scene")
+    return Tracer("cpu").render(scene, lens, gammas=(gamma,), noise=NOISE_RMSE).linear[0]
