@@ -179,8 +179,3 @@ def test_the_border_of_a_full_picture_is_soft_after_turning():
     assert all(54 <= side <= 57 for side in alpha.shape)
     assert alpha[0].max() < 0.9 and alpha[:, 0].max() < 0.9
     assert alpha.sum() == pytest.approx(1600.0, rel=1e-3)
-
-
-def test_scale_is_about_length():
-    assert transform_rgba(np.ones((40, 60, 4), np.float32), scale=0.5).shape == (20, 30, 4)
-    assert transform_rgba(np.ones((40, 60, 4), np.float32), scale=2.0).shape == (80, 120, 4)
