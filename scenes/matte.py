@@ -60,13 +60,11 @@ def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=interpolation), np.float32)
 
 
-def transform_rgba(rgba: Rgba, *, degrees: float = 0.0, flip: bool = False) -> Rgba:
-    """Mirrored left to right if `flip`, then turned anticlockwise as seen; cropped to alpha, colour extended.
+def rotate_rgba(rgba: Rgba, degrees: float) -> Rgba:
+    """Turned anticlockwise as seen; cropped to alpha, colour extended.
 
     Multiples of 90 degrees move texels without filtering them; other angles are bilinear.
     """
-    if flip:
-        rgba = rgba[:, ::-1]
     quarter_turns, remainder = divmod(degrees, 90.0)
     rgba = np.rot90(rgba, int(quarter_turns) % 4)
     if remainder:

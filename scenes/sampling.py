@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import HALF_MAX
-from scenes.matte import extend_colour, transform_rgba
+from scenes.matte import extend_colour, rotate_rgba
 from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
 from scenes.recipe import Recipe
 from scenes.stack import Stack
@@ -85,7 +85,8 @@ def _planes(
 ) -> tuple[list[float], list[tuple[float, float]]]:
     """Disparity at the centre and slope of every layer, near to far, with disjoint intervals over the whole layer."""
     slants = np.array([recipe.foreground_slant] * num_foregrounds + [recipe.background_slant])
-    slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None]
+    # Adding 0 turns the -0.0 of a layer that faces the camera into 0.0.
+    slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None] + 0.0
     reach = np.abs(slopes).sum(axis=1) * side_px / 2.0
 
     background = max(rng.uniform(*recipe.background_disparity), reach[-1])
@@ -135,13 +136,12 @@ def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) ->
     side_px = max(4, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
     rgba, asset = cutouts.draw(side_px, rng=rng)
     degrees = round(float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)), 2)
-    flip = bool(rng.integers(2))
     gain = (1.0 + rng.uniform(-1.0, 1.0, 3) * recipe.colour_jitter) * (
         1.0 + rng.uniform(-1.0, 1.0) * recipe.colour_jitter
     )
-    rgba = transform_rgba(rgba, degrees=degrees, flip=flip)
+    rgba = rotate_rgba(rgba, degrees)
     rgba[..., :3] *= gain.astype(np.float32)
-    return rgba, {**asset, "degrees": degrees, "flip": flip, "gain": [round(float(g), 4) for g in gain]}
+    return rgba, {**asset, "degrees": degrees, "gain": [round(float(g), 4) for g in gain]}
 
 
 def _placed(rgba: NDArray[np.float32], recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:

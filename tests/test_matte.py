@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scenes.color import premultiplied
-from scenes.matte import crop_to_alpha, extend_colour, resize_rgba, resized, straight, transform_rgba
+from scenes.matte import crop_to_alpha, extend_colour, resize_rgba, resized, rotate_rgba, straight
 
 GREEN = np.array([0.1, 0.8, 0.2], np.float32)
 MAGENTA = np.array([1.0, 0.0, 1.0], np.float32)
@@ -146,7 +146,7 @@ def mark_centre(rgba: np.ndarray) -> np.ndarray:
     ("degrees", "corner"), [(0.0, (-1, 1)), (90.0, (-1, -1)), (180.0, (1, -1)), (270.0, (1, 1)), (-90.0, (1, 1))]
 )
 def test_turning_is_anticlockwise_as_seen_and_exact_by_right_angles(degrees, corner):
-    turned = transform_rgba(marked(), degrees=degrees)
+    turned = rotate_rgba(marked(), degrees)
     assert np.array_equal(np.sign(mark_centre(turned)), corner)
     np.testing.assert_array_equal(np.unique(turned), [0.0, 1.0])
 
@@ -154,17 +154,13 @@ def test_turning_is_anticlockwise_as_seen_and_exact_by_right_angles(degrees, cor
 @pytest.mark.parametrize("degrees", [89.0, -1.0, 181.0])
 def test_a_turn_by_a_degree_is_near_the_turn_by_none(degrees):
     nearest = 90.0 * round(degrees / 90.0)
-    expected = mark_centre(transform_rgba(marked(), degrees=nearest))
+    expected = mark_centre(rotate_rgba(marked(), nearest))
     # A degree moves a corner by 0.25 texels of 21, and the crop grows by up to one texel on a side.
-    np.testing.assert_allclose(mark_centre(transform_rgba(marked(), degrees=degrees)), expected, atol=1.5 / 21)
-
-
-def test_a_flip_mirrors_left_to_right():
-    np.testing.assert_array_equal(transform_rgba(marked(), flip=True), marked()[:, ::-1])
+    np.testing.assert_allclose(mark_centre(rotate_rgba(marked(), degrees)), expected, atol=1.5 / 21)
 
 
 def test_turning_a_disk_gives_the_disk_tightly_cropped_without_halo():
-    turned = transform_rgba(disk(100), degrees=31.0)
+    turned = rotate_rgba(disk(100), 31.0)
     # The disk is 80 texels wide; bilinear edges reach one texel further on each side.
     assert all(80 <= side <= 82 for side in turned.shape[:2])
     # The area of the disk is kept: bilinear weights sum to 1, up to OpenCV's 1/32 texel coordinates.
@@ -174,7 +170,7 @@ def test_turning_a_disk_gives_the_disk_tightly_cropped_without_halo():
 
 
 def test_the_border_of_a_full_picture_is_soft_after_turning():
-    alpha = transform_rgba(np.ones((40, 40, 4), np.float32), degrees=30.0)[..., 3]
+    alpha = rotate_rgba(np.ones((40, 40, 4), np.float32), 30.0)[..., 3]
     # 40 (cos 30 + sin 30) = 54.6 texels, and bilinear edges reach one texel further on each side.
     assert all(54 <= side <= 57 for side in alpha.shape)
     assert alpha[0].max() < 0.9 and alpha[:, 0].max() < 0.9
