@@ -93,7 +93,7 @@ def pebbles(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
     sprites = [tight(solids.one_stone(side, palette, light, flat=rng.uniform(0.7, 1.0), rng=rng)) for _ in range(9)]
-    return _heap(height, width, sprites, palette.tone(0.1, rng=rng), smallest=38, rng=rng)
+    return _heap(height, width, sprites, palette.tone(0.1, rng=rng), smallest=38, tilt=25.0, rng=rng)
 
 
 def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
@@ -102,7 +102,7 @@ def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
     sprites = [tight(solids.one_fruit(str(kinds[i % 2]), side, light, rng=rng)) for i in range(8)]
-    return _heap(height, width, sprites, from_hex("1c1a14"), smallest=13, rng=rng)
+    return _heap(height, width, sprites, from_hex("1c1a14"), smallest=13, tilt=50.0, rng=rng)
 
 
 def fallen_leaves(height: int, width: int, *, rng: np.random.Generator) -> Picture:
@@ -118,7 +118,7 @@ def fallen_leaves(height: int, width: int, *, rng: np.random.Generator) -> Pictu
         leaf = sheet.rgba()
         leaf[..., :3] *= np.exp(np.float32(0.25) * fractal(side, side, rng=rng, slope=2.0, cells=4))[..., None]
         sprites.append(tight(leaf))
-    return _heap(height, width, sprites, from_hex("1a130d"), smallest=26, rng=rng)
+    return _heap(height, width, sprites, from_hex("1a130d"), smallest=26, tilt=180.0, rng=rng)
 
 
 def _sprite_side(height: int, width: int) -> int:
@@ -126,7 +126,7 @@ def _sprite_side(height: int, width: int) -> int:
 
 
 def _heap(
-    height: int, width: int, sprites: list[Picture], floor, *, smallest: float, rng: np.random.Generator
+    height: int, width: int, sprites: list[Picture], floor, *, smallest: float, tilt: float, rng: np.random.Generator
 ) -> Picture:
     """Turned, scaled and tinted copies of a few pictures, small ones first to fill the gaps."""
     longer = max(height, width)
@@ -139,7 +139,7 @@ def _heap(
         # What lies deeper is darker: less sky reaches it.
         open_sky = np.float32(0.5 + 0.5 * min(1.0, 1.4 * rank / len(radii)))
         sprite = sprites[rng.integers(len(sprites))]
-        turned = _turned_copy(sprite, float(r), rng=rng)
+        turned = _turned_copy(sprite, float(r), tilt, rng=rng)
         tint = np.float32(open_sky) * rng.normal(1.0, [0.06, 0.05, 0.06]).astype(np.float32)
         turned[..., :3] *= np.exp(np.float32(rng.normal(0.0, 0.16))) * tint
         left = round(rng.uniform(0.0, width) - turned.shape[1] / 2)
@@ -151,12 +151,12 @@ def _heap(
     return picture
 
 
-def _turned_copy(sprite: Picture, radius: float, *, rng: np.random.Generator) -> Picture:
+def _turned_copy(sprite: Picture, radius: float, tilt: float, *, rng: np.random.Generator) -> Picture:
     """A premultiplied copy within `radius`, turned in the picture plane, given back with straight alpha."""
     scale = 2.0 * radius / max(sprite.shape[:2])
     n = math.ceil(2.0 * radius * 1.2) + 2
     turn = cv2.getRotationMatrix2D(
-        (sprite.shape[1] / 2 - 0.5, sprite.shape[0] / 2 - 0.5), rng.uniform(-50.0, 50.0), scale
+        (sprite.shape[1] / 2 - 0.5, sprite.shape[0] / 2 - 0.5), rng.uniform(-tilt, tilt), scale
     )
     turn[:, 2] += n / 2 - np.array([sprite.shape[1], sprite.shape[0]]) / 2
     if scale < 0.5:

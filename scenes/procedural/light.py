@@ -58,12 +58,12 @@ def _add_clouds(picture: Picture, y: Field, day: Day, *, rng: np.random.Generato
     # Clouds lie on a plane overhead: they shrink and flatten towards the horizon.
     away = 1.0 / np.maximum(1.12 - np.minimum(y, 1.0), 0.02)[:, None]
     x = (np.arange(width, dtype=np.float32)[None, :] / np.float32(width) - 0.5) * np.float32(2.2)
-    u, v = (x * away).astype(np.float32), np.broadcast_to(away * 1.6, (height, width)).astype(np.float32)
+    u, v = (x * away * 0.8).astype(np.float32), np.broadcast_to(away * 1.5, (height, width)).astype(np.float32)
     footprint = away * np.float32(2.2 / width)
     state = rng.bit_generator.state
-    density = noise_at(u, v, footprint, rng=rng, octaves=8)
+    density = noise_at(u, v, footprint, rng=rng, octaves=8, gain=0.62)
     rng.bit_generator.state = state
-    toward_light = noise_at(u + np.float32(0.07), v - np.float32(0.10), footprint, rng=rng, octaves=5)
+    toward_light = noise_at(u + np.float32(0.07), v - np.float32(0.10), footprint, rng=rng, octaves=5, gain=0.62)
     cover = rng.uniform(-0.5, 0.7)
     matte = smoothstep(cover, cover + rng.uniform(0.5, 1.3), density) * smoothstep(1.02, 0.80, y)[:, None]
     light = np.clip(0.62 - 0.28 * (toward_light - 0.25), 0.0, 1.0)

@@ -22,7 +22,7 @@ LAMPS = {
     "pink": (2.1, 0.55, 1.4),
 }
 
-_SETS = (
+SETS = (
     ("tungsten",),
     ("amber", "tungsten"),
     ("tungsten", "white"),
@@ -50,7 +50,7 @@ def light_string(side: int, *, rng: np.random.Generator) -> Picture:
     spacing = side * rng.uniform(0.035, 0.075)
     globes = rng.random() < 0.5 and not hanging
     radius = max(0.9, side * (rng.uniform(0.008, 0.013) if globes else rng.uniform(0.0035, 0.006)))
-    names = _SETS[rng.integers(len(_SETS))]
+    names = SETS[rng.integers(len(SETS))]
     level = 10.0 ** rng.uniform(math.log10(12.0), math.log10(120.0))
     lamps = []
     for line in lines:

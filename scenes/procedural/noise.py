@@ -52,9 +52,12 @@ def fractal_curve(n: int, *, rng: np.random.Generator, slope: float = 2.6, cells
     return standardised(curve)
 
 
-def noise_at(u: Field, v: Field, footprint: Field | float, *, rng: np.random.Generator, octaves: int = 6) -> Field:
-    """1/f^2 noise at arbitrary coordinates, one feature per unit in its coarsest octave.
+def noise_at(
+    u: Field, v: Field, footprint: Field | float, *, rng: np.random.Generator, octaves: int = 6, gain: float = 1.0
+) -> Field:
+    """Noise at arbitrary coordinates, one feature per unit in its coarsest octave.
 
+    gain        amplitude of an octave relative to the one before: 1 is power 1/f^2, less is smoother
     footprint   size of a pixel in units of u and v: octaves finer than that fade out instead of aliasing
     """
     lattice = rng.standard_normal((_LATTICE, _LATTICE), np.float32)
@@ -67,8 +70,10 @@ def noise_at(u: Field, v: Field, footprint: Field | float, *, rng: np.random.Gen
         y = np.mod(v * np.float32(2.0**k) + np.float32(shift[1]), np.float32(_LATTICE))
         octave = cv2.remap(lattice, x, y, cv2.INTER_LINEAR)
         octave *= np.clip(2.0 - 2.0**k * 2.0 * np.asarray(footprint, np.float32), 0.0, 1.0)
+        octave *= np.float32(gain**k)
         total += octave
-    return total * np.float32(1.5 / math.sqrt(octaves))
+    # Bilinear lookups take about half of the variance of the lattice.
+    return total * np.float32(1.5 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
 
 
 def standardised(field: NDArray) -> Field:

@@ -7,17 +7,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.procedural import heaps
+from scenes.procedural import after_dark, heaps, outdoors, town
 
 Picture = NDArray[np.float32]
 
+# Every kind of place with its share.
 _DAY: dict[str, tuple[Callable[..., Picture], float]] = {
-    "collage": (heaps.collage, 1.0),
-    "pebbles": (heaps.pebbles, 0.7),
-    "harvest": (heaps.harvest, 0.7),
-    "fallen-leaves": (heaps.fallen_leaves, 0.7),
+    "hills": (outdoors.hills, 1.0),
+    "seaside": (outdoors.seaside, 1.0),
+    "meadow": (outdoors.meadow, 1.0),
+    "woods": (outdoors.woods, 1.0),
+    "hedge": (outdoors.hedge, 1.0),
+    "facade": (town.facade, 1.2),
+    "street": (town.street, 1.2),
+    "hoarding": (town.hoarding, 0.7),
+    "bookshelf": (town.bookshelf, 1.0),
+    "still-life": (town.still_life, 1.2),
+    "pebbles": (heaps.pebbles, 0.6),
+    "harvest": (heaps.harvest, 0.6),
+    "fallen-leaves": (heaps.fallen_leaves, 0.6),
+    "collage": (heaps.collage, 0.6),
 }
-_NIGHT = _DAY
+_NIGHT: dict[str, tuple[Callable[..., Picture], float]] = {
+    "night-street": (after_dark.street, 1.0),
+    "skyline": (after_dark.skyline, 1.0),
+    "garden": (after_dark.garden, 1.0),
+}
 
 _SIDE_MIN = 16
 
@@ -56,6 +71,8 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Pict
     """
     height, width = scene.shape[:2]
     scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.45, 0.7), borderType=cv2.BORDER_REPLICATE)
+    if not highlights:
+        scene *= _exposure(scene, rng=rng)
     scene *= _vignette(height, width, np.float32(rng.uniform(0.05, 0.25)))[..., None]
     np.maximum(scene, 0.0, out=scene)
     knee = np.float32(0.8)
@@ -71,6 +88,12 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Pict
     level = np.sqrt(scene @ np.array([0.2, 0.7, 0.1], np.float32) * np.float32(0.5) + np.float32(0.01))
     scene *= 1.0 + (grain / (level + np.float32(0.05)) * np.float32(0.5))[..., None]
     return np.maximum(scene, 0.0) if highlights else np.clip(scene, 0.0, 1.0)
+
+
+def _exposure(scene: Picture, *, rng: np.random.Generator) -> np.float32:
+    """The factor that puts the geometric mean of the light near middle grey, as a camera's meter does, not quite."""
+    level = np.exp(np.log(scene.mean(axis=-1) + np.float32(0.004)).mean(dtype=np.float64))
+    return np.float32((0.17 / level) ** 0.7 * rng.uniform(0.85, 1.2))
 
 
 def _vignette(height: int, width: int, loss: np.float32) -> NDArray[np.float32]:

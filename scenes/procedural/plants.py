@@ -14,9 +14,9 @@ Picture = NDArray[np.float32]
 Points = NDArray[np.float64]
 Colour = NDArray[np.float64]
 
-_FOLIAGE = ("3f5a26", "55702f", "6f8a3f", "2f4a33", "7d8a4a", "8a6a2a", "a8672a", "8f3a24", "4a6a55", "5f7a6a")
+FOLIAGE = ("3f5a26", "55702f", "6f8a3f", "2f4a33", "7d8a4a", "8a6a2a", "a8672a", "8f3a24", "4a6a55", "5f7a6a")
 _BARK = ("3a2a20", "4f3d30", "5f5348", "2c2422")
-_PETALS = ("e9e3da", "e6b3b5", "d9606a", "c93a2f", "e0a93a", "8a6ab0", "b7a3d6", "e58a4a", "f0d7a3", "5a6ab5")
+PETALS = ("e9e3da", "e6b3b5", "d9606a", "c93a2f", "e0a93a", "8a6ab0", "b7a3d6", "e58a4a", "f0d7a3", "5a6ab5")
 
 
 def branch(side: int, *, rng: np.random.Generator) -> Picture:
@@ -24,7 +24,7 @@ def branch(side: int, *, rng: np.random.Generator) -> Picture:
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
     bark = from_hex(rng.choice(_BARK))
-    green = from_hex(rng.choice(_FOLIAGE))
+    green = from_hex(rng.choice(FOLIAGE))
     species = {
         "length": side * rng.uniform(0.05, 0.13),
         "slenderness": rng.uniform(1.7, 4.5),
@@ -45,7 +45,7 @@ def branch(side: int, *, rng: np.random.Generator) -> Picture:
     spots = [(line[i], line[i] - line[i - 1]) for line in twigs for i in range(2, len(line), 2)]
     order = rng.permutation(len(spots))
     bloom = rng.choice(["none", "none", "blossom", "berries"])
-    petal = from_hex(rng.choice(_PETALS))
+    petal = from_hex(rng.choice(PETALS))
     for rank, k in enumerate(order):
         # Leaves drawn later are nearer and catch more light.
         nearness = rank / len(order)
@@ -114,7 +114,7 @@ def fern(side: int, *, rng: np.random.Generator) -> Picture:
     """One to three arching fronds."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
-    green = from_hex(rng.choice(_FOLIAGE[:5]))
+    green = from_hex(rng.choice(FOLIAGE[:5]))
     count = int(rng.integers(1, 4))
     for k in range(count):
         lean = (k - (count - 1) / 2) * 0.5 + rng.normal(0.0, 0.12)
@@ -157,7 +157,7 @@ def grass(side: int, *, rng: np.random.Generator) -> Picture:
     """A tuft of blades, some with seed heads."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
-    green = from_hex(rng.choice(_FOLIAGE))
+    green = from_hex(rng.choice(FOLIAGE))
     straw = from_hex(rng.choice(["c9b26a", "b59a5a", "d6c58a"]))
     count = int(rng.integers(40, 130))
     seeded = rng.random() < 0.5
@@ -193,8 +193,8 @@ def flowers(side: int, *, rng: np.random.Generator) -> Picture:
     """A few stems of one kind: daisies, poppies, tulips or lavender."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
-    green = from_hex(rng.choice(_FOLIAGE[:4]))
-    petal = from_hex(rng.choice(_PETALS))
+    green = from_hex(rng.choice(FOLIAGE[:4]))
+    petal = from_hex(rng.choice(PETALS))
     head = (_daisy, _poppy, _tulip, _lavender)[rng.integers(4)]
     count = int(rng.integers(1, 7)) if head is not _lavender else int(rng.integers(7, 16))
     tops = np.sort(rng.uniform(0.16, 0.5, count))
