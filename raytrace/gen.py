@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -75,6 +76,9 @@ def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
     except (OptionError, RecipeError, AssetError, SceneError, DatasetError, backend.BackendError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
+        return 2
     except ProductionError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 1
@@ -112,25 +116,27 @@ def _generate(options: Options) -> int:
     if options.dry_run:
         return 0
 
-    job = Job(
-        root=out,
-        recipe=recipe,
-        seed=options.seed,
-        photographs=photographs,
-        cutouts=cutouts,
-        image_format=options.format,
-        backend=arch,
-        threads=max(1, available_cores() // workers),
-    )
-    header = _header(options, recipe, arch, photographs, cutouts)
-    require_space(out, 0)
     seconds: Counter[str] = Counter()
-    with DatasetWriter(out, header) as dataset:
+    with DatasetWriter(out, _header(options, recipe, arch, photographs, cutouts)) as dataset:
         finished = _finished(dataset, recipe)
         missing = [i for i in range(recipe.scenes) if i not in finished]
         require_space(out, len(missing) * scene_bytes)
-        with Progress(len(missing), "scene", extra="images") as progress:
-            for produced in produce(job, missing, min(workers, max(1, len(missing)))):
+        workers = min(workers, max(1, len(missing)))
+        job = Job(
+            root=out,
+            recipe=recipe,
+            seed=options.seed,
+            photographs=photographs,
+            cutouts=cutouts,
+            image_format=options.format,
+            backend=arch,
+            threads=max(1, available_cores() // workers),
+        )
+        with (
+            Progress(len(missing), "scene", extra="images") as progress,
+            closing(produce(job, missing, workers)) as production,
+        ):
+            for produced in production:
                 dataset.add(produced.entry)
                 seconds.update(produced.seconds)
                 progress.add(1, produced.entry.images)

@@ -8,11 +8,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -114,10 +115,11 @@ def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, n
     return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
 
 
-def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Iterator[Produced]:
+def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:
     """Finished scenes as they come, from this process or from `workers` of them.
 
-    An exception in a scene ends the production after the scenes in flight; ProductionError names a worker's death.
+    An exception here or in a scene, or closing the generator, ends the workers and drops their scenes in flight;
+    ProductionError names a worker's death.
     """
     if workers == 1:
         tracer = _start(job)
@@ -132,7 +134,8 @@ def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Iterator[Pr
         while True:
             # Only as many scenes are handed out as keep the workers busy, so that a stop is quick.
             while len(running) < 2 * workers and (scene_index := next(waiting, None)) is not None:
-                running.add(pool.submit(_produce_in_worker, scene_index))
+                with _interrupts_held_back():
+                    running.add(pool.submit(_produce_in_worker, scene_index))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -143,8 +146,22 @@ def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Iterator[Pr
             "a worker process died (out of memory?); finished scenes are safe: run the same command again, "
             "with fewer --workers if it dies again"
         ) from error
+    except BaseException:
+        for worker in active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and never reaches processes that start in it, though it is sent to all."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def worker_bytes(recipe: Recipe, side_px: int) -> int:
@@ -165,8 +182,7 @@ _worker: tuple[Job, Tracer]
 
 def _start_worker(job: Job) -> None:
     global _worker
-    # Ctrl-C reaches the whole group; the parent decides what it means. A parent that is killed takes its workers along.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that is killed takes its workers along.
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _worker = (job, _start(job))
 

@@ -132,9 +132,10 @@ class DatasetWriter:
         os.fsync(self._index.fileno())
 
     def close(self) -> None:
-        """Sort the index by scene and give the folder free."""
+        """Sort the index by scene, remove what stopped workers left half-written, and give the folder free."""
         self._index.close()
         self._write_index()
+        _remove_leftovers(self._root)
         os.close(self._lock)
 
     def _write_index(self) -> None:
