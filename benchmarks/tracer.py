@@ -1,0 +1,294 @@
+"""Time to an error: the tracer against other people's renderers on one scene, in one run.
+
+The scene is `five_billboards`. Every error is measured against a converged image of the same pixel rule, in display
+space. Times are wall clock, after a warm-up, the best of several runs; building the scene and preparing its textures
+are left out for every renderer, copying the finished image to NumPy is not.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from five_billboards import benchmark_lens, benchmark_scene
+from ladder import Image, best_of, cores
+
+from raytrace import backend
+from raytrace.tracer import Tracer
+from scenes.billboard import Scene
+from scenes.color import display_rmse, premultiplied
+from scenes.lens import ThinLens
+from scenes.stack import Pixel
+
+# The pixel rule of each peer: a path tracer averages over the pixel's area.
+_PEER_PIXEL: dict[str, Pixel] = {"mpib": "point", "mitsuba": "box", "cycles": "box"}
+_PEER_MODULE = {"mitsuba": "mitsuba", "cycles": "bpy"}
+
+# Its own error is a hundredth of the lattice's at a blur radius of 15 px.
+_REFERENCE_SAMPLES = 32768
+
+# Fields of a row that tell a time.
+Clock = Literal["seconds", "cpu_seconds"]
+
+_BLOCK = 32
+_SIZE_MIN, _SIZE_MAX = 64, 4096
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time the tracer and its peers to a given error on the benchmark scene."""
+
+    sizes: tuple[int, ...] = (512, 1024)
+    """Frame sizes (square), pixels."""
+    pixels: tuple[Pixel, ...] = ("point", "box")
+    """Pixel rules: one ray bundle through the centre, or averaged over the pixel's area."""
+    peers: str = "mpib,mitsuba,cycles"
+    """Renderers to compare with, separated by commas; one that is absent is skipped."""
+    targets: tuple[float, ...] = (0.01, 0.003, 0.001)
+    """Errors to reach: RMSE of display values in [0, 1]."""
+    budget: float = 60.0
+    """Time for each of Mitsuba and Cycles at each size, seconds; errors beyond it are extrapolated."""
+    arch: backend.Arch = "auto"
+    """Where the tracer and the lattice run."""
+    json: Path | None = None
+    """Write the measured rows to this file."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured image: wall-clock seconds, and process CPU seconds divided by the cores (see `ladder.best_of`)."""
+
+    renderer: str
+    pixel: Pixel
+    size: int
+    samples: int
+    rmse: float
+    seconds: float
+    cpu_seconds: float
+
+
+class BadOption(ValueError):
+    """An option out of range; the message names it."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = tyro.cli(Options, args=argv, description=__doc__)
+    try:
+        peers = _checked_peers(options)
+        engine = backend.start(options.arch)
+    except (BadOption, backend.BackendError) as error:
+        print(f"tracer.py: {error}", file=sys.stderr)
+        return 2
+    print(f"{_cpu_model()}, {cores()} cores, load {os.getloadavg()[0]:.1f}; the tracer runs on {engine}")
+    tracer = Tracer(engine)
+    rows = []
+    for size in options.sizes:
+        rows += _run_size(size, options, peers, tracer)
+    _print_rows(rows)
+    for size in options.sizes:
+        for pixel in options.pixels:
+            _print_times([row for row in rows if (row.size, row.pixel) == (size, pixel)], options.targets)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 0
+
+
+def _checked_peers(options: Options) -> list[str]:
+    for size in options.sizes:
+        if not _SIZE_MIN <= size <= _SIZE_MAX:
+            raise BadOption(f"--sizes {size}: sizes go from {_SIZE_MIN} to {_SIZE_MAX} px")
+    for target in options.targets:
+        if not 0.0 < target < 1.0:
+            raise BadOption(f"--targets {target}: errors lie between 0 and 1")
+    if not options.budget > 0.0:
+        raise BadOption(f"--budget {options.budget}: the time must be above 0 s")
+    if options.json and not options.json.absolute().parent.is_dir():
+        raise BadOption(f"--json {options.json}: there is no folder {options.json.parent}")
+    peers = [name for name in options.peers.split(",") if name]
+    for name in peers:
+        if name not in _PEER_PIXEL:
+            raise BadOption(f"--peers {name}: there are {', '.join(_PEER_PIXEL)}")
+    return peers
+
+
+def _run_size(size: int, options: Options, peers: list[str], tracer: Tracer) -> Iterator[Row]:
+    scene, lens = benchmark_scene(size), benchmark_lens(size)
+    for pixel in options.pixels:
+        reference = tracer.render(scene, lens, samples=_REFERENCE_SAMPLES, pixel=pixel).linear[0]
+        lowest = min(options.targets)
+        for peer in peers:
+            if _PEER_PIXEL[peer] != pixel:
+                continue
+            if peer == "mpib":
+                row = _time_lattice(scene, lens, reference)
+                lowest = min(lowest, row.rmse)
+                yield row
+            else:
+                yield from _time_process(peer, scene, lens, reference, options.budget)
+        yield from _time_ours(tracer, scene, lens, pixel, reference, lowest)
+        yield from _time_ours_by_noise(tracer, scene, lens, pixel, reference, options.targets)
+    for peer in peers:
+        if _PEER_PIXEL[peer] not in options.pixels:
+            print(f"{size}: {peer} skipped: it has {_PEER_PIXEL[peer]} pixels only")
+
+
+def _time_ours(
+    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Image, lowest: float
+) -> Iterator[Row]:
+    """One row for each half octave of samples, until the error is at most `lowest`."""
+    rmse, octave = np.inf, 3.0
+    while rmse > lowest and 2.0**octave <= _REFERENCE_SAMPLES / 4:
+        samples = round(2.0**octave)
+        image, *seconds = best_of(
+            lambda n=samples: tracer.render(scene, lens, samples=n, pixel=pixel).linear[0], runs_min=3
+        )
+        rmse = display_rmse(image, reference)
+        yield Row("bokehforge", pixel, scene.width, samples, rmse, *seconds)
+        octave += 0.5
+
+
+def _time_ours_by_noise(
+    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Image, targets: Iterable[float]
+) -> Iterator[Row]:
+    """Rows of renders that find the number of samples themselves."""
+    for target in targets:
+        samples = tracer.render(scene, lens, noise=target, pixel=pixel).samples
+        image, *seconds = best_of(
+            lambda e=target: tracer.render(scene, lens, noise=e, pixel=pixel).linear[0], runs_min=3
+        )
+        yield Row("bokehforge-noise", pixel, scene.width, samples, display_rmse(image, reference), *seconds)
+
+
+def _time_lattice(scene: Scene, lens: ThinLens, reference: Image) -> Row:
+    from mpib_lattice import MpibLattice  # Taichi greets on standard output unless raytrace was imported before it
+
+    lattice = MpibLattice(scene, lens)
+    lattice.render()  # compiles
+    image, *seconds = best_of(lattice.render, runs_min=2)
+    _print_agreement("mpib-51", image, reference)
+    return Row("mpib-51", "point", scene.width, lattice.num_samples, display_rmse(image, reference), *seconds)
+
+
+def _time_process(peer: str, scene: Scene, lens: ThinLens, reference: Image, budget_s: float) -> Iterator[Row]:
+    """Rows of a renderer that runs in a process of its own: `peer_mitsuba.py`, `peer_cycles.py`."""
+    if importlib.util.find_spec(_PEER_MODULE[peer]) is None:
+        print(f"{scene.width}: {peer} skipped: the package {_PEER_MODULE[peer]} is not installed")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        save_for_peers(scene, lens, folder)
+        script = Path(__file__).with_name(f"peer_{peer}.py")
+        process = subprocess.run([sys.executable, script, folder, str(budget_s)], capture_output=True, text=True)
+        if process.returncode:
+            last_line = (process.stderr.strip().splitlines() or ["no message"])[-1]
+            print(f"{scene.width}: {peer} ended with code {process.returncode}: {last_line}")
+        if not (folder / "peer.json").exists():
+            print(f"{scene.width}: {peer} skipped: it made no image")
+            return
+        climbed = json.loads((folder / "peer.json").read_text())
+        images = [np.load(folder / f"{rung['samples']}.npy") for rung in climbed["rungs"]]
+        for rung, image in zip(climbed["rungs"], images, strict=True):
+            yield Row(climbed["name"], "box", scene.width, rmse=display_rmse(image, reference), **rung)
+        _print_agreement(climbed["version"], images[-1], reference)
+
+
+def save_for_peers(scene: Scene, lens: ThinLens, folder: Path) -> None:
+    """Write `scene.npz`: the very texels that the tracer looks up, (L, H', W', 4) premultiplied, and the numbers."""
+    np.savez(
+        folder / "scene.npz",
+        rgba_premul=np.stack([premultiplied(layer.rgba) for layer in scene.layers]),
+        disparities=[layer.disparity for layer in scene.layers],
+        size=scene.width,
+        overscan=scene.overscan,
+        blur_parameter=lens.blur_parameter,
+        focus_disparity=lens.focus_disparity,
+    )
+
+
+def seconds_to(rows: list[Row], rmse: float, clock: Clock = "seconds") -> tuple[float, bool]:
+    """Seconds to reach an error, and whether it lies beyond the rows: lines in log-log through what was measured."""
+    by_error = sorted(rows, key=lambda row: row.rmse)
+    error, seconds = np.log([(row.rmse, getattr(row, clock)) for row in by_error]).T
+    wanted = np.log(rmse)
+    if error[0] <= wanted <= error[-1]:
+        return float(np.exp(np.interp(wanted, error, seconds))), False
+    nearest = slice(0, 3) if wanted < error[0] else slice(-3, None)
+    # A single image says nothing of the slope; independent samples have -2.
+    slope = np.polyfit(error[nearest], seconds[nearest], 1)[0] if len(rows) > 1 else -2.0
+    end = 0 if wanted < error[0] else -1
+    return float(np.exp(seconds[end] + slope * (wanted - error[end]))), True
+
+
+def _print_agreement(name: str, image: Image, reference: Image) -> None:
+    """Means of 32 x 32 blocks: what is left of the difference once the noise is averaged away."""
+    side = len(image) // _BLOCK * _BLOCK
+    difference = (image - reference)[:side, :side].astype(np.float64)
+    blocks = difference.reshape(side // _BLOCK, _BLOCK, side // _BLOCK, _BLOCK, 3).mean(axis=(1, 3))
+    by_noise = np.sqrt(np.mean(difference**2)) / _BLOCK
+    print(
+        f"{len(image)}: {name}: means of {_BLOCK} x {_BLOCK} blocks differ from the reference by "
+        f"{np.sqrt(np.mean(blocks**2)):.1e} RMS linear (independent noise alone: {by_noise:.1e}), "
+        f"the whole image by {difference.mean():+.1e}"
+    )
+
+
+def _print_rows(rows: list[Row]) -> None:
+    print(f"\n{'renderer':18}{'pixel':7}{'size':>5}{'samples':>9}{'rmse':>10}{'seconds':>10}{'cpu s/core':>12}")
+    for r in rows:
+        print(f"{r.renderer:18}{r.pixel:7}{r.size:5}{r.samples:9}{r.rmse:10.5f}{r.seconds:10.4f}{r.cpu_seconds:12.4f}")
+
+
+def _print_times(rows: list[Row], targets: tuple[float, ...]) -> None:
+    """Seconds to each target for one size and pixel rule, and how many times longer a peer takes (* extrapolated)."""
+    climbs = {name: [r for r in rows if r.renderer == name] for name in dict.fromkeys(r.renderer for r in rows)}
+    ours = climbs.pop("bokehforge")
+    by_noise = climbs.pop("bokehforge-noise")
+    lattice = climbs.pop("mpib-51", [])
+    print(f"\n{f'{ours[0].size} {ours[0].pixel}: seconds to RMSE':32}" + "".join(f"{t:>12g} " for t in targets))
+    print(_line("bokehforge", [_time(*seconds_to(ours, t)) for t in targets]))
+    print(_line("bokehforge-noise", [_time(r.seconds, False) for r in by_noise]))
+    for name, climb in climbs.items():
+        print(_line(name, [_time(*seconds_to(climb, t)) for t in targets]))
+        print(_line(f"  {name} / bokehforge", [_ratio(climb, ours, t, "seconds") for t in targets]))
+        print(_line("  the same in CPU time", [_ratio(climb, ours, t, "cpu_seconds") for t in targets]))
+    for row in lattice:
+        seconds = _time(*seconds_to(ours, row.rmse)).strip()
+        ratio, cpu_ratio = (_ratio(lattice, ours, row.rmse, clock).strip() for clock in ("seconds", "cpu_seconds"))
+        print(
+            f"mpib-51 takes {row.seconds:.3g} s to its RMSE {row.rmse:.5f}, bokehforge {seconds} s: "
+            f"ratio {ratio}, in CPU time {cpu_ratio}"
+        )
+
+
+def _line(name: str, cells: list[str]) -> str:
+    return f"{name:32}" + "".join(f"{cell:>13}" for cell in cells)
+
+
+def _time(seconds: float, extrapolated: bool) -> str:
+    return f"{seconds:.3g}{'*' if extrapolated else ' '}"
+
+
+def _ratio(theirs: list[Row], ours: list[Row], rmse: float, clock: Clock) -> str:
+    (peer, peer_extrapolated), (own, own_extrapolated) = (seconds_to(rows, rmse, clock) for rows in (theirs, ours))
+    return f"{peer / own:.1f}x{'*' if peer_extrapolated or own_extrapolated else ' '}"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The benchmark runs as a user runs it, and its rows let anybody compare at equal error."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(__file__).parents[1] / "benchmarks" / "tracer.py"
+
+
+def run(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, COMMAND, *options], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    done = run(*"--sizes 64 --peers mpib --arch cpu --json rows.json".split(), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((folder / "rows.json").read_text())
+
+
+def test_rows_say_what_was_measured(finished):
+    _, rows = finished
+    keys = {"renderer", "pixel", "size", "samples", "rmse", "seconds", "cpu_seconds"}
+    assert all(set(row) == keys and row["size"] == 64 and row["seconds"] > 0.0 for row in rows)
+    assert {(row["renderer"], row["pixel"]) for row in rows} == {
+        ("bokehforge", "point"),
+        ("bokehforge", "box"),
+        ("bokehforge-noise", "point"),
+        ("bokehforge-noise", "box"),
+        ("mpib-51", "point"),
+    }
+
+
+def test_the_lattice_converges_to_our_image_and_a_row_of_ours_is_at_its_error_or_below(finished):
+    _, rows = finished
+    (lattice,) = (row for row in rows if row["renderer"] == "mpib-51")
+    assert lattice["samples"] == 1957
+    # At this size the largest blur radius is 2 px, so its lattice is spaced by less than a tenth of a pixel.
+    assert 0.0 < lattice["rmse"] < 0.001
+    assert any(
+        row["renderer"] == "bokehforge" and row["pixel"] == "point" and row["rmse"] <= lattice["rmse"] for row in rows
+    )
+
+
+def test_error_falls_with_samples_to_the_smallest_target(finished):
+    _, rows = finished
+    for pixel in ("point", "box"):
+        ours = [row for row in rows if row["renderer"] == "bokehforge" and row["pixel"] == pixel]
+        assert [row["samples"] for row in ours] == sorted(row["samples"] for row in ours)
+        assert ours[-1]["rmse"] <= 0.001 < ours[0]["rmse"]
+
+
+def test_the_table_gives_the_ratio_at_equal_error(finished):
+    table, _ = finished
+    assert "64 point: seconds to RMSE" in table and "64 box: seconds to RMSE" in table
+    assert "mpib-51 takes" in table
+
+
+def test_a_peer_that_is_absent_or_has_another_pixel_rule_is_skipped_with_a_word(tmp_path):
+    # A finder that hides the package stands in for a machine without it.
+    hide = (
+        "import importlib.util, runpy, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'bpy' else find(name, *rest)\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    options = "--sizes 64 --pixels box --peers mpib,cycles --targets 0.01 --arch cpu".split()
+    environment_folder = str(COMMAND.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", hide, COMMAND, *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": environment_folder},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cycles skipped: the package bpy is not installed" in done.stdout
+    assert "mpib skipped: it has point pixels only" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "culprit"),
+    [
+        ("--sizes 8", "--sizes 8"),
+        ("--targets -1", "--targets -1"),
+        ("--peers povray", "--peers povray"),
+        ("--budget 0", "--budget 0"),
+        ("--json nowhere/rows.json", "nowhere"),
+    ],
+)
+def test_bad_options_are_named(options, culprit, tmp_path):
+    done = run(*options.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert culprit in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("mitsuba") is None, reason="Mitsuba is not installed")
+def test_mitsuba_converges_to_our_box_image(tmp_path):
+    done = run(*"--sizes 64 --pixels box --peers mitsuba --budget 3 --json rows.json".split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    climb = [row for row in rows if row["renderer"].startswith("mitsuba")]
+    first, last = climb[0], climb[-1]
+    # Errors of independent samples fall like N^-1/2; a bias would stop them. 1.5: multijittered, and two noisy images.
+    expected = first["rmse"] * (first["samples"] / last["samples"]) ** 0.5
+    assert last["samples"] >= 16 and last["rmse"] < 1.5 * expected
