@@ -12,5 +12,13 @@ RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.bounds:identity"),
     "scatter": ClassicalRenderer("renderers.scatter:scatter"),
     "scatter-plain": ClassicalRenderer("renderers.scatter_plain:scatter_plain"),
+    "vdslr": ClassicalRenderer("renderers.vdslr:vdslr"),
+    "sterefo": ClassicalRenderer("renderers.sterefo:sterefo"),
+    "rvr": ClassicalRenderer("renderers.rvr:rvr"),
+    "rvr-normalized": ClassicalRenderer("renderers.rvr:rvr_normalised"),
+    "d2f-layered": ClassicalRenderer("renderers.d2f_layered:d2f_layered"),
+    "cocnet-physical": ClassicalRenderer("renderers.cocnet_physical:cocnet_physical"),
+    "drbokeh": ClassicalRenderer("renderers.drbokeh:drbokeh", layered=True),
+    "drbokeh-release": ClassicalRenderer("renderers.drbokeh:drbokeh_release", layered=True),
     "oracle-layers": ClassicalRenderer("renderers.oracle:oracle_layers", layered=True),
 }

@@ -1,7 +1,7 @@
 """The protocol of every renderer, and the way from an operator on linear light to it.
 
-A picture is *display-referred*: linear = display ** gamma, the pure power law of `scenes.color`. It may exceed 1 where a
-highlight does. All blur happens in linear light, between the two powers.
+A picture is *display-referred*: linear = display ** gamma, the pure power law of `scenes.color`. It may exceed 1 where
+a highlight does. All blur happens in linear light, between the two powers.
 """
 
 from collections.abc import Callable, Sequence

@@ -10,13 +10,17 @@ from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
 _MASK_CELLS = 256
 
 
-def inside_px(aperture: Aperture, dx: NDArray, dy: NDArray, radius_px: NDArray) -> NDArray[np.float32]:
-    """Distance inside the outline in pixels, negative outside, at offsets (dx, dy) from the centre of the image.
+def inside_px(aperture: Aperture, dx: NDArray, dy: NDArray, defocus_px: NDArray) -> NDArray[np.float32]:
+    """Distance inside the outline of the image of a point in pixels, negative outside, (dx, dy) from its centre.
 
-    For a disk radius - rho exactly; for polygons the distance along the radius (BokehMe's shaped scatter); for masks
-    the distance to the nearest point of the outline, where grey counts as open from half on.
-    The shape is upright, as behind the focus plane.
+    defocus_px   S: the image has radius |S|, upright where S <= 0, turned by 180 degrees nearer than focus
+
+    For a disk |S| - rho exactly; for polygons the distance along the radius (BokehMe's shaped scatter); for masks the
+    distance to the nearest point of the outline, where grey counts as open from half on.
     """
+    radius_px = np.abs(defocus_px)
+    turn = np.where(defocus_px > 0.0, -1.0, 1.0)
+    dx, dy = turn * dx, turn * dy
     rho = np.hypot(dx, dy)
     if isinstance(aperture, Disk):
         return np.asarray(radius_px - rho, np.float32)

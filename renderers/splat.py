@@ -4,9 +4,9 @@ Inside a disk the weight is constant, so along a row it changes only where the r
 changes, weight(x) - weight(x - 1), to the rows it reaches; one running sum per row then gives the picture. This is the
 derivative trick of Wadhwa et al. 2018 (section 4.3), here with soft rims and exact for any profile.
 
-The rows are summed in float64, and weights are multiples of 2^-13, so that what a disk adds to a row it takes away again
-without a remainder, whatever a highlight weighs. Bands of rows belong to one thread each and see the sources in order:
-the bytes do not depend on the number of threads.
+The rows are summed in float64, and weights are multiples of 2^-13, so that what a disk adds to a row it takes away
+again without a remainder to speak of, whatever a highlight weighs. Bands of rows belong to one thread each and see the
+sources in order: the bytes do not depend on the number of threads.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import RendererError
+from scenes.aperture import Aperture, Disk
 
 # Half-sizes above this are refused: the rows would need more memory than any picture is worth.
 REACH_MAX_PX = 4096
+
+# Radii are rounded to kernels that stand 1/256 px apart at focus and 1/18 px at 50 px: the larger a disk, the less of
+# it is rim.
+_KERNELS_PER_ROOT = 256
+_ROOT_AT_FOCUS = 0.5
 
 _WEIGHT_STEPS = 2**13
 _BAND_ROWS = 32
@@ -43,6 +49,12 @@ class KernelBank:
     row_taps: NDArray[np.int64]
     offset: NDArray[np.int32]
     step: NDArray[np.float32]
+
+    def totals(self) -> NDArray[np.float64]:
+        """(N,) sum of each kernel: a change by `step` at `offset` lasts to the end of the row, where all is 0 again."""
+        per_tap = np.concatenate([[0.0], np.cumsum(-self.step.astype(np.float64) * self.offset)])
+        last_row = self.first_row + 2 * self.reach + 1
+        return per_tap[self.row_taps[last_row]] - per_tap[self.row_taps[self.first_row]]
 
 
 def kernel_bank(defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], profile: Profile) -> KernelBank:
@@ -78,6 +90,23 @@ def kernel_bank(defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], 
     )
 
 
+def nearest_kernels(
+    defocus_px: NDArray[np.float32], aperture: Aperture
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """The few defocuses that stand for all of a picture: (N,) values for `kernel_bank` and (H, W) int32 indices."""
+    # A disk looks the same from both sides of focus; other shapes have an upright and a turned kernel.
+    signed_px = np.abs(defocus_px) if isinstance(aperture, Disk) else defocus_px
+    root = np.sqrt(np.abs(signed_px) + np.float32(_ROOT_AT_FOCUS**2)) - np.float32(_ROOT_AT_FOCUS)
+    label = np.rint(np.copysign(root, signed_px) * _KERNELS_PER_ROOT).astype(np.int64)
+    first = label.min()
+    label -= first
+    used = np.flatnonzero(np.bincount(label.ravel()))
+    index = np.full(used[-1] + 1, -1, np.int32)
+    index[used] = np.arange(len(used))
+    root_used = (used + first) / _KERNELS_PER_ROOT
+    return np.copysign((np.abs(root_used) + _ROOT_AT_FOCUS) ** 2 - _ROOT_AT_FOCUS**2, root_used), index[label]
+
+
 def splat(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank) -> NDArray[np.float32]:
     """Sum over sources y of values(y) times the weight of its kernel at x - y.
 
@@ -88,6 +117,39 @@ def splat(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBa
     out = np.empty_like(values)
     _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out
+
+
+def gather(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank) -> NDArray[np.float32]:
+    """The transpose of `splat`: sum over y of values(y) times the weight of the kernel of x at y - x.
+
+    values    (H, W) float32
+    kernel    (H, W) int32, index into the bank
+    returns   (H, W) float32; the picture is zero outside
+    """
+    # Prefix sums P(x) of what stands left of x turn a change of weight into a product with a whole rest of a row.
+    prefix = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, dtype=np.float64, out=prefix[:, 1:])
+    out = np.empty_like(values)
+    _gather(prefix, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
+    return out
+
+
+@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+def _gather(prefix, kernel, reach, first_row, row_taps, offset, step, out):
+    height, width = kernel.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            n = kernel[y, x]
+            h = reach[n]
+            total = 0.0
+            # The index of a parallel loop is unsigned: -y would be huge.
+            for dy in range(max(y - h, 0) - y, min(y + h, height - 1) - y + 1):
+                i = first_row[n] + dy + h
+                line = prefix[y + dy]
+                for t in range(row_taps[i], row_taps[i + 1]):
+                    # The steps of a row add up to zero, so only the part left of each counts.
+                    total -= np.float64(step[t]) * line[min(max(x + offset[t], 0), width)]
+            out[y, x] = max(total, 0.0)
 
 
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
@@ -131,8 +193,8 @@ def _splat(values, kernel, reach, first_row, row_taps, offset, step, out):
                 s1 += line[4 * x + 1]
                 s2 += line[4 * x + 2]
                 s3 += line[4 * x + 3]
-                if x >= reach_max:
-                    target[x - reach_max, 0] = s0
-                    target[x - reach_max, 1] = s1
-                    target[x - reach_max, 2] = s2
-                    target[x - reach_max, 3] = s3
+                if x >= reach_max:  # rounding may leave less than nothing
+                    target[x - reach_max, 0] = max(s0, 0.0)
+                    target[x - reach_max, 1] = max(s1, 0.0)
+                    target[x - reach_max, 2] = max(s2, 0.0)
+                    target[x - reach_max, 3] = max(s3, 0.0)

@@ -1,0 +1,202 @@
+"""Dr.Bokeh (Sheng et al. 2023, Eqs. 3 to 9, corrected): B = sum_l V_l prod_{k<l} (1 - V_k) N_l / W_l, near to far.
+
+    N(x) = sum_y I(y) a(y) w O,  W(x) = sum_y a(y) w O                                         of one layer
+    w(y -> x) = 1 / (1 + 10 exp(-3 (R_y - |x - y|))) / R_y^2,   R_y = |S_y| + 1
+    O(y, x) = 1 - exp(-3 S_x^2) (1 - tanh(10 (d_y - d_x - 0.1))) / 2,   O(x, x) = 1
+    V(x) = mean of a over the blur disk of x, its edge 1/2 + 1/2 tanh(6 (sqrt(S_x^2 + 1/4) - |x - y|))
+
+with S = K (d - d_f) and disparity d normalised to [0, 1]. The print has a sign slip in O, a disparity where w needs a
+distance, and alpha twice. The released code averages V over a box of half the radius: `drbokeh_release`.
+
+Where a pixel is out of focus, O is 1 and the weight depends on its source alone: that part is a scatter (`splat`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.shape import inside_px
+from renderers.splat import KernelBank, gather, kernel_bank, nearest_kernels, splat
+from scenes.aperture import Aperture
+from scenes.billboard import Scene
+from scenes.color import REFERENCE_GAMMA
+from scenes.lens import ThinLens, normalised_focus_and_blur, signed_defocus_px
+
+Visibility = Literal["disk", "box"]
+
+# From this defocus on, exp(-3 S^2) is below 1e-4 and nothing of a layer hides another part of it.
+_FOCUS_PX = 1.75
+
+# The soft step of w ends this far outside R_y: there it is below half of the smallest weight a kernel holds.
+_STEP_TAIL_PX = 2.5
+
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer, blurred as a whole.
+
+    rgba         (H, W, 4) float32, straight alpha, linear light
+    defocus_px   (H, W) float32, S everywhere, also under alpha 0
+    """
+
+    rgba: NDArray[np.float32]
+    defocus_px: NDArray[np.float32]
+
+
+def drbokeh(
+    linear: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    *,
+    gamma: float,
+    scene: Scene | None,
+) -> NDArray[np.float32]:
+    """Blur in linear light: (H, W, 3) float32. With the true layers of `scene`, else the picture as a single layer."""
+    return _render(linear, disparity, lens, gamma, scene, "disk")
+
+
+def drbokeh_release(
+    linear: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    *,
+    gamma: float,
+    scene: Scene | None,
+) -> NDArray[np.float32]:
+    """As `drbokeh`, with the V of the released code: rims are half as wide as physics has them."""
+    return _render(linear, disparity, lens, gamma, scene, "box")
+
+
+def _render(
+    linear: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    gamma: float,
+    scene: Scene | None,
+    visibility: Visibility,
+) -> NDArray[np.float32]:
+    if scene is None:
+        defocus_px = signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity)
+        opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
+        colour, _ = blur_layer(Layer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None)
+        return colour
+    scene.require_overscan(lens)
+    px_per_range = _px_per_range(scene.composite_disparity(), lens)
+    refocused = np.zeros((*scene.layers[0].rgba.shape[:2], 3), np.float32)
+    transmittance = np.ones((*refocused.shape[:2], 1), np.float32)
+    for i in range(len(scene.layers)):
+        colour, visible = blur_layer(_layer_of(scene, i, lens, gamma), px_per_range, lens.aperture, visibility)
+        refocused += transmittance * visible * colour
+        transmittance *= 1.0 - visible
+    o = scene.overscan
+    return np.ascontiguousarray(refocused[o : o + scene.height, o : o + scene.width])
+
+
+def _px_per_range(disparity: NDArray[np.float32], lens: ThinLens) -> float:
+    """K for disparities normalised to [0, 1]: the unit in which O compares two disparities."""
+    nearest, farthest = float(disparity.max()), float(disparity.min())
+    if nearest == farthest:
+        return lens.blur_parameter
+    return normalised_focus_and_blur(lens.blur_parameter, lens.focus_disparity, farthest, nearest)[0]
+
+
+def _layer_of(scene: Scene, index: int, lens: ThinLens, gamma: float) -> Layer:
+    rgba = scene.layers[index].rgba.astype(np.float32)
+    rgba[..., :3] **= gamma / REFERENCE_GAMMA
+    defocus_px = signed_defocus_px(_layer_disparity(scene, index), lens.blur_parameter, lens.focus_disparity)
+    return Layer(rgba, defocus_px)
+
+
+def _layer_disparity(scene: Scene, index: int) -> NDArray[np.float32]:
+    """Disparity of a layer's plane at all its texels, overscan included."""
+    layer = scene.layers[index]
+    height, width = layer.rgba.shape[:2]
+    gx, gy = layer.slope
+    x = np.arange(width) + 0.5 - width / 2
+    y = np.arange(height) + 0.5 - height / 2
+    return (layer.disparity + gx * x[None, :] + gy * y[:, None]).astype(np.float32)
+
+
+def blur_layer(
+    layer: Layer, px_per_range: float, aperture: Aperture, visibility: Visibility | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """N / W and V of one layer: (H, W, 3) and (H, W, 1) float32; without `visibility` V is 1.
+
+    px_per_range   K for disparities normalised to [0, 1]
+    """
+    bank, kernel = _soft_steps(layer.defocus_px, aperture)
+    alpha = layer.rgba[..., 3:]
+    weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1)
+    weighted /= np.square(np.abs(layer.defocus_px) + np.float32(1.0))[..., None]
+    sums = splat(weighted, kernel, bank)
+    _gather_in_focus(weighted, layer.defocus_px, np.float32(px_per_range), int(bank.reach.max()), sums)
+    colour = sums[..., :3] / (sums[..., 3:] + np.float32(_EPSILON))
+    if visibility is None:
+        return colour, np.ones_like(alpha)
+    visible = _disk_mean if visibility == "disk" else _box_mean
+    return colour, visible(layer.rgba[..., 3], layer.defocus_px, aperture)[..., None]
+
+
+def _soft_steps(defocus_px: NDArray[np.float32], aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
+    def profile(dx, dy, defocus_px):
+        beyond = inside_px(aperture, dx, dy, defocus_px) + 1.0
+        return 1.0 / (1.0 + 10.0 * np.exp(-3.0 * beyond))
+
+    quantised_px, index = nearest_kernels(defocus_px, aperture)
+    return kernel_bank(
+        quantised_px, np.ceil(np.abs(quantised_px) + 1.0 + _STEP_TAIL_PX).astype(np.int64), profile
+    ), index
+
+
+def _disk_mean(alpha: NDArray[np.float32], defocus_px: NDArray[np.float32], aperture: Aperture) -> NDArray[np.float32]:
+    def profile(dx, dy, defocus_px):
+        # The rays of a pixel meet the layer at x + S s: the shape that it sees is the image of a point, turned.
+        seen_px = -np.copysign(np.sqrt(np.square(defocus_px) + 0.25), defocus_px)
+        return 0.5 + 0.5 * np.tanh(6.0 * inside_px(aperture, dx, dy, seen_px))
+
+    quantised_px, index = nearest_kernels(defocus_px, aperture)
+    bank = kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 2, profile)
+    return gather(alpha, index, bank) / bank.totals().astype(np.float32)[index]
+
+
+def _box_mean(alpha: NDArray[np.float32], defocus_px: NDArray[np.float32], aperture: Aperture) -> NDArray[np.float32]:
+    half = np.floor((np.abs(defocus_px) + 1.0) / 2.0)
+    mean = np.empty_like(alpha)
+    for h in np.unique(half):
+        size = (2 * int(h) + 1,) * 2
+        np.copyto(mean, np.asarray(cv2.blur(alpha, size, borderType=cv2.BORDER_REPLICATE)), where=half == h)
+    return mean
+
+
+@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+def _gather_in_focus(weighted, defocus_px, px_per_range, reach, sums):
+    """Put N and W with their occlusion O where a pixel is nearly in focus; `weighted` carries a(y) / R_y^2."""
+    height, width = defocus_px.shape
+    one, half = np.float32(1.0), np.float32(0.5)
+    for y in numba.prange(height):
+        for x in range(width):
+            centre = defocus_px[y, x]
+            if abs(centre) > np.float32(_FOCUS_PX):
+                continue
+            in_focus = math.exp(np.float32(-3.0) * centre * centre)
+            total = np.zeros(4, np.float32)
+            for sy in range(max(y - reach, 0), min(y + reach + 1, height)):
+                for sx in range(max(x - reach, 0), min(x + reach + 1, width)):
+                    rho = math.sqrt(np.float32((sx - x) * (sx - x) + (sy - y) * (sy - y)))
+                    beyond = abs(defocus_px[sy, sx]) + one - rho
+                    if beyond < np.float32(-_STEP_TAIL_PX):
+                        continue
+                    w = one / (one + np.float32(10.0) * math.exp(np.float32(-3.0) * beyond))
+                    if sy != y or sx != x:
+                        nearer = (defocus_px[sy, sx] - centre) / px_per_range - np.float32(0.1)
+                        w *= one - in_focus * half * (one - math.tanh(np.float32(10.0) * nearer))
+                    for c in range(4):
+                        total[c] += w * weighted[sy, sx, c]
+            sums[y, x] = total

@@ -1,0 +1,58 @@
+"""Pictures composited far to near from slices of about equal defocus, each blurred with one kernel.
+
+This is what SteReFo, RVR, D2F and CoCNet have in common; they differ in where slices lie, in their kernels, and in what
+a slice hides. Slices live in signed defocus S = K (d - d_f), in which one pixel of radius is one unit, so no method
+depends on the unit of disparity.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.splat import KernelBank, splat
+
+
+class Composite:
+    """The picture so far, from the far end: accumulated colour C and weight N as (H, W, 4) float32.
+
+        C <- C (1 - hidden) + k * (M I),     N <- N (1 - hidden) + k * M
+
+    with M the mask of a slice, k its kernel of unit sum and * the convolution, zero outside the picture.
+    """
+
+    def __init__(self, linear: NDArray[np.float32], bank: KernelBank):
+        self._source = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
+        self._bank = bank
+        self._scale = (1.0 / bank.totals()).astype(np.float32)
+        self.accumulated = np.zeros_like(self._source)
+
+    def add(self, kernel: int, mask: NDArray[np.float32], *, blurred_mask_hides: bool = True) -> None:
+        """Put the next nearer slice on top.
+
+        kernel               its index in the bank
+        mask                 (H, W) float32 in [0, 1], membership of the pixels
+        blurred_mask_hides   whether k * M hides what is behind, or M itself
+        """
+        rows = np.flatnonzero(mask.any(axis=1))
+        if not rows.size:
+            return
+        reach = int(self._bank.reach[kernel])
+        near = slice(max(rows[0] - reach, 0), rows[-1] + 1 + reach)
+        mask = mask[near]
+        members = np.where(mask > 0.0, np.int32(kernel), np.int32(-1))
+        sums = splat(self._source[near] * mask[..., None], members, self._bank)
+        sums *= self._scale[kernel]
+        _over(self.accumulated[near], sums, np.ascontiguousarray(sums[..., 3]) if blurred_mask_hides else mask)
+
+    def normalised(self) -> NDArray[np.float32]:
+        """C / N: (H, W, 3) float32. Every pixel has weight: at least part of its own light stays with it."""
+        return self.accumulated[..., :3] / self.accumulated[..., 3:]
+
+
+@numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
+def _over(accumulated, sums, hidden):
+    for y in numba.prange(accumulated.shape[0]):
+        for x in range(accumulated.shape[1]):
+            transmittance = np.float32(1.0) - hidden[y, x]
+            for c in range(4):
+                accumulated[y, x, c] = accumulated[y, x, c] * transmittance + sums[y, x, c]
