@@ -12,7 +12,7 @@ from scenes.procedural.sketch import extended, tight
 Picture = NDArray[np.float32]
 
 # Share of each kind among the cut-outs that are not light strings.
-_KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
+KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
     "branch": (plants.branch, 2.0),
     "fern": (plants.fern, 1.0),
     "grass": (plants.grass, 1.0),
@@ -64,9 +64,9 @@ class ProceduralCutouts:
             kind = "light-string"
             rgba = lights.light_string(side_px, rng=rng)
         else:
-            shares = np.array([share for _, share in _KINDS.values()])
-            kind = tuple(_KINDS)[rng.choice(len(shares), p=shares / shares.sum())]
-            rgba = _KINDS[kind][0](side_px, rng=rng)
+            shares = np.array([share for _, share in KINDS.values()])
+            kind = tuple(KINDS)[rng.choice(len(shares), p=shares / shares.sum())]
+            rgba = KINDS[kind][0](side_px, rng=rng)
         return finished(rgba), {"kind": "procedural-cutout", "style": kind}
 
 

@@ -35,7 +35,7 @@ def collage(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     grain = fractal(height, width, rng=rng, slope=1.9, cells=5)
     warp = fractal(height, width, rng=rng, slope=2.8, cells=3)
     picture = ramp(0.5 + 0.2 * warp, [palette.tone(t, rng=rng) for t in (0.15, 0.4, 0.6)])
-    radii = power_law_radii(height * width, longer / 70, longer * 0.32, 2.6, rng=rng)
+    radii = power_law_radii(height * width, longer / 90, longer * 0.30, 2.0, rng=rng)
     # Large shapes are seen where no small one lies on top: half of the order is by size, half by chance.
     order = np.argsort(-np.log(radii) + rng.normal(0.0, 0.9, len(radii)))
     for r in radii[order]:
@@ -93,7 +93,7 @@ def pebbles(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
     sprites = [tight(solids.one_stone(side, palette, light, flat=rng.uniform(0.7, 1.0), rng=rng)) for _ in range(9)]
-    return _heap(height, width, sprites, palette.tone(0.1, rng=rng), smallest=38, tilt=25.0, rng=rng)
+    return _heap(height, width, sprites, palette.tone(0.1, rng=rng), smallest=42, tilt=25.0, rng=rng)
 
 
 def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
@@ -102,7 +102,7 @@ def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
     sprites = [tight(solids.one_fruit(str(kinds[i % 2]), side, light, rng=rng)) for i in range(8)]
-    return _heap(height, width, sprites, from_hex("1c1a14"), smallest=13, tilt=50.0, rng=rng)
+    return _heap(height, width, sprites, from_hex("1c1a14"), smallest=20, tilt=50.0, rng=rng)
 
 
 def fallen_leaves(height: int, width: int, *, rng: np.random.Generator) -> Picture:
@@ -132,7 +132,7 @@ def _heap(
     longer = max(height, width)
     dark = fractal(height, width, rng=rng, slope=2.0, cells=6)
     picture = ramp(0.5 + 0.2 * dark, [lighter(floor, -0.1), floor, lighter(floor, 0.12)])
-    high = longer * rng.uniform(0.09, 0.14)
+    high = longer * rng.uniform(0.07, 0.13)
     radii = power_law_radii(height * width, longer / smallest / 2, high, 4.0, rng=rng)
     order = np.argsort(np.log(radii) + rng.normal(0.0, 0.6, len(radii)))
     for rank, r in enumerate(radii[order]):

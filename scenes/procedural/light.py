@@ -66,7 +66,7 @@ def _add_clouds(picture: Picture, y: Field, day: Day, *, rng: np.random.Generato
     toward_light = noise_at(u + np.float32(0.07), v - np.float32(0.10), footprint, rng=rng, octaves=5, gain=0.62)
     cover = rng.uniform(-0.5, 0.7)
     matte = smoothstep(cover, cover + rng.uniform(0.5, 1.3), density) * smoothstep(1.02, 0.80, y)[:, None]
-    light = np.clip(0.62 - 0.28 * (toward_light - 0.25), 0.0, 1.0)
+    light = np.clip(0.74 - 0.28 * (toward_light - 0.25), 0.0, 1.0)
     white = mixed(day.sun, np.ones(3), 0.3)
     colour = ramp(light, [mixed(day.shade, day.sky[1], 0.35), mixed(day.shade, white, 0.6), white]) * np.float32(0.93)
     picture += (matte * np.float32(rng.uniform(0.6, 0.95)))[..., None] * (colour - picture)
@@ -98,8 +98,8 @@ def dapple(picture: Picture, *, rng: np.random.Generator, strength: float = 0.5)
     """Sun and shade in place: the shadow of leaves or of a house across the way."""
     height, width = picture.shape[:2]
     if rng.random() < 0.55:
-        field = fractal(height, width, rng=rng, slope=3.2, cells=rng.uniform(3.0, 6.0))
-        shade = smoothstep(-0.15, 0.55, field)
+        field = fractal(height, width, rng=rng, slope=3.0, cells=rng.uniform(4.0, 9.0))
+        shade = smoothstep(-0.5, 0.8, field)
     else:
         a = rng.uniform(0.0, 2.0 * np.pi)
         x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]

@@ -9,7 +9,7 @@ from scenes.procedural.light import Day, dapple, ground_plane, hazed, sky
 from scenes.procedural.noise import Field, fractal, fractal_curve, noise_at, smoothstep
 from scenes.procedural.palette import from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.plants import FOLIAGE, PETALS, blossom_on, leaf_on
-from scenes.procedural.shading import blurred
+from scenes.procedural.shading import blurred, cast_shadow
 from scenes.procedural.sketch import Sketch, paste
 
 Picture = NDArray[np.float32]
@@ -34,10 +34,11 @@ def hills(height: int, width: int, *, rng: np.random.Generator) -> Picture:
         air = 0.88 * (1.0 - t) ** 1.1 + 0.06
         _ridge(picture, crest, mixed(near, from_hex("5f6a6a"), 0.5 * (1 - t)), far, air, day, horizon, rng=rng)
     if rng.random() < 0.4:
+        _trees(picture, horizon, near, far, day, tallest=0.12, rng=rng)
         _lake(picture, horizon, day, rng=rng)
     else:
         _meadow_floor(picture, horizon, near, day, far, rng=rng)
-    _trees(picture, horizon, near, far, day, rng=rng)
+        _trees(picture, horizon, near, far, day, tallest=0.5, rng=rng)
     return picture
 
 
@@ -110,19 +111,28 @@ def _lake(picture, horizon: float, day: Day, *, rng) -> None:
     picture[first:] *= 1.0 - shore[..., None]
 
 
-def _trees(picture, horizon: float, near: Colour, far: Colour, day: Day, *, rng) -> None:
+def _trees(picture, horizon: float, near: Colour, far: Colour, day: Day, *, tallest: float, rng) -> None:
+    """Trees in small groups, the farther the smaller, with their shadows; `tallest` is relative to the frame."""
     height, width = picture.shape[:2]
-    count = int(rng.integers(4, 26))
-    sizes = np.sort(height * 0.045 / (1.0 - rng.uniform(0.0, 0.95, count)) ** 0.8)
+    count = int(rng.integers(14, 46))
+    groups = rng.uniform(-0.05, 1.05, 6)
+    sizes = np.sort(height * 0.05 / (1.0 - rng.uniform(0.0, 0.93, count)) ** 0.8)
     for size in sizes:
-        size = float(min(size, height * 0.42))
+        size = float(min(size, height * tallest))
         nearness = min(1.0, size / (0.35 * height))
         foot = horizon + (height - horizon) * 0.55 * nearness
         tree = _tree(size, near, rng=rng)
-        tree[..., :3] = hazed(tree[..., :3], 0.62 * (1.0 - nearness) ** 2, far) * linear(
-            mixed(day.sun, np.ones(3), 0.4)
+        tree[..., :3] = hazed(tree[..., :3], 0.5 * (1.0 - nearness) ** 2, far) * linear(mixed(day.sun, np.ones(3), 0.4))
+        x = (groups[rng.integers(6)] + rng.normal(0.0, 0.06)) * width
+        shade = np.full((max(2, round(size * 0.10)), tree.shape[1]), 1.0, np.float32)
+        cast_shadow(
+            picture,
+            shade,
+            round(x - tree.shape[1] / 2),
+            round(foot - size * 0.06),
+            softness=max(0.6, size * 0.05),
+            strength=0.45,
         )
-        x = rng.uniform(-0.05, 1.05) * width
         paste(picture, tree, round(x - tree.shape[1] / 2), round(foot - tree.shape[0]))
 
 
@@ -136,7 +146,7 @@ def _tree(size: float, green: Colour, *, rng: np.random.Generator) -> Picture:
     sheet.polygon(
         np.array([[width * 0.46, n], [width * 0.485, n * 0.4], [width * 0.515, n * 0.4], [width * 0.54, n]]), bark
     )
-    count = int(np.clip(n * 2.2, 40, 900))
+    count = int(np.clip(n * 5.0, 60, 1500))
     tint = lighter(green, rng.normal(-0.03, 0.04))
     if kind == 2:
         t = rng.beta(1.3, 1.0, count)
@@ -151,7 +161,7 @@ def _tree(size: float, green: Colour, *, rng: np.random.Generator) -> Picture:
     around /= np.maximum(1.0, np.linalg.norm(around, axis=-1, keepdims=True))
     centres = (clumps[pick] + around * radii[pick, None] * [1.0, 0.8]) * [width, n]
     lift = -0.10 * around[:, 1] - 0.07 * around[:, 0] + 0.12 * (0.4 - clumps[pick, 1]) + rng.normal(0.0, 0.03, count)
-    dabs(sheet, centres, n * 0.022, tint, lift, rng=rng, slenderness=1.7)
+    dabs(sheet, centres, n * 0.021, tint, lift, rng=rng, slenderness=1.7)
     return sheet.rgba()
 
 
@@ -284,7 +294,12 @@ def _row_of_grass(picture, horizon: float, near: float, green, straw, petals, da
         else:
             sheet.disk(at, max(0.8, radius), petal)
     rgba = sheet.rgba()
-    rgba[..., :3] *= linear(mixed(day.sun, np.ones(3), 0.5))
+    # Little light reaches the roots.
+    y = np.arange(height, dtype=np.float32)
+    depth = smoothstep(foot + 0.1 * tall, foot - 0.75 * tall, y)
+    rgba[..., :3] *= (np.float32(0.40) + np.float32(0.85) * depth)[:, None, None] * linear(
+        mixed(day.sun, np.ones(3), 0.5)
+    )
     paste(picture, rgba, 0, 0)
 
 
@@ -338,6 +353,7 @@ def _trunks(picture, horizon: float, near: float, bark: Colour, glow: Colour, *,
             light.astype(np.float32),
             [lighter(bark, -0.2), lighter(bark, -0.04), lighter(bark, 0.10), mixed(bark, glow, 0.6)],
         )
+        matte *= smoothstep(1.0, 0.965, t)[:, None]
         trunk = np.dstack([hazed(colour, 0.80 * (1.0 - near) ** 1.3, glow), matte]).astype(np.float32)
         paste(picture, trunk, round(x - columns / 2), round(foot) - n)
 
@@ -347,7 +363,7 @@ def _leaves_at(picture, horizon: float, near: float, leafy: Colour, glow: Colour
     sheet = Sketch(height, width)
     size = max(1.0, height * 0.013 * near)
     tint = mixed(leafy, glow, 0.7 * (1.0 - near) ** 1.2)
-    n = int(500 + 500 * (1.0 - near))
+    n = int(900 + 500 * (1.0 - near))
     clumps = rng.uniform([0.0, -0.05], [1.0, 0.40], (14, 2))
     pick = rng.integers(0, 14, n)
     centres = (clumps[pick] + rng.normal(0.0, 1.0, (n, 2)) * [0.10, 0.05]) * [width, height]

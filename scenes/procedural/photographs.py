@@ -12,7 +12,7 @@ from scenes.procedural import after_dark, heaps, outdoors, town
 Picture = NDArray[np.float32]
 
 # Every kind of place with its share.
-_DAY: dict[str, tuple[Callable[..., Picture], float]] = {
+DAY: dict[str, tuple[Callable[..., Picture], float]] = {
     "hills": (outdoors.hills, 1.0),
     "seaside": (outdoors.seaside, 1.0),
     "meadow": (outdoors.meadow, 1.0),
@@ -28,7 +28,7 @@ _DAY: dict[str, tuple[Callable[..., Picture], float]] = {
     "fallen-leaves": (heaps.fallen_leaves, 0.6),
     "collage": (heaps.collage, 0.6),
 }
-_NIGHT: dict[str, tuple[Callable[..., Picture], float]] = {
+NIGHT: dict[str, tuple[Callable[..., Picture], float]] = {
     "night-street": (after_dark.street, 1.0),
     "skyline": (after_dark.skyline, 1.0),
     "garden": (after_dark.garden, 1.0),
@@ -57,7 +57,7 @@ class ProceduralPhotographs:
             raise ValueError(
                 f"a photograph of {height} x {width} px was asked for; the smallest side is {_SIDE_MIN} px"
             )
-        places = _NIGHT if self.night else _DAY
+        places = NIGHT if self.night else DAY
         shares = np.array([share for _, share in places.values()])
         style = tuple(places)[rng.choice(len(shares), p=shares / shares.sum())]
         scene = places[style][0](height, width, rng=rng)
@@ -65,21 +65,20 @@ class ProceduralPhotographs:
 
 
 def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Picture:
-    """The scene through a real camera: vignetting, a little blur, a shoulder for the highlights, and grain.
+    """The scene through a real camera: a little blur, exposure, sharpening, vignetting, a shoulder, and grain.
 
-    highlights   keep what is above white instead of rolling it off
+    highlights   keep the exposure of the scene and what is above white, instead of metering and rolling off
     """
     height, width = scene.shape[:2]
-    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.45, 0.7), borderType=cv2.BORDER_REPLICATE)
+    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.35, 0.5), borderType=cv2.BORDER_REPLICATE)
     if not highlights:
         scene *= _exposure(scene, rng=rng)
+        _sharpen(scene, np.float32(rng.uniform(0.4, 0.7)))
     scene *= _vignette(height, width, np.float32(rng.uniform(0.05, 0.25)))[..., None]
     np.maximum(scene, 0.0, out=scene)
-    knee = np.float32(0.8)
-    over = np.maximum(scene - knee, 0.0)
-    if highlights:
-        over[over > 1.0] = 0.0
-    else:
+    if not highlights:
+        knee = np.float32(0.8)
+        over = np.maximum(scene - knee, 0.0)
         # Above the knee the response bends and ends below 1, where a clipped one would be flat.
         room = np.float32(1.0) - knee
         scene -= over - room * over / (over + room)
@@ -93,7 +92,14 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Pict
 def _exposure(scene: Picture, *, rng: np.random.Generator) -> np.float32:
     """The factor that puts the geometric mean of the light near middle grey, as a camera's meter does, not quite."""
     level = np.exp(np.log(scene.mean(axis=-1) + np.float32(0.004)).mean(dtype=np.float64))
-    return np.float32((0.17 / level) ** 0.7 * rng.uniform(0.85, 1.2))
+    return np.float32((0.20 / level) ** 0.75 * rng.uniform(0.85, 1.2))
+
+
+def _sharpen(scene: Picture, amount: np.float32) -> None:
+    """Unsharp mask in place, as cameras apply it; by ratio, so that dark sides of edges do not turn negative."""
+    level = scene @ np.array([0.2, 0.7, 0.1], np.float32) + np.float32(0.02)
+    ratio = level / cv2.GaussianBlur(level, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE)
+    scene *= (np.clip(ratio, 0.4, 2.0) ** amount)[..., None]
 
 
 def _vignette(height: int, width: int, loss: np.float32) -> NDArray[np.float32]:
