@@ -11,7 +11,7 @@ from scenes.aperture import Disk, Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.lens import ThinLens
 
-OVERSCAN = 16
+OVERSCAN = 20
 DISPARITIES = (0.9, 0.6, 0.3)
 
 
