@@ -15,7 +15,7 @@ from scenes.procedural.plants import FOLIAGE
 from scenes.procedural.shading import blurred
 from scenes.procedural.sketch import Sketch, paste
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 _SKIES = (
     "05070d 0d1424 1c2740",
@@ -275,7 +275,7 @@ def garden(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     picture[first:] = floor * np.float32(0.30)
     lamps = []
     names = lights.SETS[rng.integers(len(lights.SETS))]
-    for k in range(int(rng.integers(3, 8))):
+    for _ in range(int(rng.integers(3, 8))):
         t = np.linspace(0.0, 1.0, int(rng.integers(9, 26)))
         y0, y1 = rng.uniform(0.02, 0.45, 2) * height
         sag = rng.uniform(0.05, 0.22) * height
@@ -338,7 +338,7 @@ def _light_around(picture, lamps) -> None:
     height, width = picture.shape[:2]
     scale = 16.0 / max(height, width) * 4.0
     small = np.zeros((max(4, round(height * scale)), max(4, round(width * scale)), 3), np.float32)
-    for x, y, size, colour in lamps:
+    for x, y, _, colour in lamps:
         i, j = int(np.clip(y * scale, 0, small.shape[0] - 1)), int(np.clip(x * scale, 0, small.shape[1] - 1))
         small[i, j] += colour / 40.0
     lit = cv2.GaussianBlur(small, (0, 0), 3.0) * 2.2 + cv2.GaussianBlur(small, (0, 0), 9.0) * 9.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scenes.procedural import fibres, lattices, lights, plants, signs, solids
 from scenes.procedural.sketch import extended, tight
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 # Share of each kind among the cut-outs that are not light strings.
 KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
@@ -51,7 +51,7 @@ class ProceduralCutouts:
         if not 0.0 <= self.lights <= 1.0:
             raise ValueError(f"share of light strings is {self.lights}; it must lie in [0, 1]")
 
-    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
         """One cut-out of at most side_px pixels a side, and where it comes from.
 
         side_px   >= 16, else ValueError
@@ -70,9 +70,9 @@ class ProceduralCutouts:
         return finished(rgba), {"kind": "procedural-cutout", "style": kind}
 
 
-def finished(rgba: Picture) -> Picture:
+def finished(rgba: Picture) -> NDArray[np.float32]:
     """A drawn picture as the scene wants it: in range, cropped to alpha > 0, colour extended."""
-    rgba = np.ascontiguousarray(tight(rgba))
+    rgba = np.ascontiguousarray(tight(rgba), np.float32)
     np.clip(rgba[..., 3], 0.0, 1.0, out=rgba[..., 3])
     np.maximum(rgba[..., :3], 0.0, out=rgba[..., :3])
     return extended(rgba)

@@ -10,8 +10,8 @@ from scenes.procedural.noise import fractal_curve
 from scenes.procedural.palette import Palette, from_hex, lighter, mixed
 from scenes.procedural.sketch import Sketch
 
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
+Picture = NDArray
+Points = NDArray
 
 _HAIR = ("1d1613", "3a2416", "5f3b20", "8a5a2c", "b98a4a", "d6b98a", "7a2f16", "8f8a84")
 _PLUMAGE = ("2a2a2e e9e4da", "4f3a26 d6b98a", "1f3a5a 7aa3b8", "e6e0d4 8a8278", "7a2f1f e0a35a", "20402f c9b45a")

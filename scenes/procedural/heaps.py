@@ -17,7 +17,7 @@ from scenes.procedural.palette import Palette, from_hex, lighter, ramp
 from scenes.procedural.shading import cast_shadow, key_light
 from scenes.procedural.sketch import Sketch, mask, overlap, paste, tight
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 
 def power_law_radii(area: float, low: float, high: float, coverage: float, *, rng: np.random.Generator) -> NDArray:

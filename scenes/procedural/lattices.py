@@ -12,8 +12,8 @@ from scenes.procedural.palette import Palette, from_hex, lighter, linear, ramp
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, mask, masks, ribbon_outline
 
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
+Picture = NDArray
+Points = NDArray
 
 _WOOD = ("8a6a48", "a58a68", "6a4a30", "7d7a72", "c9b592", "4a342a")
 _PAINT = ("e6e0d2", "3f5a5f", "7a2f28", "2f3a34", "b98a3f", "5f7a8a", "1f2326", "d6c9a8")
@@ -237,7 +237,7 @@ def frame(side: int, *, rng: np.random.Generator) -> Picture:
     sx = np.where(upright, np.where(x < width / 2, rise, -rise), 0.0)
     sy = np.where(upright, 0.0, np.where(y < height / 2, rise, -rise))
     nz = 1.0 / np.sqrt(1.0 + rise**2)
-    normal = tuple((n * nz).astype(np.float32) for n in (-sx, -sy, np.ones_like(nz)))
+    normal = (-sx * nz, -sy * nz, nz)
     grain = np.where(
         upright,
         fractal(height, width, rng=rng, slope=2.0, cells=8, stretch=0.05),

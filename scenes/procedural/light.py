@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scenes.procedural.noise import Field, fractal, noise_at, smoothstep
 from scenes.procedural.palette import from_hex, linear, mixed, ramp
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 # Display colours: zenith, middle, horizon, sunlight, shade.
 _DAYS = {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scenes.procedural.palette import from_hex, lighter
 from scenes.procedural.sketch import Sketch, overlap
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 # Linear colours of lamps with luminance about 1.
 LAMPS = {
@@ -32,7 +32,7 @@ SETS = (
 )
 
 
-def lamp_colour(name: str, *, rng: np.random.Generator) -> NDArray[np.float32]:
+def lamp_colour(name: str, *, rng: np.random.Generator) -> NDArray:
     """Linear colour of one lamp, luminance about 1, no two quite alike."""
     return (np.array(LAMPS[name]) * rng.uniform(0.9, 1.1, 3)).astype(np.float32)
 
@@ -70,7 +70,7 @@ def light_string(side: int, *, rng: np.random.Generator) -> Picture:
     return rgba
 
 
-def glow(rgba: Picture, at: NDArray, radius: float, colour: NDArray[np.float32]) -> None:
+def glow(rgba: Picture, at: NDArray, radius: float, colour: NDArray) -> None:
     """Lay an anti-aliased disk of light on a straight-alpha picture in place."""
     window, distance = _around(rgba, at, radius + 1.0)
     matte = np.clip(radius + 0.5 - distance, 0.0, 1.0)[..., None]
@@ -80,7 +80,7 @@ def glow(rgba: Picture, at: NDArray, radius: float, colour: NDArray[np.float32])
     window[..., 3:] = np.maximum(window[..., 3:], matte)
 
 
-def _globe(rgba: Picture, at: NDArray, radius: float, colour: NDArray[np.float32]) -> None:
+def _globe(rgba: Picture, at: NDArray, radius: float, colour: NDArray) -> None:
     """A frosted glass globe around a bright filament."""
     window, distance = _around(rgba, at, radius * 1.9 + 1.0)
     shell = np.clip(radius * 1.8 + 0.5 - distance, 0.0, 1.0) * np.float32(0.62)
@@ -92,7 +92,7 @@ def _globe(rgba: Picture, at: NDArray, radius: float, colour: NDArray[np.float32
     glow(rgba, at, max(0.8, radius * 0.6), colour)
 
 
-def _around(rgba: Picture, at: NDArray, reach: float) -> tuple[Picture, NDArray[np.float32]]:
+def _around(rgba: Picture, at: NDArray, reach: float) -> tuple[Picture, NDArray]:
     left, top = int(math.floor(at[0] - reach)), int(math.floor(at[1] - reach))
     n = math.ceil(2 * reach) + 2
     x = np.arange(left, left + n, dtype=np.float32) + 0.5 - np.float32(at[0])

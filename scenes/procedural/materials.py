@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scenes.procedural.noise import Field, noise_at, smoothstep
 from scenes.procedural.palette import Colour, lighter, linear, mixed, ramp
 
-Albedo = NDArray[np.float32]
+Albedo = NDArray
 
 
 def plaster(u: Field, v: Field, footprint: Field, colour: Colour, *, rng: np.random.Generator) -> Albedo:

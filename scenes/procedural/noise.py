@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray
 
 # Side of the periodic lattice behind `noise_at`: large enough that its repeat is not seen, small enough for the cache.
 _LATTICE = 128
@@ -82,7 +82,7 @@ def standardised(field: NDArray) -> Field:
     return (field / max(float(field.std(dtype=np.float64)), 1e-6)).astype(np.float32)
 
 
-def smoothstep(low: float, high: float, x: Field) -> Field:
+def smoothstep(low: float | np.floating, high: float | np.floating, x: Field) -> Field:
     """The cubic that rises from 0 at `low` to 1 at `high`; `low` > `high` makes it fall."""
     t = np.clip((x - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

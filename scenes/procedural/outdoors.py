@@ -12,9 +12,9 @@ from scenes.procedural.plants import FOLIAGE, PETALS, blossom_on, leaf_on
 from scenes.procedural.shading import blurred, cast_shadow
 from scenes.procedural.sketch import Sketch, paste
 
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
-Colour = NDArray[np.float64]
+Picture = NDArray
+Points = NDArray
+Colour = NDArray
 
 
 def hills(height: int, width: int, *, rng: np.random.Generator) -> Picture:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
+Points = NDArray
 
 
 def blob(*, rng: np.random.Generator, roughness: float = 0.25, points: int = 96) -> Points:
@@ -32,7 +32,7 @@ def polygon(*, rng: np.random.Generator, corners: int) -> Points:
 
 
 def leaf(*, slenderness: float, droop: float = 0.0, teeth: int = 0, points: int = 40) -> Points:
-    """A leaf from its stalk at (-1, 0) to its tip at (1, 0), `slenderness` = length / width, bent sideways by `droop`."""
+    """A leaf from its stalk at (-1, 0) to its tip at (1, 0); slenderness is length / width, droop bends it sideways."""
     t = np.linspace(0.0, 1.0, points)
     half = np.sin(np.pi * t**0.8) ** 0.9 * (1.0 - 0.15 * t) / slenderness
     if teeth:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scenes.color import linear_from_display
 
-Colour = NDArray[np.float64]
+Colour = NDArray
 
 # Dark to light, then the accents.
 _FAMILIES = {
@@ -75,12 +75,12 @@ def lighter(colour: Colour, by: float | NDArray) -> Colour:
     return _display(_oklab(colour) + np.asarray(by)[..., None] * np.array([1.0, 0.02, 0.08]))
 
 
-def linear(colour: Colour) -> NDArray[np.float32]:
+def linear(colour: Colour) -> NDArray:
     """Linear light of a display colour."""
     return linear_from_display(np.asarray(colour, np.float64)).astype(np.float32)
 
 
-def ramp(field: NDArray[np.float32], colours: list[Colour] | Colour) -> NDArray[np.float32]:
+def ramp(field: NDArray, colours: list[Colour] | Colour) -> NDArray:
     """(h, w, 3) linear light: `field` in [0, 1] mapped along evenly spaced display colours; clamped outside."""
     steps = 4096
     lab = _along(_oklab(np.asarray(colours)), np.linspace(0.0, 1.0, steps))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scenes.procedural import after_dark, heaps, outdoors, town
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 # Every kind of place with its share.
 DAY: dict[str, tuple[Callable[..., Picture], float]] = {
@@ -46,7 +46,7 @@ class ProceduralPhotographs:
 
     night: bool = False
 
-    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
         """One photograph, and where it comes from.
 
         height, width   pixels, each >= 16, else ValueError
@@ -64,13 +64,15 @@ class ProceduralPhotographs:
         return taken(scene, rng=rng, highlights=self.night), {"kind": "procedural-photograph", "style": style}
 
 
-def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Picture:
+def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> NDArray[np.float32]:
     """The scene through a real camera: a little blur, exposure, sharpening, vignetting, a shoulder, and grain.
 
     highlights   keep the exposure of the scene and what is above white, instead of metering and rolling off
     """
     height, width = scene.shape[:2]
-    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.35, 0.5), borderType=cv2.BORDER_REPLICATE)
+    scene = cv2.GaussianBlur(
+        scene.astype(np.float32, copy=False), (0, 0), rng.uniform(0.35, 0.5), borderType=cv2.BORDER_REPLICATE
+    )
     if not highlights:
         scene *= _exposure(scene, rng=rng)
         _sharpen(scene, np.float32(rng.uniform(0.4, 0.7)))
@@ -86,7 +88,7 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Pict
     grain = rng.standard_normal((height, width), np.float32) * np.float32(rng.uniform(0.004, 0.012))
     level = np.sqrt(scene @ np.array([0.2, 0.7, 0.1], np.float32) * np.float32(0.5) + np.float32(0.01))
     scene *= 1.0 + (grain / (level + np.float32(0.05)) * np.float32(0.5))[..., None]
-    return np.maximum(scene, 0.0) if highlights else np.clip(scene, 0.0, 1.0)
+    return np.clip(scene, 0.0, None if highlights else 1.0).astype(np.float32, copy=False)
 
 
 def _exposure(scene: Picture, *, rng: np.random.Generator) -> np.float32:
@@ -102,7 +104,7 @@ def _sharpen(scene: Picture, amount: np.float32) -> None:
     scene *= (np.clip(ratio, 0.4, 2.0) ** amount)[..., None]
 
 
-def _vignette(height: int, width: int, loss: np.float32) -> NDArray[np.float32]:
+def _vignette(height: int, width: int, loss: np.float32) -> NDArray:
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     return 1.0 - loss * (x * x + y * y) * np.float32(0.5)

@@ -10,9 +10,9 @@ from scenes.procedural.noise import fractal
 from scenes.procedural.palette import from_hex, lighter, mixed
 from scenes.procedural.sketch import Sketch
 
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
-Colour = NDArray[np.float64]
+Picture = NDArray
+Points = NDArray
+Colour = NDArray
 
 FOLIAGE = ("3f5a26", "55702f", "6f8a3f", "2f4a33", "7d8a4a", "8a6a2a", "a8672a", "8f3a24", "4a6a55", "5f7a6a")
 _BARK = ("3a2a20", "4f3d30", "5f5348", "2c2422")

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from scenes.procedural.sketch import overlap
 
-Field = NDArray[np.float32]
+Field = NDArray
 
 # Shapes are inflated at this size: relief is smooth, and large blurs are then cheap.
 _RELIEF_SIDE = 160
 
 
-def key_light(*, rng: np.random.Generator) -> NDArray[np.float32]:
+def key_light(*, rng: np.random.Generator) -> NDArray:
     """A unit vector towards the light: from above, left or right, somewhat in front."""
     side = rng.choice([-1.0, 1.0]) * rng.uniform(0.35, 0.8)
     light = np.array([side, -rng.uniform(0.5, 0.9), rng.uniform(0.45, 0.8)])
@@ -27,8 +27,9 @@ def inflated(alpha: Field, *, roundness: float = 1.0, smoothing: float = 0.03) -
     scale = min(1.0, _RELIEF_SIDE / max(height, width))
     rows, columns = max(3, round(height * scale)), max(3, round(width * scale))
     small = cv2.resize(alpha, (columns, rows), interpolation=cv2.INTER_AREA)
-    solid = cv2.copyMakeBorder(np.uint8(small > 0.5), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    distance = cv2.distanceTransform(solid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    solid = np.pad(small > 0.5, 1).astype(np.uint8)
+    # Not DIST_MASK_PRECISE: its last bits depend on the number of threads.
+    distance = cv2.distanceTransform(solid, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
     radius = max(float(distance.max()) * roundness, 1.0)
     inward = np.clip(distance / radius, 0.0, 1.0)
     relief = radius * np.sqrt(np.maximum(1.0 - (1.0 - inward) ** 2, 0.0))
@@ -46,7 +47,7 @@ def normals(relief: Field) -> tuple[Field, Field, Field]:
 
 def lit(
     colour: NDArray, normal: tuple[Field, Field, Field], light: NDArray, *, gloss: float = 0.0, sharpness: float = 40.0
-) -> NDArray[np.float32]:
+) -> NDArray:
     """Linear light from a surface: key light, blue sky from above, warm bounce from below, and a highlight.
 
     colour      (h, w, 3) or (3,) linear albedo
@@ -70,7 +71,7 @@ def lit(
     return shaded
 
 
-def blurred(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def blurred(field: NDArray, sigma: float) -> NDArray:
     """Gaussian blur; wide ones work on a smaller copy, so that the cost does not grow with the width."""
     if sigma < 0.2:
         return field
@@ -83,11 +84,9 @@ def blurred(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def cast_shadow(
-    image: NDArray[np.float32], alpha: Field, left: int, top: int, *, softness: float, strength: float
-) -> None:
+def cast_shadow(image: NDArray, alpha: Field, left: int, top: int, *, softness: float, strength: float) -> None:
     """Darken a linear RGB image in place under a matte laid at (left, top), blurred by `softness` pixels."""
     pad = math.ceil(2.5 * softness)
-    grown = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0.0)
+    grown = np.pad(alpha, pad)
     window, shade = overlap(image, np.clip(blurred(grown, softness), 0.0, 1.0), left - pad, top - pad)
     window *= 1.0 - np.float32(strength) * shade[..., None]

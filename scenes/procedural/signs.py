@@ -12,7 +12,7 @@ from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed,
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, lay, text_width, tight
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 
 def sign(side: int, *, rng: np.random.Generator) -> Picture:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.floating]
-Colour = NDArray[np.floating]
+Points = NDArray
+Colour = NDArray
 
 # Fractional bits of OpenCV's coordinates.
 _SHIFT = 5
@@ -86,7 +86,7 @@ class Sketch:
         """Cut a hole."""
         cv2.fillPoly(self._sheet, [self._fixed(points)], (0, 0, 0, 0), cv2.LINE_AA, _SHIFT)
 
-    def rgba(self) -> NDArray[np.float32]:
+    def rgba(self) -> NDArray:
         """(height, width, 4) straight alpha, colour in linear light."""
         sheet = self._sheet
         if self._scale > 1:
@@ -99,20 +99,20 @@ class Sketch:
         np.multiply(alpha, np.float32(1.0 / 255.0), out=rgba[..., 3])
         return rgba
 
-    def _fixed(self, points: Points) -> NDArray[np.int32]:
+    def _fixed(self, points: Points) -> NDArray:
         return np.round((np.asarray(points) * self._scale - 0.5) * 2**_SHIFT).astype(np.int32)
 
 
-def mask(height: int, width: int, outline: Points) -> NDArray[np.float32]:
+def mask(height: int, width: int, outline: Points) -> NDArray:
     """Coverage of a closed outline: (height, width) in [0, 1]."""
     return masks(height, width, [outline])
 
 
-def masks(height: int, width: int, outlines: Sequence[Points]) -> NDArray[np.float32]:
+def masks(height: int, width: int, outlines: Sequence[Points]) -> NDArray:
     """Coverage of outlines by the even-odd rule: (height, width) in [0, 1]."""
     sheet = np.zeros((height, width), np.uint8)
     fixed = [np.round((np.asarray(p) - 0.5) * 2**_SHIFT).astype(np.int32) for p in outlines]
-    cv2.fillPoly(sheet, fixed, 255, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(sheet, fixed, (255,), cv2.LINE_AA, _SHIFT)
     return sheet.astype(np.float32) * np.float32(1.0 / 255.0)
 
 
@@ -136,14 +136,14 @@ def text_width(text: str, font: int, height: float) -> float:
     return cv2.getTextSize(text, font, 1.0, 1)[0][0] * text_scale(font, height)
 
 
-def paste(image: NDArray[np.float32], rgba: NDArray[np.float32], left: int, top: int, *, opacity: float = 1.0) -> None:
+def paste(image: NDArray, rgba: NDArray, left: int, top: int, *, opacity: float = 1.0) -> None:
     """Composite a straight-alpha patch over a linear RGB image in place; what lies outside is cut off."""
     window, part = overlap(image, rgba, left, top)
     alpha = part[..., 3:] * np.float32(opacity)
     window += (part[..., :3] - window) * alpha
 
 
-def lay(lower: NDArray[np.float32], upper: NDArray[np.float32], left: int, top: int) -> None:
+def lay(lower: NDArray, upper: NDArray, left: int, top: int) -> None:
     """Composite a straight-alpha patch over a straight-alpha picture in place; what lies outside is cut off."""
     window, part = overlap(lower, upper, left, top)
     front, behind = part[..., 3:], window[..., 3:] * (1.0 - part[..., 3:])
@@ -160,16 +160,16 @@ def overlap(image: NDArray, patch: NDArray, left: int, top: int) -> tuple[NDArra
     return image[y0:y1, x0:x1], patch[max(y0 - top, 0) : max(y1 - top, 0), max(x0 - left, 0) : max(x1 - left, 0)]
 
 
-def tight(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
+def tight(rgba: NDArray) -> NDArray:
     """The smallest window that holds every texel with alpha > 0."""
     covered = rgba[..., 3] > 0.0
     rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def extended(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
+def extended(rgba: NDArray) -> NDArray:
     """The picture with the colour of the nearest covered texel under alpha 0, so that no filter meets a dark halo."""
-    bare = np.uint8(rgba[..., 3] <= 0.0)
+    bare = (rgba[..., 3] <= 0.0).astype(np.uint8)
     if not bare.any():
         return rgba
     _, label = cv2.distanceTransformWithLabels(bare, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
@@ -177,7 +177,7 @@ def extended(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
     covered = bare == 0
     colour_of_label[label[covered]] = rgba[covered, :3]
     filled = rgba.copy()
-    filled[..., :3] = np.where(covered[..., None], rgba[..., :3], colour_of_label[label])
+    np.copyto(filled[..., :3], colour_of_label.take(label, axis=0), where=~covered[..., None])
     return filled
 
 

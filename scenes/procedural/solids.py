@@ -12,7 +12,7 @@ from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed,
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, lay, mask, tight
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 # Display colours of ripe fruit: shadow side, flesh, blush.
 _FRUIT = {
@@ -149,7 +149,8 @@ def vessel(side: int, *, rng: np.random.Generator) -> Picture:
     kind = tuple(_PROFILES)[rng.integers(len(_PROFILES))]
     radii, aspect = _PROFILES[kind]
     aspect *= rng.uniform(0.9, 1.1)
-    height = round(min(side, side * aspect))
+    # Room for the mouth, which stands above the profile by at most 0.22 of the radius, and a margin.
+    height = round(min((side - 4) / (1.0 + 0.11 / aspect), (side - 4) * aspect))
     half_width = height / aspect / 2.0 * 0.98
     width = math.ceil(2.0 * half_width) + 2
     domed = kind in ("pawn", "bishop", "skittle")
@@ -185,24 +186,21 @@ def vessel(side: int, *, rng: np.random.Generator) -> Picture:
 def _with_mouth(body: Picture, radius: float, tilt: float) -> Picture:
     """Add the open mouth: an ellipse with a lit lip around a dark inside."""
     drop = radius * tilt
-    height = math.ceil(drop) + 2
-    body = np.concatenate([np.zeros((height, *body.shape[1:]), np.float32), body])
-    centre = np.array([body.shape[1] / 2, height + 0.5])
-    ellipse = outlines.superellipse(exponent=2.0, aspect=1.0, points=128) * [radius, drop]
-    clay = np.median(body[height + 2 : height + 6 + height, body.shape[1] // 2, :3], axis=0)
-    lip, inside = (mask(*body.shape[:2], ellipse * grow + centre) for grow in (1.0, 0.90))
-    depth = np.linspace(0.10, 0.5, 2 * height, dtype=np.float32)[:, None]
-    for matte, shade in ((lip, 1.15), (inside, None)):
-        patch = np.zeros_like(body)
-        patch[..., :3] = clay * np.float32(shade or 1.0)
-        if shade is None:
-            patch[: 2 * height, :, :3] *= depth[: len(patch), :, None][: patch.shape[0]]
-        patch[..., 3] = matte
-        lay(body, patch, 0, 0)
+    room = math.ceil(drop) + 2
+    body = np.concatenate([np.zeros((room, *body.shape[1:]), np.float32), body])
+    height, width = 2 * room, body.shape[1]
+    ellipse = outlines.superellipse(exponent=2.0, points=128) * [radius, drop]
+    centre = np.array([width / 2, room + 0.5])
+    clay = np.median(body[height : height + 5, width // 2, :3], axis=0)
+    lip = np.broadcast_to(clay * 1.15, (height, width, 3))
+    # The far wall inside catches some light, the near one hides in its own shade.
+    inside = lip * np.linspace(0.10, 0.45, height)[:, None, None]
+    for colour, grow in ((lip, 1.0), (inside, 0.90)):
+        lay(body, np.dstack([colour, mask(height, width, ellipse * grow + centre)]).astype(np.float32), 0, 0)
     return body
 
 
-def _profile(radii: list[float], height: int, *, domed: bool) -> NDArray[np.float32]:
+def _profile(radii: list[float], height: int, *, domed: bool) -> NDArray:
     knots = np.linspace(0.0, 1.0, len(radii))
     fine = np.interp(np.linspace(0.0, 1.0, 512), knots, radii).astype(np.float32)
     fine = cv2.GaussianBlur(fine[None, :], (0, 0), 6.0, borderType=cv2.BORDER_REPLICATE)[0]

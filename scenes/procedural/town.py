@@ -16,7 +16,7 @@ from scenes.procedural.palette import Colour, Palette, from_hex, lighter, linear
 from scenes.procedural.shading import blurred, cast_shadow, key_light
 from scenes.procedural.sketch import Sketch, paste, text_width, tight
 
-Picture = NDArray[np.float32]
+Picture = NDArray
 
 _WALLS = ("c9b592", "d8c7ab", "b5654a", "e0d6c6", "a9573d", "c98f6b", "8f9a98", "d9b48a", "7d8a80", "c7a0a0", "e3dccb")
 # What is left of the light at night. Lamps are drawn brighter by its inverse and then darkened with everything else.
