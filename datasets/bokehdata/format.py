@@ -111,32 +111,52 @@ def stored_from_linear(linear, gamma: float):
     return linear if gamma == REFERENCE_GAMMA else linear ** (REFERENCE_GAMMA / gamma)
 
 
+class Information(NamedTuple):
+    """What `info.json` says of the camera and its settings."""
+
+    width: int
+    height: int
+    focal_length_m: float
+    sensor_width_m: float
+    disparity_unit: Literal["normalised", "1/m"]
+    stack: Stack
+
+
+def billboard_information(scene: Scene, stack: Stack) -> Information:
+    """That of a billboard scene, which has no camera but a nominal one."""
+    camera = (NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M)
+    return Information(scene.width, scene.height, *camera, "normalised", stack)
+
+
 def info_document(
-    scene: Scene, stack: Stack, noise_rmse: Mapping[str, float], samples: Mapping[str, int]
+    information: Information, noise_rmse: Mapping[str, float], samples: Mapping[str, int]
 ) -> dict[str, Any]:
     """The content of `info.json`: BLB's keys in BLB's order and units, then ours.
 
     noise_rmse   display RMSE against the converged picture, per file name
     samples      lens samples per pixel, per file name
     """
-    return {
-        "resolution_x": scene.width,
-        "resolution_y": scene.height,
-        "focal_length": NOMINAL_FOCAL_LENGTH_M,
-        "sensor_width": NOMINAL_SENSOR_WIDTH_M,
-        "focus_distances": [distance_from_disparity(float(d)) for d in stack.focus_disparities],
+    width, height, focal_length_m, sensor_width_m, disparity_unit, stack = information
+
+    def f_number(blur_parameter: float) -> float | None:
         # JSON has no infinity: a pinhole (K = 0) has no f-number.
-        "f_stops": [_nominal_f_number(float(k), scene.width) if k > 0.0 else None for k in stack.blur_parameters],
+        if blur_parameter == 0.0:
+            return None
+        return f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width)
+
+    return {
+        "resolution_x": width,
+        "resolution_y": height,
+        "focal_length": focal_length_m,
+        "sensor_width": sensor_width_m,
+        "focus_distances": [distance_from_disparity(float(d)) for d in stack.focus_disparities],
+        "f_stops": [f_number(float(k)) for k in stack.blur_parameters],
         "blur_parameters": [float(k) for k in stack.blur_parameters],
-        "disparity_unit": "normalised",
+        "disparity_unit": disparity_unit,
         "gammas": [float(g) for g in stack.gammas],
         "noise_rmse": {name: float(noise_rmse[name]) for name in sorted(noise_rmse)},
         "samples": {name: int(samples[name]) for name in sorted(samples)},
     }
-
-
-def _nominal_f_number(blur_parameter: float, width_px: int) -> float:
-    return f_number_from_blur_parameter(NOMINAL_FOCAL_LENGTH_M, blur_parameter, NOMINAL_SENSOR_WIDTH_M, width_px)
 
 
 def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:

@@ -37,8 +37,9 @@ from bokehdata.format import (
     stack_from_scene_document,
 )
 from bokehdata.index import read_index
+from bokehdata.space import DepthLayer, disparity_of
 from scenes.billboard import Billboard, Scene, SceneError
-from scenes.color import HALF_MAX, REFERENCE_GAMMA
+from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 from scenes.stack import Stack
 
@@ -74,9 +75,14 @@ class SceneFolder:
         return document
 
     @property
-    def has_layers(self) -> bool:
-        """Whether the scene can be traced again: ours can, BLB's cannot."""
+    def has_document(self) -> bool:
+        """Whether there is a `scene.yaml`: ours have one, BLB's do not."""
         return (self.path / SCENE_FILE).is_file()
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether the scene is made of billboards and can be traced again: not so BLB's, and what Blender rendered."""
+        return self.has_document and "camera" not in self.scene_document
 
     @cached_property
     def image_format(self) -> ImageFormat:
@@ -93,10 +99,9 @@ class SceneFolder:
 
     def disparity(self) -> NDArray[np.float32]:
         """Disparity 1 / depth: (H, W) float32, >= 0, larger is nearer, never rescaled; in BLB the sky is 0."""
-        if self.has_layers:
+        if self.has_document:
             return images.read_exr_plane(self.path / DISPARITY_FILE)
-        depth = self.depth()
-        return np.divide(1.0, depth, out=np.zeros_like(depth), where=depth < HALF_MAX)
+        return disparity_of(self.depth())
 
     def bokeh(self, blur_index: int, focus_index: int, gamma: float = REFERENCE_GAMMA) -> NDArray[np.float32]:
         """A traced picture as stored: (H, W, 3) float32, display ** 2.2 whatever its gamma.
@@ -113,9 +118,9 @@ class SceneFolder:
 
     def stack(self) -> Stack:
         """The lens settings; BLB's are read from info.json as a round aperture with box pixels."""
-        path = self.path / (SCENE_FILE if self.has_layers else INFO_FILE)
+        path = self.path / (SCENE_FILE if self.has_document else INFO_FILE)
         try:
-            return stack_from_scene_document(self.scene_document) if self.has_layers else stack_from_info(self.info)
+            return stack_from_scene_document(self.scene_document) if self.has_document else stack_from_info(self.info)
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path}: does not describe a bokeh stack ({error!r})") from error
 
@@ -142,6 +147,20 @@ class SceneFolder:
             raise DatasetError(f"{self.path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
+
+    def depth_layers(self) -> tuple[DepthLayer, ...]:
+        """The layers of a scene in space, near to far, with their true hidden content; () where it has none."""
+        if self.has_layers or not self.has_document:
+            return ()
+        return tuple(
+            DepthLayer(
+                rgba=images.read_exr(self.path / layer["file"]),
+                disparity=images.read_exr_plane(self.path / layer["disparity_file"]),
+                near_m=layer["near_m"],
+                far_m=layer["far_m"],
+            )
+            for layer in self.scene_document["layers"]
+        )
 
 
 class Dataset(Sequence[SceneFolder]):

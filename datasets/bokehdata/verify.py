@@ -24,6 +24,8 @@ from bokehdata.format import (
     SCENE_FILE,
     BokehSetting,
     DatasetError,
+    Information,
+    billboard_information,
     bokeh_file,
     bokeh_setting,
     bokeh_settings,
@@ -34,6 +36,7 @@ from bokehdata.format import (
 )
 from bokehdata.index import IndexEntry, read_index, wrong_files
 from bokehdata.reader import Dataset, SceneFolder
+from bokehdata.space import disparity_of, space_information
 from scenes.billboard import Scene, SceneError
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, display_rmse
 from scenes.stack import Stack
@@ -132,7 +135,9 @@ def _scene_problems(folder: SceneFolder, entry: IndexEntry | None) -> list[Probl
         if damaged:
             return [Problem(f"{folder.name}/{name}".rstrip("/"), what) for name, what in damaged.items()]
     try:
-        if entry is not None or folder.has_layers:
+        if folder.has_document and not folder.has_layers:
+            checks = _space_scene_checks(folder, entry)
+        elif entry is not None or folder.has_layers:
             checks = _traced_scene_checks(folder, entry)
         else:
             checks = _blb_scene_checks(folder)
@@ -165,7 +170,7 @@ def _traced_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[
     scene, stack = folder.scene(), folder.stack()
     checks: list[Callable[[], object]] = [
         lambda: _require_overscan(folder.path / SCENE_FILE, scene, stack),
-        lambda: _require_info(folder, scene, stack),
+        lambda: _require_info(folder, billboard_information(scene, stack)),
         lambda: _require_noise(folder, stack),
         lambda: _require_all_in_focus(folder, scene),
         lambda: _require_planes(folder, scene),
@@ -173,6 +178,31 @@ def _traced_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[
         lambda: _require_only_the_stack(folder, stack),
     ]
     checks += [partial(_require_bokeh, folder, scene, stack, setting) for setting in bokeh_settings(stack)]
+    if entry is not None:
+        checks.append(lambda: _require_summary(folder, entry))
+    return checks
+
+
+def _space_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[Callable[[], object]]:
+    stack, document = folder.stack(), folder.scene_document
+    try:
+        shape, overscan = (int(document["height"]), int(document["width"])), int(document["overscan"])
+        camera = document["camera"]
+        information = space_information(shape[1], shape[0], camera["focal_length_m"], camera["sensor_width_m"], stack)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{folder.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
+    pictures = [image_file(folder.image_format)]
+    pictures += [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)]
+    checks: list[Callable[[], object]] = [
+        lambda: _require_info(folder, information),
+        lambda: _require_noise(folder, stack),
+        lambda: _require_space_planes(folder, shape),
+        lambda: _require_focus_inside(folder, stack),
+        lambda: _require_depth_layers(folder, shape, overscan),
+        lambda: _require_preview(folder.path / PREVIEW_FILE),
+        lambda: _require_only_the_stack(folder, stack),
+    ]
+    checks += [partial(_colour, folder.path / name, shape, strict=True) for name in pictures]
     if entry is not None:
         checks.append(lambda: _require_summary(folder, entry))
     return checks
@@ -205,9 +235,9 @@ def _require_overscan(path: Path, scene: Scene, stack: Stack) -> None:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def _require_info(folder: SceneFolder, scene: Scene, stack: Stack) -> None:
+def _require_info(folder: SceneFolder, information: Information) -> None:
     path, info = folder.path / INFO_FILE, folder.info
-    for key, value in info_document(scene, stack, {}, {}).items():
+    for key, value in info_document(information, {}, {}).items():
         if key not in ("noise_rmse", "samples") and info.get(key) != value:
             raise DatasetError(f"{path}: {key} is {info.get(key)!r}, by {SCENE_FILE} it must be {value!r}")
 
@@ -245,6 +275,38 @@ def _require_planes(folder: SceneFolder, scene: Scene) -> None:
     _require_positive(path, depth)
     if not np.allclose(depth, 1.0 / np.maximum(disparity, 1.0 / HALF_MAX), rtol=_FLOAT_ROUNDING, atol=0.0):
         raise DatasetError(f"{path}: is not 1 / disparity, {HALF_MAX:.0f} at most")
+
+
+def _require_space_planes(folder: SceneFolder, shape: tuple[int, int]) -> None:
+    depth = _plane(folder.path / DEPTH_FILE, shape, strict=True)
+    _require_positive(folder.path / DEPTH_FILE, depth)
+    path = folder.path / DISPARITY_FILE
+    if not np.array_equal(_plane(path, shape, strict=True), disparity_of(depth)):
+        raise DatasetError(f"{path}: is not 1 / depth, 0 at {HALF_MAX:.0f}")
+
+
+def _require_focus_inside(folder: SceneFolder, stack: Stack) -> None:
+    disparity = folder.disparity()
+    low, high = float(disparity.min()), float(disparity.max())
+    for d in stack.focus_disparities:
+        if not low * (1.0 - _FLOAT_ROUNDING) <= d <= high * (1.0 + _FLOAT_ROUNDING):
+            raise DatasetError(
+                f"{folder.path / SCENE_FILE}: focus disparity {d} is outside the scene's {low} to {high}"
+            )
+
+
+def _require_depth_layers(folder: SceneFolder, shape: tuple[int, int], overscan: int) -> None:
+    extended = (shape[0] + 2 * overscan, shape[1] + 2 * overscan)
+    far_m = 0.0
+    for layer, names in zip(folder.depth_layers(), folder.scene_document["layers"], strict=True):
+        path = folder.path / names["file"]
+        _require_stored(path, layer.rgba, (*extended, 4), np.float16, strict=True)
+        if layer.rgba[..., 3].max() > 1.0:
+            raise DatasetError(f"{path}: has alpha above 1")
+        _plane(folder.path / names["disparity_file"], extended, strict=True)
+        if not far_m <= layer.near_m < layer.far_m:
+            raise DatasetError(f"{path}: its distances {layer.near_m} to {layer.far_m} do not follow {far_m}")
+        far_m = layer.far_m
 
 
 def _require_preview(path: Path) -> None:

@@ -41,6 +41,7 @@ from bokehdata.format import (
     BokehSetting,
     DatasetError,
     ImageFormat,
+    billboard_information,
     bokeh_file,
     bokeh_settings,
     image_file,
@@ -53,6 +54,7 @@ from bokehdata.format import (
     unfinished_folder_name,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
+from bokehdata.space import SpaceScene, layer_disparity_file, space_document, space_information
 from scenes.billboard import Scene
 from scenes.stack import Stack
 
@@ -179,7 +181,7 @@ class SceneWriter:
         seed    of the dataset
         noise   display RMSE asked for
         """
-        self._scene, self._stack = scene, stack
+        self._information = billboard_information(scene, stack)
         for i, layer in enumerate(scene.layers):
             images.write_exr_rgba(self._folder / layer_file(i), layer.rgba)
         images.write_exr_plane(self._folder / DISPARITY_FILE, scene.composite_disparity())
@@ -187,9 +189,29 @@ class SceneWriter:
         document = scene_document(scene, stack, scene_index=self._scene_index, seed=seed, noise=noise)
         (self._folder / SCENE_FILE).write_text(_to_yaml(document), "utf-8")
 
-    def write_image(self, linear: NDArray) -> None:
-        """The all-in-focus picture: (H, W, 3) linear light at the reference gamma, in [0, 65504]."""
-        images.write_linear(self._folder / image_file(self._image_format), linear)
+    def write_space_scene(self, scene: SpaceScene, stack: Stack, *, seed: int) -> None:
+        """The same of a scene in space: depth.exr, disparity.exr, scene.yaml, and its layers where it has some."""
+        self._information = space_information(
+            scene.width, scene.height, scene.focal_length_m, scene.sensor_width_m, stack
+        )
+        for i, layer in enumerate(scene.layers):
+            images.write_exr_rgba(self._folder / layer_file(i), layer.rgba)
+            images.write_exr_plane(self._folder / layer_disparity_file(i), layer.disparity)
+        images.write_exr_plane(self._folder / DISPARITY_FILE, scene.disparity())
+        images.write_exr_plane(self._folder / DEPTH_FILE, scene.depth)
+        document = space_document(scene, stack, scene_index=self._scene_index, seed=seed)
+        (self._folder / SCENE_FILE).write_text(_to_yaml(document), "utf-8")
+
+    def write_image(self, linear: NDArray, *, noise_rmse: float | None = None, samples: int | None = None) -> None:
+        """The all-in-focus picture: (H, W, 3) linear light at the reference gamma, in [0, 65504].
+
+        noise_rmse, samples   as of `write_bokeh`, where it was rendered and is not exact
+        """
+        name = image_file(self._image_format)
+        images.write_linear(self._folder / name, linear)
+        if noise_rmse is not None and samples is not None:
+            self._noise_rmse[name] = noise_rmse
+            self._samples[name] = samples
 
     def write_bokeh(self, setting: BokehSetting, linear: NDArray, *, noise_rmse: float, samples: int) -> None:
         """One traced picture.
@@ -208,7 +230,7 @@ class SceneWriter:
         (self._folder / PREVIEW_FILE).write_bytes(jpeg)
 
     def _finish(self) -> None:
-        info = info_document(self._scene, self._stack, self._noise_rmse, self._samples)
+        info = info_document(self._information, self._noise_rmse, self._samples)
         (self._folder / INFO_FILE).write_text(json.dumps(info, indent=4, allow_nan=False) + "\n", "utf-8")
         self._require_whole()
 
@@ -229,13 +251,15 @@ class SceneWriter:
         _sync(self._root)
 
     def _require_whole(self) -> None:
-        pictures = {bokeh_file(setting, self._image_format) for setting in bokeh_settings(self._stack)}
+        image = image_file(self._image_format)
+        settings = bokeh_settings(self._information.stack)
+        pictures = {bokeh_file(setting, self._image_format) for setting in settings}
         missing = pictures - self._noise_rmse.keys()
-        if not (self._folder / image_file(self._image_format)).is_file():
-            missing.add(image_file(self._image_format))
+        if not (self._folder / image).is_file():
+            missing.add(image)
         if missing:
             raise ValueError(f"scene {self._scene_index} was closed without {', '.join(sorted(missing))}")
-        if unasked := self._noise_rmse.keys() - pictures:
+        if unasked := self._noise_rmse.keys() - pictures - {image}:
             raise ValueError(f"scene {self._scene_index}: {', '.join(sorted(unasked))} is not in its stack")
 
 

@@ -1,0 +1,110 @@
+"""Scenes in three dimensions on disk: what a camera saw of them, where a billboard scene has its layers.
+
+`scene.yaml` of such a scene has a `camera` and a `source`; its disparities are in 1/m, as in BLB.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bokehdata.format import SCHEMA_VERSION, Information, layer_file
+from scenes.color import HALF_MAX, REFERENCE_GAMMA
+from scenes.stack import Stack
+
+
+@dataclass(frozen=True, eq=False)
+class DepthLayer:
+    """What lies between two planar distances, with all that nearer things hide of it.
+
+    rgba        (H + 2 overscan, W + 2 overscan, 4) float16, straight alpha, linear light; what the light of the whole
+                scene makes of it. The farthest layer is opaque: it holds the background
+    disparity   (H + 2 overscan, W + 2 overscan) float32, 1/m; 0 where nothing is hit
+    near_m      planar distance of the nearer end, metres
+    far_m       of the farther end; 65504 for infinity
+    """
+
+    rgba: NDArray[np.float16]
+    disparity: NDArray[np.float32]
+    near_m: float
+    far_m: float
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceScene:
+    """A scene in space and the camera in front of it.
+
+    depth            (H, W) float32 planar depth of the pinhole picture in metres; 65504 is the background
+    focal_length_m   also the distance from lens to sensor, whatever the focus
+    sensor_width_m   that the picture's width covers
+    source           plain values that tell how to make the scene again
+    layers           near to far; empty unless they were asked for
+    overscan         pixels that the layers extend beyond the frame on every side
+    """
+
+    depth: NDArray[np.float32]
+    focal_length_m: float
+    sensor_width_m: float
+    source: Mapping[str, Any]
+    layers: tuple[DepthLayer, ...] = field(default=())
+    overscan: int = 0
+
+    @property
+    def width(self) -> int:
+        return self.depth.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.depth.shape[0]
+
+    def disparity(self) -> NDArray[np.float32]:
+        """1 / depth: (H, W) float32, 0 for the background."""
+        return disparity_of(self.depth)
+
+
+def disparity_of(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / depth of any shape; 0 where it is 65504 or more."""
+    return np.divide(1.0, depth, out=np.zeros_like(depth), where=depth < HALF_MAX)
+
+
+def layer_disparity_file(layer_index: int) -> str:
+    """Path of a layer's disparities relative to the scene folder, 0 the nearest."""
+    return layer_file(layer_index).replace(".exr", "_disparity.exr")
+
+
+def space_information(
+    width: int, height: int, focal_length_m: float, sensor_width_m: float, stack: Stack
+) -> Information:
+    """What `info.json` says of the camera; f-stops are real ones."""
+    return Information(width, height, focal_length_m, sensor_width_m, "1/m", stack)
+
+
+def space_document(scene: SpaceScene, stack: Stack, *, scene_index: int, seed: int) -> dict[str, Any]:
+    """The content of `scene.yaml`."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "seed": seed,
+        "scene": scene_index,
+        "width": scene.width,
+        "height": scene.height,
+        "overscan": scene.overscan,
+        "reference_gamma": REFERENCE_GAMMA,
+        "pixel": stack.pixel,
+        "aperture": stack.aperture.describe(),
+        "blur_parameters": [float(k) for k in stack.blur_parameters],
+        "focus_disparities": [float(d) for d in stack.focus_disparities],
+        "gammas": [float(g) for g in stack.gammas],
+        "camera": {"focal_length_m": scene.focal_length_m, "sensor_width_m": scene.sensor_width_m},
+        "source": dict(scene.source),
+        "layers": [
+            {
+                "file": layer_file(i),
+                "disparity_file": layer_disparity_file(i),
+                "near_m": float(layer.near_m),
+                "far_m": float(layer.far_m),
+            }
+            for i, layer in enumerate(scene.layers)
+        ],
+    }
