@@ -94,9 +94,15 @@ class Recipe:
     noise: float = 0.002
 
     def __post_init__(self):
-        for key in ("foregrounds", "foreground_scale", "background_disparity", "foreground_disparity", "focus_range"):
+        self._require(
+            self.name not in ("", ".", "..") and "/" not in self.name, "name", "must do as the name of a folder"
+        )
+        for key in ("foregrounds", "foreground_scale"):
             low, high = getattr(self, key)
             self._require(0 <= low <= high, key, "needs 0 <= low <= high")
+        for key in ("background_disparity", "foreground_disparity", "focus_range"):
+            low, high = getattr(self, key)
+            self._require(0 <= low <= high <= 1, key, "needs 0 <= low <= high <= 1")
         if self.random_blur is not None:
             low, high = self.random_blur
             self._require(0 < low <= high, "random_blur", "needs 0 < low <= high")
@@ -119,9 +125,15 @@ class Recipe:
         self._require(self.pixel in get_args(Pixel), "pixel", f"must be one of {', '.join(get_args(Pixel))}")
         self._require(self.noise > 0, "noise", "must be above 0")
         self._require(self.disparity_gap > 0, "disparity_gap", "must be above 0")
+        low, high = self.background_disparity
+        self._require(
+            self.background_slant <= low and high + self.background_slant <= 1,
+            "background_slant",
+            f"and background_disparity [{low}, {high}] lead out of [0, 1]",
+        )
         low, high = self.foreground_disparity
         room = high - max(low, self.background_disparity[1])
-        slots = self.foregrounds[1] * (self.disparity_gap + 2 * self.foreground_slant) + 2 * self.background_slant
+        slots = self.foregrounds[1] * (self.disparity_gap + 2 * self.foreground_slant) + self.background_slant
         self._require(
             slots <= room or self.foregrounds[1] == 0,
             "foregrounds",
@@ -180,10 +192,8 @@ def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
 def _typed(value: Any, annotation: Any, where: str) -> Any:
     """`value` as the annotated type; RecipeError if YAML gave something else."""
     arguments = get_args(annotation)
-    if value is None and type(None) in arguments:
-        return None
     if type(None) in arguments:
-        return _typed(value, arguments[0], where)
+        return None if value is None else _typed(value, arguments[0], where)
     if annotation is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if annotation is int and isinstance(value, int) and not isinstance(value, bool):
@@ -201,8 +211,6 @@ def _typed(value: Any, annotation: Any, where: str) -> Any:
 
 def _in_words(annotation: Any) -> str:
     arguments = get_args(annotation)
-    if type(None) in arguments:
-        return f"null or {_in_words(arguments[0])}"
     if getattr(annotation, "__origin__", None) is Literal:
         return f"one of {', '.join(arguments)}"
     if getattr(annotation, "__origin__", None) is tuple:

@@ -68,9 +68,8 @@ def sample_scene(
 def overscan_of(recipe: Recipe) -> int:
     """Overscan of every layer of a recipe, pixels: enough for the largest blur that it can ask for."""
     largest = max(recipe.blur_parameters) if recipe.random_blur is None else recipe.random_blur[1]
-    # No disparity and no focus lies outside [0, nearest].
-    nearest = max(recipe.foreground_disparity[1], recipe.background_disparity[1], recipe.focus_range[1])
-    return overscan_px(largest * nearest)
+    # No disparity and no focus lies outside [0, 1].
+    return overscan_px(largest)
 
 
 def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, ...]:
@@ -89,7 +88,7 @@ def _planes(
     slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None] + 0.0
     reach = np.abs(slopes).sum(axis=1) * side_px / 2.0
 
-    background = max(rng.uniform(*recipe.background_disparity), reach[-1])
+    background = rng.uniform(*recipe.background_disparity)
     # Foregrounds share what is left in front of the background; the cuts between them are uniform.
     begin = max(recipe.foreground_disparity[0], background + reach[-1] + recipe.disparity_gap)
     taken = 2.0 * reach[:-1].sum() + recipe.disparity_gap * (num_foregrounds - 1)

@@ -1,0 +1,193 @@
+"""Recipes: the built-in ones, YAML files of the user's own, and what is refused."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from scenes.aperture import Disk, Donut, Mask, Polygon
+from scenes.recipe import Recipe, RecipeError, load_recipe, recipe_names
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
+    (folder / name).write_text(text, "utf-8")
+    return str(folder / name)
+
+
+# The recipes of the project
+
+
+def test_the_built_in_recipes_are_those_of_the_papers_and_two_of_our_own():
+    assert recipe_names() == ["bokehme-small", "bokehme-train", "default", "drbokeh-benchmark", "mpib", "night"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_built_in_recipe_loads_under_its_own_name(name):
+    assert load_recipe(name).name == name
+
+
+def test_default_is_everyday_scenes_at_512_px():
+    recipe = load_recipe("default")
+    assert (recipe.scenes, recipe.size_px, recipe.foregrounds) == (100, 512, (2, 5))
+    assert (recipe.blur_parameters, recipe.random_blur) == ((12.0, 24.0), None)
+    assert (recipe.focus, recipe.focus_count, recipe.gammas) == ("layers", 5, (2.2,))
+    assert (recipe.background_slant, recipe.foreground_slant) == (0.0, 0.0)
+    assert recipe.apertures == (Disk(),) and recipe.pixel == "point" and recipe.noise == 0.002
+
+
+def test_bokehme_train_is_the_training_set_of_bokehme():
+    recipe = load_recipe("bokehme-train")
+    assert (recipe.scenes, recipe.blur_parameters, recipe.gammas) == (150, (12.0, 24.0), (1.0, 2.0, 3.0, 4.0, 5.0))
+    assert (recipe.focus, recipe.focus_count, recipe.focus_range) == ("even", 20, (0.05, 1.0))
+
+
+def test_drbokeh_benchmark_is_100_scenes_of_five_billboards_with_one_random_blur_and_focus():
+    recipe = load_recipe("drbokeh-benchmark")
+    assert recipe.scenes == 100
+    assert recipe.foregrounds == (4, 4)  # and the background
+    assert recipe.random_blur is not None and (recipe.focus, recipe.focus_count) == ("random", 1)
+
+
+def test_mpib_slants_background_and_foregrounds_and_the_others_slant_nothing():
+    slanted = {name for name in recipe_names() if load_recipe(name).foreground_slant > 0}
+    assert slanted == {"mpib"}
+    assert load_recipe("mpib").background_slant > 0
+
+
+def test_night_has_lights_and_apertures_whose_shape_shows():
+    recipe = load_recipe("night")
+    assert recipe.night and recipe.lights > load_recipe("default").lights
+    assert {type(aperture) for aperture in recipe.apertures} == {Disk, Polygon, Donut}
+
+
+def test_every_option_is_documented():
+    documented = set(re.findall(r"^    ([a-z_]+)  ", Recipe.__doc__ or "", re.MULTILINE))
+    assert documented == {field.name for field in dataclasses.fields(Recipe)}
+
+
+# Files of the user's own
+
+
+def test_a_key_left_out_has_its_default_and_the_name_is_that_of_the_file(tmp_path):
+    recipe = load_recipe(written(tmp_path, "scenes: 3\nblur_parameters: [5, 7.5]\n", "small.yaml"))
+    assert recipe == Recipe(name="small", scenes=3, blur_parameters=(5.0, 7.5))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_described_and_loaded_again_is_the_same(name, tmp_path):
+    recipe = load_recipe(name)
+    assert load_recipe(written(tmp_path, yaml.safe_dump(recipe.describe()), "other.yaml")) == recipe
+
+
+def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "mask.png"), picture)
+    recipe = load_recipe(written(tmp_path, "apertures: [{shape: mask, file: mask.png}]"))
+    (aperture,) = recipe.apertures
+    assert isinstance(aperture, Mask)
+    np.testing.assert_array_equal(aperture.transmission, picture)
+    # The description holds the picture itself: dataset.yaml does not depend on a file that may be gone.
+    (again,) = load_recipe(written(tmp_path, yaml.safe_dump(recipe.describe()), "again.yaml")).apertures
+    assert isinstance(again, Mask)
+    np.testing.assert_array_equal(again.transmission, picture)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "text, culprit",
+    [
+        ("blurs: [1]", "key 'blurs' is unknown"),
+        ("1: 2", "key 1 is unknown"),
+        ("- scenes", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("scenes: [", "is not YAML"),
+        ("scenes: many", "scenes is 'many'; it must be a whole number"),
+        ("scenes: 2.5", "scenes is 2.5"),
+        ("scenes: true", "scenes is True"),
+        ("scenes: 0", "scenes is 0"),
+        ("size_px: 15", "size_px is 15"),
+        ("size_px: -512", "size_px is -512"),
+        ("noise: 0", "noise is 0.0"),
+        ("noise: .nan", "noise is nan; it must be a finite number"),
+        ("night: 1", "night is 1; it must be true or false"),
+        ("foregrounds: 3", "foregrounds is 3; it must be a list of 2 int values"),
+        ("foregrounds: [1, 2, 3]", "foregrounds is [1, 2, 3]"),
+        ("foregrounds: [3, 1]", "foregrounds is (3, 1)"),
+        ("foregrounds: [-1, 1]", "foregrounds is (-1, 1)"),
+        ("foreground_scale: [0, 1]", "foreground_scale is (0.0, 1.0)"),
+        ("visible_min: 1", "visible_min is 1.0"),
+        ("cluster: 1.5", "cluster is 1.5"),
+        ("colour_jitter: 1", "colour_jitter is 1.0"),
+        ("rotation_deg: -1", "rotation_deg is -1.0"),
+        ("disparity_gap: 0", "disparity_gap is 0.0"),
+        ("background_disparity: [0.2, 1.2]", "background_disparity is (0.2, 1.2)"),
+        ("foreground_disparity: [0.1, 2]", "foreground_disparity is (0.1, 2.0)"),
+        ("focus_range: [0.5, 0.1]", "focus_range is (0.5, 0.1)"),
+        ("focus_range: [0, 1.5]", "focus_range is (0.0, 1.5)"),
+        ("focus_count: 0", "focus_count is 0"),
+        ("focus: nearest", "focus is 'nearest'; must be one of layers, even, random"),
+        ("focus: 3", "focus is 3; it must be one of layers, even, random"),
+        ("pixel: hexagon", "pixel is 'hexagon'"),
+        ("blur_parameters: []", "blur_parameters is ()"),
+        ("blur_parameters: [-1]", "blur_parameters is (-1.0,)"),
+        ("blur_parameters: [12, .inf]", "blur_parameters is inf"),
+        ("blur_parameters: 12", "blur_parameters is 12"),
+        ("random_blur: [0, 10]", "random_blur is (0.0, 10.0)"),
+        ("random_blur: 10", "random_blur is 10; it must be a list of 2 float values"),
+        ("gammas: []", "gammas is ()"),
+        ("gammas: [0]", "gammas is (0.0,)"),
+        ("gammas: [2.2, 2.2]", "gammas is (2.2, 2.2); names a value twice"),
+        ("apertures: []", "apertures is ()"),
+        ("apertures: disk", "apertures is 'disk'; it must be a list"),
+        ("apertures: [disk]", "aperture 'disk' must be a mapping"),
+        ("apertures: [{shape: star}]", "shape 'star' is unknown"),
+        ("apertures: [{shape: polygon, blades: 2}]", "2"),
+        ("apertures: [{shape: polygon, blades: six}]", "six"),
+        ("apertures: [{shape: polygon, leaves: 6}]", "leaves"),
+        ("apertures: [{shape: donut, inner_radius: 1}]", "inner radius"),
+        ("apertures: [{shape: mask, file: nowhere.png}]", "nowhere.png is missing or not a picture"),
+        ("apertures: [{shape: mask, file: mine.yaml}]", "mine.yaml is missing or not a picture"),
+        ("apertures: [{shape: mask, png_base64: '????'}]", "not a PNG picture"),
+        # Twenty foregrounds with 0.05 between them take more than there is between 0.3 and 1.
+        ("foregrounds: [1, 20]", "need 1 of disparity in front of the background, there is 0.7"),
+        ("foregrounds: [2, 2]\nforeground_slant: 0.2", "foregrounds"),
+        # A background that slants through infinity, or through the camera's nearest plane.
+        ("background_slant: 0.1", "background_slant is 0.1; and background_disparity [0.0, 0.3] lead out of [0, 1]"),
+        ("foregrounds: [0, 0]\nbackground_disparity: [0.5, 1]\nbackground_slant: 0.1", "background_slant is 0.1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_with_the_key_and_the_value(text, culprit, tmp_path):
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe(written(tmp_path, text))
+    assert culprit in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "mine" in str(refusal.value)  # the file, or the recipe's name from it
+
+
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere"])
+def test_a_name_that_names_no_folder_is_refused(name, tmp_path):
+    with pytest.raises(RecipeError, match="name is"):
+        load_recipe(written(tmp_path, f"name: '{name}'"))
+
+
+def test_an_unknown_name_lists_those_that_there_are():
+    with pytest.raises(RecipeError, match="'sunset' is unknown; there are bokehme-train, default"):
+        load_recipe("sunset")
+
+
+def test_a_missing_file_a_folder_and_a_picture_are_no_recipes(tmp_path):
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml: cannot be read"):
+        load_recipe(str(tmp_path / "nowhere.yaml"))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(RecipeError, match=r"folder\.yaml: cannot be read"):
+        load_recipe(str(tmp_path / "folder.yaml"))
+    cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((16, 16), np.uint8))
+    (tmp_path / "picture.png").rename(tmp_path / "picture.yaml")
+    with pytest.raises(RecipeError, match=r"picture\.yaml: is not YAML"):
+        load_recipe(str(tmp_path / "picture.yaml"))

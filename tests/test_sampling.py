@@ -1,0 +1,264 @@
+"""Sampled scenes: what holds for every recipe and seed, and how often the default scenes show occlusion."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenes.billboard import Scene
+from scenes.recipe import Recipe, load_recipe
+from scenes.sampling import overscan_of, sample_scene
+from scenes.stack import Stack
+
+# No deadline: a slow machine must not fail a test. The examples are the same in every run.
+properties = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+class GreyPhotographs:
+    def draw(self, height, width, *, rng):
+        return np.full((height, width, 3), rng.uniform(), np.float32), {"kind": "grey"}
+
+
+class RandomCutouts:
+    """Patches of random alpha and shape, remembered."""
+
+    def __init__(self, extra_draws: int = 0):
+        self.drawn: list[np.ndarray] = []
+        self._extra_draws = extra_draws
+
+    def draw(self, side_px, *, rng):
+        rng.random(self._extra_draws)
+        height, width = rng.integers(max(1, side_px // 3), side_px + 1, 2)
+        rgba = rng.random((height, width, 4), dtype=np.float32)
+        self.drawn.append(rgba)
+        return rgba, {"kind": "patch"}
+
+
+def sampled(recipe: Recipe, seed: int, cutouts: RandomCutouts | None = None) -> tuple[Scene, Stack]:
+    """A scene of the recipe with stand-ins for the pictures, which take time to paint."""
+    rng = np.random.default_rng([0, seed])
+    return sample_scene(recipe, rng=rng, photographs=GreyPhotographs(), cutouts=cutouts or RandomCutouts())
+
+
+def ranges(low: float, high: float):
+    return st.tuples(st.floats(low, high), st.floats(low, high)).map(lambda ends: (min(ends), max(ends)))
+
+
+@st.composite
+def recipes(draw) -> Recipe:
+    """Any recipe that is not refused, over small frames."""
+    foregrounds = sorted(draw(st.tuples(st.integers(0, 6), st.integers(0, 6))))
+    background_slant = draw(st.sampled_from([0.0, 0.1]))
+    background_disparity = draw(ranges(background_slant, 0.5))
+    foreground_disparity = draw(st.floats(0.0, 0.6)), draw(st.floats(0.8, 1.0))
+    # What is left in front of the background goes to the foregrounds, each with its gap and its slant; a little stays.
+    room = foreground_disparity[1] - max(foreground_disparity[0], background_disparity[1]) - background_slant
+    share = 0.99 * room / max(1, foregrounds[1])
+    gap = draw(st.floats(0.001, 1.0)) * share
+    return Recipe(
+        name="any",
+        size_px=draw(st.integers(16, 40)),
+        foregrounds=(foregrounds[0], foregrounds[1]),
+        foreground_scale=draw(ranges(0.05, 1.0)),
+        rotation_deg=draw(st.sampled_from([0.0, 20.0, 180.0])),
+        visible_min=draw(st.floats(0.0, 0.9)),
+        cluster=draw(st.floats(0.0, 1.0)),
+        background_disparity=background_disparity,
+        foreground_disparity=foreground_disparity,
+        disparity_gap=gap,
+        background_slant=background_slant,
+        foreground_slant=draw(st.sampled_from([0.0, 0.5])) * (share - gap),
+        blur_parameters=tuple(draw(st.lists(st.floats(0.0, 40.0), min_size=1, max_size=3))),
+        random_blur=draw(st.none() | ranges(0.5, 40.0)),
+        focus=draw(st.sampled_from(["layers", "even", "random"])),
+        focus_count=draw(st.integers(1, 7)),
+        focus_range=draw(ranges(0.0, 1.0)),
+    )
+
+
+# Every recipe, every seed
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_layers_go_near_to_far_with_gaps_between_their_disparities_and_the_last_is_opaque(recipe, seed):
+    scene, _ = sampled(recipe, seed)
+    assert recipe.foregrounds[0] <= len(scene.layers) - 1 <= recipe.foregrounds[1]
+    intervals = [scene.disparity_interval(i) for i in range(len(scene.layers))]
+    for (nearer, _), (_, farther) in zip(intervals, intervals[1:], strict=False):
+        assert nearer - farther >= recipe.disparity_gap - 1e-9  # sums of float64
+    assert scene.layers[-1].rgba[..., 3].min() == 1.0
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_disparities_lie_where_the_recipe_says(recipe, seed):
+    scene, _ = sampled(recipe, seed)
+    *foregrounds, background = [scene.disparity_interval(i) for i in range(len(scene.layers))]
+    for low, high in foregrounds:
+        assert recipe.foreground_disparity[0] - 1e-9 <= low <= high <= recipe.foreground_disparity[1] + 1e-9
+    assert recipe.background_disparity[0] <= scene.layers[-1].disparity <= recipe.background_disparity[1]
+    assert 0.0 <= background[0] and background[1] <= 1.0
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_the_overscan_is_enough_for_every_lens_and_even(recipe, seed):
+    scene, stack = sampled(recipe, seed)
+    for _, _, lens in stack.lenses():
+        scene.require_overscan(lens)
+    assert scene.overscan == overscan_of(recipe) and scene.overscan % 2 == 0
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_enough_of_every_cut_out_lies_inside_the_frame(recipe, seed):
+    cutouts = RandomCutouts()
+    scene, _ = sampled(replace(recipe, rotation_deg=0.0), seed, cutouts)
+    for i, drawn in enumerate(cutouts.drawn):
+        inside = scene.frame_rgba(i)[..., 3].sum(dtype=np.float64)
+        # Not turned, no cut-out is larger than the frame, so one in the middle is all inside. Half floats round alpha
+        # by 2^-11 of it at most.
+        assert inside >= recipe.visible_min * drawn[..., 3].sum(dtype=np.float64) * (1 - 2.0**-11)
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_the_same_generator_gives_the_same_scene_to_the_bit(recipe, seed):
+    (first, first_stack), (again, again_stack) = sampled(recipe, seed), sampled(recipe, seed)
+    assert first_stack == again_stack
+    for layer, other in zip(first.layers, again.layers, strict=True):
+        assert layer.rgba.tobytes() == other.rgba.tobytes()
+        assert (layer.disparity, layer.slope, layer.asset) == (other.disparity, other.slope, other.asset)
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_how_an_asset_is_made_changes_neither_disparities_nor_lenses(recipe, seed):
+    (scene, stack), (other, other_stack) = sampled(recipe, seed), sampled(recipe, seed, RandomCutouts(extra_draws=3))
+    assert [(layer.disparity, layer.slope) for layer in scene.layers] == [
+        (layer.disparity, layer.slope) for layer in other.layers
+    ]
+    assert stack == other_stack
+
+
+# Focus and blur
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_focus_disparities_are_as_many_as_asked_for_and_go_far_to_near(recipe, seed):
+    _, stack = sampled(recipe, seed)
+    assert len(stack.focus_disparities) == recipe.focus_count
+    assert list(stack.focus_disparities) == sorted(stack.focus_disparities)
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_focus_on_layers_is_on_all_of_them_and_then_between_them(recipe, seed):
+    scene, stack = sampled(replace(recipe, focus="layers"), seed)
+    layers = {layer.disparity for layer in scene.layers}
+    focus = set(stack.focus_disparities)
+    if recipe.focus_count >= len(layers):
+        assert layers <= focus
+    else:
+        assert focus <= layers
+    if 1 < recipe.focus_count <= len(layers):
+        assert {min(layers), max(layers)} <= focus
+    if len(layers) > 1:
+        assert min(layers) <= min(focus) and max(focus) <= max(layers)
+
+
+@properties
+@given(recipes(), st.integers(0, 2**32))
+def test_random_focus_lies_between_the_farthest_and_the_nearest_layer(recipe, seed):
+    scene, stack = sampled(replace(recipe, focus="random"), seed)
+    near, far = scene.layers[0].disparity, scene.layers[-1].disparity
+    assert all(far <= d <= near for d in stack.focus_disparities)
+
+
+def assert_uniform(draws) -> None:
+    """Kolmogorov-Smirnov on [0, 1]; uniform draws fail once in a thousand (1.95 / sqrt(n))."""
+    count = len(draws)
+    assert np.abs(np.sort(draws) - (np.arange(count) + 0.5) / count).max() < 1.95 / np.sqrt(count)
+
+
+def test_random_focus_covers_that_range():
+    recipe = Recipe(name="focus", size_px=16, focus="random", focus_count=1, blur_parameters=(1.0,))
+    place = []
+    for seed in range(300):
+        scene, stack = sampled(recipe, seed)
+        near, far = scene.layers[0].disparity, scene.layers[-1].disparity
+        place.append((stack.focus_disparities[0] - far) / (near - far))
+    assert_uniform(place)
+
+
+def test_even_focus_is_twenty_steps_of_a_twentieth_in_bokehme_train():
+    recipe = replace(load_recipe("bokehme-train"), size_px=16)
+    _, stack = sampled(recipe, 0)
+    np.testing.assert_allclose(stack.focus_disparities, np.arange(1, 21) / 20, atol=1e-12)
+    assert stack.gammas == (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def test_random_blur_is_one_per_scene_and_even_in_its_logarithm():
+    recipe = replace(load_recipe("drbokeh-benchmark"), size_px=16)
+    drawn = []
+    for seed in range(300):
+        _, stack = sampled(recipe, seed)
+        drawn += stack.blur_parameters
+    place = np.log(np.array(drawn) / 10.0) / np.log(40.0 / 10.0)
+    assert len(drawn) == 300
+    assert_uniform(place)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_every_number_of_foregrounds_occurs(count):
+    recipe = Recipe(name="count", size_px=16, foregrounds=(1, 5), blur_parameters=(1.0,))
+    # The chance that 60 scenes never have one of five equally likely numbers is 2e-6.
+    assert any(len(sampled(recipe, seed)[0].layers) - 1 == count for seed in range(60))
+
+
+def test_every_aperture_of_a_recipe_is_drawn():
+    recipe = replace(load_recipe("night"), size_px=16)
+    drawn = {str(sampled(recipe, seed)[1].aperture) for seed in range(60)}
+    assert drawn == {str(aperture) for aperture in recipe.apertures}  # missing one of four: 1e-7
+
+
+@pytest.mark.parametrize("name", ["default", "bokehme-train", "drbokeh-benchmark", "night"])
+def test_only_mpib_has_slanted_scenes(name):
+    assert not sampled(replace(load_recipe(name), size_px=16), 0)[0].is_slanted
+    assert sampled(replace(load_recipe("mpib"), size_px=16), 0)[0].is_slanted
+
+
+# What the default scenes are for, with their own pictures
+
+
+@pytest.fixture(scope="module")
+def default_scenes() -> list[tuple[Scene, Stack]]:
+    recipe = load_recipe("default")
+    return [sample_scene(recipe, rng=np.random.default_rng([0, i])) for i in range(8)]
+
+
+def test_foregrounds_overlap_in_the_picture_of_most_default_scenes(default_scenes):
+    overlapping = []
+    for scene, _ in default_scenes:
+        covers = sum((scene.frame_rgba(i)[..., 3] >= 0.5).astype(int) for i in range(len(scene.layers) - 1))
+        overlapping.append(np.mean(covers >= 2) > 0.01)
+    # Over 1 % of the frame, in at least 5 of 8 scenes.
+    assert sum(overlapping) >= 5
+
+
+def test_three_tenths_of_the_pixels_of_default_scenes_lie_within_the_largest_blur_of_a_depth_edge(default_scenes):
+    near = []
+    for scene, stack in default_scenes:
+        disparity = scene.composite_disparity()
+        edge = np.zeros(disparity.shape, bool)
+        edge[:, 1:] |= disparity[:, 1:] != disparity[:, :-1]
+        edge[1:] |= disparity[1:] != disparity[:-1]
+        largest_blur_px = max(scene.blur_radius_max_px(lens) for _, _, lens in stack.lenses())
+        distance_px = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        near.append(np.mean(distance_px <= largest_blur_px))
+    assert np.mean(near) >= 0.3
