@@ -44,12 +44,14 @@ def sky(height: int, width: int, horizon: float, day: Day, *, rng: np.random.Gen
     y = (np.arange(height, dtype=np.float32) + 0.5) / max(horizon, 1.0)
     glow = fractal(height, width, rng=rng, slope=3.5, cells=1.5) * np.float32(0.03)
     picture = ramp(np.clip(y, 0.0, 1.0)[:, None] ** np.float32(0.8) + glow, list(day.sky))
+    y = y[y < 1.1]
+    above = picture[: len(y)]
     sun_x = rng.uniform(-0.2, 1.2) * width
     x = np.arange(width, dtype=np.float32)[None, :]
     near_sun = np.exp(-(((x - sun_x) / (0.5 * width)) ** 2) - ((y[:, None] - 0.85) / 0.6) ** 2)
-    picture += near_sun[..., None] * (linear(day.sun) - picture) * np.float32(0.35)
+    above += (near_sun * np.float32(0.35))[..., None] * (linear(day.sun) - above)
     if rng.random() < 0.85:
-        _add_clouds(picture, y, day, rng=rng)
+        _add_clouds(above, y, day, rng=rng)
     return picture
 
 

@@ -66,8 +66,7 @@ def noise_at(
     total = np.zeros_like(u)
     for k in range(octaves):
         shift = rng.uniform(0.0, _LATTICE, 2)
-        x = np.mod(u * np.float32(2.0**k) + np.float32(shift[0]), np.float32(_LATTICE))
-        y = np.mod(v * np.float32(2.0**k) + np.float32(shift[1]), np.float32(_LATTICE))
+        x, y = (_wrapped(c * np.float32(2.0**k) + np.float32(s)) for c, s in zip((u, v), shift, strict=True))
         octave = cv2.remap(lattice, x, y, cv2.INTER_LINEAR)
         octave *= np.clip(2.0 - 2.0**k * 2.0 * np.asarray(footprint, np.float32), 0.0, 1.0)
         octave *= np.float32(gain**k)
@@ -76,10 +75,16 @@ def noise_at(
     return total * np.float32(1.5 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
 
 
+def _wrapped(x: Field) -> Field:
+    """x modulo the lattice, several times faster than np.mod."""
+    x -= np.floor(x * np.float32(1.0 / _LATTICE)) * np.float32(_LATTICE)
+    return x
+
+
 def standardised(field: NDArray) -> Field:
     """The field with zero mean and unit variance, as float32."""
-    field = field - field.mean(dtype=np.float64)
-    return (field / max(float(field.std(dtype=np.float64)), 1e-6)).astype(np.float32)
+    field = field - np.float32(field.mean(dtype=np.float64))
+    return (field / np.float32(max(field.std(dtype=np.float64), 1e-6))).astype(np.float32, copy=False)
 
 
 def smoothstep(low: float | np.floating, high: float | np.floating, x: Field) -> Field:

@@ -79,16 +79,22 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> NDAr
     scene *= _vignette(height, width, np.float32(rng.uniform(0.05, 0.25)))[..., None]
     np.maximum(scene, 0.0, out=scene)
     if not highlights:
-        knee = np.float32(0.8)
-        over = np.maximum(scene - knee, 0.0)
-        # Above the knee the response bends and ends below 1, where a clipped one would be flat.
-        room = np.float32(1.0) - knee
-        scene -= over - room * over / (over + room)
+        # In bands of rows, which keeps the temporaries small.
+        for rows in range(0, height, 256):
+            _roll_off(scene[rows : rows + 256])
     # Shot noise: its variance is proportional to the light; the floor stands for the readout.
     grain = rng.standard_normal((height, width), np.float32) * np.float32(rng.uniform(0.004, 0.012))
     level = np.sqrt(scene @ np.array([0.2, 0.7, 0.1], np.float32) * np.float32(0.5) + np.float32(0.01))
     scene *= 1.0 + (grain / (level + np.float32(0.05)) * np.float32(0.5))[..., None]
-    return np.clip(scene, 0.0, None if highlights else 1.0).astype(np.float32, copy=False)
+    return np.clip(scene, 0.0, None if highlights else 1.0, out=scene).astype(np.float32, copy=False)
+
+
+def _roll_off(scene: Picture) -> None:
+    """Bend the response in place: linear up to 0.8, from there towards 1 without the flat patches of clipping."""
+    knee = np.float32(0.8)
+    room = np.float32(1.0) - knee
+    over = np.maximum(scene - knee, 0.0)
+    scene -= over * over / (over + room)
 
 
 def _exposure(scene: Picture, *, rng: np.random.Generator) -> np.float32:

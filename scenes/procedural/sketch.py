@@ -173,11 +173,12 @@ def extended(rgba: NDArray) -> NDArray:
     if not bare.any():
         return rgba
     _, label = cv2.distanceTransformWithLabels(bare, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    label = np.asarray(label, np.int32)
     colour_of_label = np.zeros((int(label.max()) + 1, 3), np.float32)
     covered = bare == 0
     colour_of_label[label[covered]] = rgba[covered, :3]
     filled = rgba.copy()
-    np.copyto(filled[..., :3], colour_of_label.take(label, axis=0), where=~covered[..., None])
+    np.copyto(filled[..., :3], colour_of_label[label], where=~covered[..., None])
     return filled
 
 

@@ -139,8 +139,8 @@ def one_stone(size: int, palette: Palette, light: NDArray, *, flat: float, rng: 
     else:
         flecks = smoothstep(1.2, 2.2, fractal(size, size, rng=rng, slope=0.6, cells=size / 5))
         albedo *= 1.0 - np.float32(0.6) * flecks[..., None]
-    bumps = fractal(size, size, rng=rng, slope=3.0, cells=5) * np.float32(0.010 * size)
-    relief = inflated(alpha, smoothing=0.05) + bumps + grain * np.float32(0.0012 * size)
+    bumps = fractal(size, size, rng=rng, slope=3.0, cells=5) * np.float32(0.006 * size)
+    relief = inflated(alpha, smoothing=0.05) + bumps + grain * np.float32(0.0006 * size)
     return np.dstack([lit(albedo, normals(relief), light, gloss=0.05, sharpness=12.0), alpha])
 
 
@@ -191,7 +191,7 @@ def _with_mouth(body: Picture, radius: float, tilt: float) -> Picture:
     height, width = 2 * room, body.shape[1]
     ellipse = outlines.superellipse(exponent=2.0, points=128) * [radius, drop]
     centre = np.array([width / 2, room + 0.5])
-    clay = np.median(body[height : height + 5, width // 2, :3], axis=0)
+    clay = np.median(body[room:, width // 2, :3][:9], axis=0)
     lip = np.broadcast_to(clay * 1.15, (height, width, 3))
     # The far wall inside catches some light, the near one hides in its own shade.
     inside = lip * np.linspace(0.10, 0.45, height)[:, None, None]
