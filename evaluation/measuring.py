@@ -1,0 +1,197 @@
+"""From a task to a row: render, compare with the truth, search the blur parameter where the protocol asks for it."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bokehdata.format import DatasetError
+from evaluation import metrics
+from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
+from evaluation.protocols import Preset, Search, Task, best_on_lattice
+from evaluation.regions import region_masks
+from evaluation.rendering import RenderFailed, RenderProcess
+from evaluation.results import Row
+from evaluation.scoring import score
+from evaluation.sources import Case
+from renderers.base import Image
+from scenes.lens import signed_defocus_px
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What a picture is compared with: display values, true disparity, and the masks of the regions."""
+
+    image: Image
+    disparity: Image
+    truth: Image
+    masks: dict[str, NDArray[np.bool_]]
+    blur_radius_px: float
+
+
+class GroundTruths:
+    """Ground truths of cases; reads the files of a scene once for cases that follow each other."""
+
+    def __init__(self):
+        self._case: Case | None = None
+        self._scene: str | None = None
+
+    def of(self, case: Case) -> GroundTruth:
+        """DatasetError for files that cannot be read or do not fit together."""
+        if self._scene != case.scene:
+            self._image, self._disparity = case.image(), case.disparity()
+            self._scene = case.scene
+        if self._case != case:
+            self._ground = self._load(case)
+            self._case = case
+        return self._ground
+
+    def _load(self, case: Case) -> GroundTruth:
+        truth = case.truth()
+        if self._image.shape != truth.shape or self._disparity.shape != truth.shape[:2]:
+            raise DatasetError(
+                f"{case.name}: image {self._image.shape}, disparity {self._disparity.shape} and truth {truth.shape} "
+                "must have one size"
+            )
+        # Without a blur parameter no pixel is known to be in focus: the regions are those of a radius of 0.
+        lens = case.lens(case.blur_parameter or 0.0)
+        defocus_px = signed_defocus_px(self._disparity, lens.blur_parameter, lens.focus_disparity)
+        masks = region_masks(self._image, self._disparity, lens) if case.blur_parameter is not None else {}
+        return GroundTruth(self._image, self._disparity, truth, masks, float(np.abs(defocus_px).max()))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all rows of a benchmark are measured with.
+
+    lpips            the metric, None where it is not available or not wanted
+    pool             threads of the metrics
+    repeats          timed calls per picture
+    pictures         where to put pictures, and the longest side of one in pixels
+    """
+
+    preset: Preset
+    lpips: Callable[[NDArray, NDArray], float] | None
+    pool: Executor
+    repeats: int
+    pictures: Path
+    picture_side_px: int
+
+    def measure(self, task: Task, process: RenderProcess, renderer: str, truths: GroundTruths, *, keep: bool) -> Row:
+        """The scores of a renderer on a task, or its `error`; with `keep` the picture is put aside for people."""
+        try:
+            ground = truths.of(task.case)
+            row: Row = {
+                "width": ground.truth.shape[1],
+                "height": ground.truth.shape[0],
+                "blur_radius_px": None if task.case.blur_parameter is None else ground.blur_radius_px,
+            }
+            if self.preset.search is None:
+                assert task.case.blur_parameter is not None
+                blur_parameter = task.case.blur_parameter
+                rendered = process.render(task, blur_parameter, repeats=self.repeats)
+                image, seconds = rendered.image, rendered.seconds
+            else:
+                found = self._search(self.preset.search, task, process, ground)
+                blur_parameter, image, seconds = found.blur_parameter, found.image, found.seconds
+                row["searched"] = found.searched
+                if found.at_true is not None:
+                    row["at_true_blur_parameter"] = self._scores(found.at_true, ground)
+            row["blur_parameter"] = blur_parameter
+            row.update(self._scores(image, ground))
+        except (RenderFailed, DatasetError, ValueError) as error:
+            return {"error": str(error)}
+        row.update(
+            seconds=seconds,
+            peak_memory_bytes=process.peak_memory_bytes,
+            start_memory_bytes=process.start_memory_bytes,
+        )
+        if keep:
+            self._keep(task, renderer, image, ground)
+        return row
+
+    def has_picture(self, task: Task, renderer: str) -> bool:
+        return error_file(self.pictures, task.name, renderer).is_file()
+
+    def _scores(self, image: Image, ground: GroundTruth) -> Row:
+        scores, regions = score(image, ground.truth, ground.masks, lpips=self.lpips, pool=self.pool)
+        return {**scores, "regions": regions}
+
+    def _keep(self, task: Task, renderer: str, image: Image, ground: GroundTruth) -> None:
+        side = self.picture_side_px
+        for name, picture in ((ALL_IN_FOCUS, ground.image), (TRUTH, ground.truth)):
+            if not (path := picture_file(self.pictures, task.name, name)).is_file():
+                write_picture(path, picture, side)
+        write_picture(picture_file(self.pictures, task.name, renderer), image, side)
+        # Last: where it is, the others are.
+        write_error(error_file(self.pictures, task.name, renderer), image, ground.truth, side)
+
+    def _search(self, search: Search, task: Task, process: RenderProcess, ground: GroundTruth) -> "_Found":
+        unit = _unit(search, task.case, ground)
+        mask = ground.masks.get(self.preset.region)
+        mask = mask if mask is not None and mask.any() else np.ones(ground.disparity.shape, bool)
+        truth = np.clip(ground.truth, 0.0, 1.0)[mask]
+        best_error, best, at_true = math.inf, None, None
+        failure: RenderFailed | None = None
+
+        def error(factor: float) -> float:
+            nonlocal best_error, best, at_true, failure
+            try:
+                rendered = process.render(task, factor * unit, repeats=self.repeats)
+            except RenderFailed as failed:
+                # Beyond what a renderer can do, such as the tracer's overscan: no candidate.
+                failure = failed
+                return math.inf
+            rmse = metrics.rmse(np.clip(rendered.image, 0.0, 1.0)[mask], truth)
+            if rmse < best_error:
+                best_error, best = rmse, rendered
+            if search.unit == "true" and factor == 1.0:
+                at_true = rendered.image
+            return rmse
+
+        factor, errors = best_on_lattice(error, search.grid, search.step)
+        if best is None:
+            assert failure is not None
+            raise failure
+        searched = [[x * unit, e if math.isfinite(e) else None] for x, e in sorted(errors.items())]
+        return _Found(factor * unit, best.image, best.seconds, searched, at_true)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The best picture of a search, and the one at the true blur parameter where that is known and could be made."""
+
+    blur_parameter: float
+    image: Image
+    seconds: float
+    searched: list[list[float | None]]
+    at_true: Image | None
+
+
+def _unit(search: Search, case: Case, ground: GroundTruth) -> float:
+    """Blur parameter that a factor of 1 means."""
+    if search.unit == "true":
+        assert case.blur_parameter is not None
+        return case.blur_parameter
+    span = float(ground.disparity.max()) - float(ground.disparity.min())
+    return 1.0 / span if span > 0.0 else 1.0
+
+
+def case_fields(task: Task) -> Row:
+    """What a row says of its task, whatever becomes of it."""
+    case = task.case
+    return {
+        "image": task.name,
+        "scene": case.scene,
+        "level": case.level,
+        "focus_index": case.focus_index,
+        "gamma": case.gamma,
+        "corruption": None if task.corruption is None else str(task.corruption),
+        "focus_disparity": case.focus_disparity,
+        "true_blur_parameter": case.blur_parameter,
+        "noise_rmse": case.noise_rmse,
+    }

@@ -1,0 +1,143 @@
+"""How the field measures renderers, as named presets: which pictures, which disparity, which blur parameter.
+
+Where the blur parameter of a method is searched, the error is that of the region the protocol names, and the search is
+a grid, refined by golden section around its best point.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from evaluation.corruptions import Corruption, every_corruption
+from evaluation.sources import Case
+
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+
+Table = Literal["levels", "mean-std", "corruptions", "best"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Blur parameters to try for each picture and renderer, the one of smallest RMSE to be kept.
+
+    unit   what the numbers below multiply: "true" the true K; "span" the K that blurs one picture's whole range of
+           disparities, largest minus smallest, by a radius of 1 px (K of disparities rescaled to [0, 1])
+    grid   ascending
+    step   of the lattice on which the best grid point is refined between its neighbours
+    """
+
+    unit: Literal["true", "span"]
+    grid: tuple[float, ...]
+    step: float
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A protocol.
+
+    region        the one whose numbers are the headline
+    level         only pictures of this blur level, the middle one where the data has fewer; None for all
+    corruptions   what is done to the disparity, each in turn beside leaving it as it is
+    search        None for the true blur parameter
+    table         the layout of the paper
+    """
+
+    name: str
+    source: str
+    region: str = "all"
+    level: int | None = None
+    corruptions: tuple[Corruption, ...] = ()
+    search: Search | None = None
+    table: Table = "levels"
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("blb", "BokehMe (Peng et al. 2022), Table 1: every blur level at its true blur parameter"),
+        Preset(
+            "blb-corrupted",
+            "BokehMe, Fig. 11: level 3 with the disparity blurred, dilated and eroded",
+            level=3,
+            corruptions=every_corruption(),
+            table="corruptions",
+        ),
+        Preset(
+            "drbokeh",
+            "Dr.Bokeh (Sheng et al. 2023), Table 1: the best blur parameter of each method, and the true one",
+            region="border_cropped",
+            search=Search("true", grid=(0.25, 0.5, 0.75, 1.0, 1.25, 1.5), step=0.01),
+            table="mean-std",
+        ),
+        Preset(
+            "best-k",
+            "BokehMe, Table 2 (EBB400): unknown blur parameter, the best of 1, 2, ..., 100 px",
+            search=Search("span", grid=(1, 2, 4, 7, 11, 16, 23, 31, 41, 53, 67, 83, 100), step=1.0),
+            table="best",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row to be: a case, and what is done to its disparity."""
+
+    case: Case
+    corruption: Corruption | None = None
+
+    @property
+    def name(self) -> str:
+        """ "000012/bokeh_00_03", with "+dilate3" behind it where the disparity is corrupted."""
+        return self.case.name if self.corruption is None else f"{self.case.name}+{self.corruption}"
+
+
+def tasks(preset: Preset, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
+    """The rows of a protocol in order; `limit` keeps at most so many pictures, evenly spread over all.
+
+    ValueError where the protocol needs a blur parameter that the data does not have.
+    """
+    levels = sorted({case.level for case in cases if case.level is not None})
+    if preset.level is not None and levels:
+        level = preset.level if preset.level in levels else levels[len(levels) // 2]
+        cases = [case for case in cases if case.level == level]
+    if preset.search is None or preset.search.unit == "true":
+        for case in cases:
+            if case.blur_parameter is None:
+                raise ValueError(
+                    f"the blur parameter of {case.name} is not known; give it, or take the protocol best-k"
+                )
+    if limit is not None and limit < len(cases):
+        cases = [cases[i * len(cases) // limit] for i in range(limit)]
+    return [Task(case, corruption) for case in cases for corruption in (None, *preset.corruptions)]
+
+
+def best_on_lattice(
+    error: Callable[[float], float], grid: Sequence[float], step: float
+) -> tuple[float, dict[float, float]]:
+    """The x of smallest error and every (x, error) evaluated: all of the grid, then a golden section around its best.
+
+    error   of one unknown; may be infinite. Where it has several minima, that of the best grid point is found.
+    step    the section looks at multiples of it only, and at all of them in its last interval
+    """
+    errors = {x: error(x) for x in grid}
+    best = min(errors, key=errors.__getitem__)
+    i = list(grid).index(best)
+    low, high = (round(x / step) for x in (grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]))
+
+    def at(n: int) -> float:
+        x = round(n * step, 12)
+        if x not in errors:
+            errors[x] = error(x)
+        return errors[x]
+
+    while high - low > 3:
+        inner = round((high - low) * _GOLDEN)
+        if at(high - inner) <= at(low + inner):
+            high = low + inner
+        else:
+            low = high - inner
+    for n in range(low, high + 1):
+        at(n)
+    return min(errors, key=errors.__getitem__), errors

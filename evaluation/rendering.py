@@ -1,0 +1,178 @@
+"""A renderer in a process of its own: its time and its memory are its own, and its death ends no benchmark."""
+
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from evaluation.external import RendererSpec, RendererSpecError
+from evaluation.protocols import Task
+from renderers.base import Image
+
+MEMORY_RULE = (
+    "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
+    "ru_maxrss where there is no /proc; the larger one of that process and its children)"
+)
+TIME_RULE = (
+    "wall-clock time of the call, from display values to display values, after one call that is not timed; "
+    "nothing else of the benchmark runs meanwhile"
+)
+
+
+class RenderFailed(RuntimeError):
+    """The message of a renderer that could not render one picture."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture as the renderer returned it: display values, and the median time of its calls."""
+
+    image: Image
+    seconds: float
+
+
+class RenderProcess:
+    """Renders tasks one at a time; a context manager. Starts again by itself after the renderer's process has died.
+
+    RendererSpecError where the renderer cannot even be loaded.
+    """
+
+    def __init__(self, spec: RendererSpec):
+        self._spec = spec
+        self.peak_memory_bytes = 0
+        self.start_memory_bytes = 0
+        self._start()
+
+    def __enter__(self) -> "RenderProcess":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._connection.close()
+        self._process.join(timeout=5.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def render(self, task: Task, blur_parameter: float, *, repeats: int) -> Rendered:
+        """The picture of a task at a blur parameter; RenderFailed with the renderer's message."""
+        try:
+            self._connection.send((task, blur_parameter, repeats))
+            answer = self._connection.recv()
+            if "error" in answer:
+                raise RenderFailed(answer["error"])
+            pixels = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            self._process.join()
+            code = self._process.exitcode
+            self._start()
+            how = f"was killed by signal {-code} (out of memory?)" if code and code < 0 else f"ended with code {code}"
+            raise RenderFailed(f"the process of the renderer {how}") from error
+        self.peak_memory_bytes = max(self.peak_memory_bytes, answer["memory"])
+        return Rendered(np.frombuffer(pixels, np.float32).reshape(answer["shape"]), answer["seconds"])
+
+    def _start(self) -> None:
+        # A fresh interpreter: a fork would carry our memory and our threads along.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._spec), daemon=True)
+        self._process.start()
+        theirs.close()
+        try:
+            answer = self._connection.recv()
+        except EOFError:
+            answer = {"error": f"{self._spec.target}: its process died while it was loaded"}
+        if "error" in answer:
+            self._process.join()
+            raise RendererSpecError(answer["error"])
+        self.start_memory_bytes = answer["memory"]
+
+
+def _serve(connection: Connection, spec: RendererSpec) -> None:
+    """What the process does: load the renderer, then answer tasks until the other end closes."""
+    # A renderer that prints must not write between the rows of the benchmark.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        renderer = spec.load()
+    except RendererSpecError as error:
+        connection.send({"error": str(error)})
+        return
+    connection.send({"memory": _peak_memory_bytes()})
+    # A renderer that does not say whether it uses the true layers gets them.
+    inputs = _Inputs(layered=getattr(renderer, "layered", True))
+    warm = False
+    while True:
+        try:
+            task, blur_parameter, repeats = connection.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            image, disparity, layers = inputs.of(task)
+            lens = task.case.lens(blur_parameter)
+            seconds = []
+            for _ in range(repeats if warm else repeats + 1):
+                begin = time.perf_counter()
+                rendered = renderer(image, disparity, lens, gamma=task.case.gamma, scene=layers)
+                seconds.append(time.perf_counter() - begin)
+            rendered = _checked(rendered, image)
+        except KeyboardInterrupt:
+            return
+        except Exception as error:  # a renderer may raise anything, and the next picture may go well
+            connection.send({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
+            continue
+        warm, timed = True, seconds[-repeats:]
+        connection.send({"shape": rendered.shape, "seconds": statistics.median(timed), "memory": _peak_memory_bytes()})
+        connection.send_bytes(memoryview(rendered).cast("B"))
+
+
+class _Inputs:
+    """The inputs of tasks; those of the last scene are kept, since its pictures follow each other."""
+
+    def __init__(self, *, layered: bool):
+        self._layered = layered
+        self._key: Any = None
+
+    def of(self, task: Task) -> tuple:
+        """(image, disparity, layers) of a task."""
+        case = task.case
+        # Files of every gamma hold the same display values.
+        if self._key != case.scene:
+            self._image, self._disparity = case.image(), case.disparity()
+            self._layers = case.layers() if self._layered else None
+            self._key = case.scene
+        disparity = self._disparity if task.corruption is None else task.corruption.apply(self._disparity)
+        return self._image, disparity, self._layers
+
+
+def _checked(rendered: Any, image: Image) -> Image:
+    rendered = np.ascontiguousarray(rendered, np.float32)
+    if rendered.shape != image.shape:
+        raise ValueError(f"the renderer returned {rendered.shape}, not {image.shape}")
+    if not np.isfinite(rendered).all():
+        raise ValueError("the renderer returned NaN or infinity")
+    return rendered
+
+
+def _peak_memory_bytes() -> int:
+    return max(_own_peak_bytes(), _ru_maxrss_bytes(resource.RUSAGE_CHILDREN))
+
+
+def _own_peak_bytes() -> int:
+    try:
+        with open("/proc/self/status") as status:
+            # ru_maxrss would begin with the memory of the process that started this one.
+            kilobytes = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
+        return int(kilobytes) * 1024
+    except (OSError, StopIteration):
+        return _ru_maxrss_bytes(resource.RUSAGE_SELF)
+
+
+def _ru_maxrss_bytes(who: int) -> int:
+    # Kilobytes everywhere but on macOS.
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

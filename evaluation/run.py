@@ -1,0 +1,127 @@
+"""One run of a benchmark: which rows are wanted, which are there, and the document they make."""
+
+import hashlib
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bokehdata.progress import Progress
+from evaluation.external import RendererSpec
+from evaluation.measuring import Bench, GroundTruths, case_fields
+from evaluation.protocols import Task
+from evaluation.regions import REGIONS
+from evaluation.rendering import MEMORY_RULE, TIME_RULE, RenderProcess
+from evaluation.results import SCHEMA, Row, RowLog, machine, software
+from evaluation.scoring import METRICS, SPACE
+
+
+@dataclass(frozen=True)
+class Run:
+    """Every wanted task with every renderer.
+
+    log        rows of this and of earlier runs into the same folder
+    digests    of the data, by the name of a task
+    pictured   names of the tasks whose pictures are kept
+    """
+
+    log: RowLog
+    bench: Bench
+    specs: Sequence[RendererSpec]
+    wanted: Sequence[Task]
+    digests: Mapping[str, str]
+    pictured: set[str]
+
+    @property
+    def rows_there(self) -> int:
+        """Rows that need not be made again."""
+        return len(self.specs) * len(self.wanted) - sum(map(len, self._missing().values()))
+
+    def measure(self) -> None:
+        """Make the missing rows, renderer by renderer; failures are rows too, and go to stderr."""
+        missing = self._missing()
+        with Progress(sum(map(len, missing.values())), "row") as progress:
+            for spec in self.specs:
+                if missing[spec.name]:
+                    self._measure(spec, missing[spec.name], progress)
+
+    def _missing(self) -> dict[str, list[Task]]:
+        return {spec.name: [task for task in self.wanted if not self._is_there(spec, task)] for spec in self.specs}
+
+    def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
+        truths = GroundTruths()
+        with RenderProcess(spec) as process:
+            for task in missing:
+                row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
+                if "error" in row:
+                    print(f"{spec.name} failed on {task.name}: {row['error']}", file=sys.stderr)
+                made = {"renderer": spec.name, "target": spec.target, "data_sha256": self.digests[task.name]}
+                self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
+                progress.add()
+
+    def _is_there(self, spec: RendererSpec, task: Task) -> bool:
+        """Whether there is a row with all that is wanted of it now; a renderer that failed gets another chance."""
+        row = self.log.row(self._key(spec, task))
+        if row is None or "error" in row:
+            return False
+        has_lpips = row["lpips"] is not None or self.bench.lpips is None
+        return has_lpips and (task.name not in self.pictured or self.bench.has_picture(task, spec.name))
+
+    def _key(self, spec: RendererSpec, task: Task) -> str:
+        """Equal keys, equal numbers but for the time."""
+        made = [self._spec_digests[spec.name], task.name, self.digests[task.name], self.bench.repeats]
+        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
+
+    @cached_property
+    def _spec_digests(self) -> dict[str, str]:
+        return {spec.name: spec.digest() for spec in self.specs}
+
+    def _rows(self) -> list[Row]:
+        """The rows of all renderers ever measured on these tasks, by renderer, then by task."""
+        chosen = {}
+        for row in self.log.rows():
+            if self.digests.get(row["image"]) == row["data_sha256"]:
+                chosen[row["renderer"], row["image"]] = row
+        names = list(dict.fromkeys(renderer for renderer, _ in chosen))
+        for spec in self.specs:
+            for task in self.wanted:
+                # Not one of the same name that was something else.
+                chosen[spec.name, task.name] = self.log.row(self._key(spec, task))
+        return [row for name in names for task in self.wanted if (row := chosen.get((name, task.name)))]
+
+    def document(self, settings: Mapping[str, Any], lpips_state: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of results.json as far as the rows go."""
+        rows = self._rows()
+        names = list(dict.fromkeys(row["renderer"] for row in rows))
+        everything = hashlib.sha256("".join(self.digests[task.name] for task in self.wanted).encode()).hexdigest()
+        return {
+            "schema": SCHEMA,
+            "complete": not any(self.log.row(self._key(s, task)) is None for s in self.specs for task in self.wanted),
+            "data": {"name": settings["data"], "images": len(self.wanted), "sha256": everything},
+            "protocol": settings["protocol"],
+            "metrics": METRICS,
+            "regions": REGIONS,
+            "rules": {"space": SPACE, "seconds": TIME_RULE, "memory": MEMORY_RULE, "repeats": self.bench.repeats},
+            "software": software(),
+            "machine": machine(),
+            "lpips": dict(lpips_state),
+            "renderers": [_summary(name, [row for row in rows if row["renderer"] == name]) for name in names],
+            "pictures": [task.name for task in self.wanted if task.name in self.pictured],
+            "rows": rows,
+        }
+
+
+def _summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
+    good = [row for row in rows if "error" not in row]
+    return {
+        "name": name,
+        "target": rows[-1]["target"],
+        "rows": len(rows),
+        "failed": len(rows) - len(good),
+        "seconds_median": statistics.median(row["seconds"] for row in good) if good else None,
+        "peak_memory_bytes": max((row["peak_memory_bytes"] for row in good), default=None),
+        "start_memory_bytes": max((row["start_memory_bytes"] for row in good), default=None),
+    }
