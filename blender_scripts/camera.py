@@ -1,0 +1,58 @@
+"""Lens settings as Blender wants them: it keeps its sensor at the focal length. The optics are in `scenes.lens`."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from blender_scripts.refusal import Refusal
+from scenes.aperture import Disk, Polygon
+from scenes.lens import (
+    ThinLens,
+    blur_parameter_from_f_number,
+    distance_from_disparity,
+    f_number_from_blur_parameter,
+)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where a picture is formed.
+
+    focal_length_m   also the distance from lens to sensor, whatever the focus: no focus breathing
+    sensor_width_m   width of the sensor that the picture's width covers
+    width            of the picture, pixels
+    """
+
+    focal_length_m: float
+    sensor_width_m: float
+    width: int
+
+    def f_number(self, blur_parameter: float) -> float:
+        """N = f^2 W / (2 w K) for K > 0 in pixels per 1/m."""
+        return f_number_from_blur_parameter(self.focal_length_m, blur_parameter, self.sensor_width_m, self.width)
+
+    def blur_parameter(self, f_number: float) -> float:
+        """K = f^2 W / (2 w N) in pixels per 1/m."""
+        return blur_parameter_from_f_number(self.focal_length_m, f_number, self.sensor_width_m, self.width)
+
+
+def blender_lens(lens: ThinLens, camera: Camera) -> dict[str, Any] | None:
+    """The depth-of-field settings of Blender's camera for a lens, None for the pinhole K = 0.
+
+    The disparities of `lens` are in 1/m, and one unit of Blender is a metre. Refusal for an aperture that Blender does
+    not have: it knows the disk, and polygons with straight blades.
+    """
+    if lens.blur_parameter == 0.0:
+        return None
+    blades, rotation_rad = 0, 0.0
+    if isinstance(lens.aperture, Polygon) and lens.aperture.curvature == 0.0:
+        # Behind focus and at rotation 0 Blender's first vertex shows at -x, ours at +x; and it turns the other way.
+        blades, rotation_rad = lens.aperture.blades, math.pi - math.radians(lens.aperture.rotation_deg)
+    elif not isinstance(lens.aperture, Disk):
+        raise Refusal(f"Blender has no aperture {lens.aperture.describe()}; use a disk or straight blades")
+    return {
+        "f_number": camera.f_number(lens.blur_parameter),
+        "focus_distance": distance_from_disparity(lens.focus_disparity),
+        "blades": blades,
+        "rotation_rad": rotation_rad,
+    }

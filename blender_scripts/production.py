@@ -1,0 +1,322 @@
+"""From a loaded scene to its folder: pinhole, depth, bokeh stack, layers; every picture rendered twice for its noise.
+
+Each picture is the mean of two renders with half the samples and seeds of their own. Nothing is wasted, and half their
+difference is an honest estimate of the error of the mean. Pictures are kept beside the dataset as they come, so that a
+run that is stopped loses at most the picture in flight.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blender_scripts.camera import Camera, blender_lens
+from blender_scripts.passes import Passes, read_passes
+from blender_scripts.process import BlenderProcess
+from blender_scripts.refusal import Refusal
+from blender_scripts.slices import slice_distances
+from bokehdata import images
+from bokehdata.format import BokehSetting, bokeh_file, image_file
+from bokehdata.index import IndexEntry
+from bokehdata.preview import ContactSheet, encode_jpeg
+from bokehdata.space import DepthLayer, SpaceScene, disparity_of
+from bokehdata.writer import SceneWriter
+from scenes.aperture import Aperture
+from scenes.billboard import overscan_px
+from scenes.color import HALF_MAX, display_rmse
+from scenes.stack import Stack
+
+# Depths of one picture may be this close before focus and blur lose their meaning: a wall seen straight on.
+_LEAST_DISPARITY_RATIO = 1.02
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How Cycles samples a picture.
+
+    samples           per pixel and picture, even; the most of them where one of the next two is set
+    noise_threshold   of Cycles' adaptive sampling; None for the same samples everywhere
+    time_limit_s      a picture may take; 0 for ever. The samples that fit in depend on the machine
+    denoise           OpenImageDenoise: not for ground truth
+    """
+
+    samples: int
+    noise_threshold: float | None = None
+    time_limit_s: float = 0.0
+    denoise: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes every scene of a dataset.
+
+    blur_radii_px   largest blur radius of each blur level
+    focus_count     focus distances, evenly spaced in disparity from far to near
+    layers          number of depth layers, 0 for none
+    """
+
+    root: Path
+    width: int
+    height: int
+    blur_radii_px: tuple[float, ...]
+    focus_count: int
+    aperture: Aperture
+    sampling: Sampling
+    device: str
+    layers: int
+    seed: int
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of one scene that are rendered twice."""
+        return 1 + len(self.blur_radii_px) * self.focus_count + self.layers
+
+
+def stack_of(disparity: NDArray[np.float32], job: Job) -> Stack:
+    """The bokeh stack that fits a scene: d_f from the farthest to the nearest disparity, K = r_max / their difference.
+
+    Refusal where there is no difference.
+    """
+    low, high = float(disparity.min()), float(disparity.max())
+    if high <= low * _LEAST_DISPARITY_RATIO:
+        raise Refusal(
+            "everything the camera sees is at one distance"
+            if high > 0.0
+            else "the camera sees nothing but the background; name another camera or frame"
+        )
+    steps = np.linspace(0.0, 1.0, job.focus_count) if job.focus_count > 1 else np.array([0.0])
+    return Stack(
+        blur_parameters=tuple(radius / (high - low) for radius in job.blur_radii_px),
+        focus_disparities=tuple(low + (high - low) * float(t) for t in steps),
+        aperture=job.aperture,
+        pixel="box",
+    )
+
+
+def produce_scene(
+    job: Job,
+    blender: BlenderProcess,
+    scene_index: int,
+    request: Mapping[str, Any],
+    source: Mapping[str, Any],
+    *,
+    on_picture: Callable[[], None] = lambda: None,
+    on_warning: Callable[[str], None] = lambda text: None,
+) -> IndexEntry:
+    """Load a scene, render what is not there yet, and write its folder.
+
+    request    what `worker` is to load
+    source     plain values for scene.yaml that tell where the scene comes from
+    raises     Refusal for what cannot be rendered, BlenderCrash where Blender dies
+    """
+    size = {"width": job.width, "height": job.height, "device": job.device}
+    loaded = blender.ask({"do": "load", **request, **size})
+    for warning in loaded["warnings"]:
+        on_warning(warning)
+    camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], job.width)
+    made_by = {"blender": loaded["blender"], "device": loaded["device"]}
+    kept = KeptPictures(_kept_folder(job.root, scene_index), {"source": dict(source), **made_by})
+    render = _Renderer(job, blender, scene_index, kept, on_picture)
+
+    render.picture(image_file("exr"), lens=None, keep_depth=True)
+    depth = kept.depth()
+    stack = stack_of(disparity_of(depth), job)
+    overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
+    scene = SpaceScene(
+        depth=depth,
+        focal_length_m=camera.focal_length_m,
+        sensor_width_m=camera.sensor_width_m,
+        source={**source, **made_by, **_describe(job.sampling)},
+        layers=render.layers(slice_distances(depth, job.layers), overscan) if job.layers else (),
+        overscan=overscan,
+    )
+    for blur_index, focus_index, lens in stack.lenses():
+        name = bokeh_file(BokehSetting(blur_index, focus_index, stack.gammas[0]), "exr")
+        render.picture(name, lens=blender_lens(lens, camera))
+
+    with SceneWriter(job.root, scene_index) as writer:
+        writer.write_space_scene(scene, stack, seed=job.seed)
+        title = f"scene {scene_index:06d} · {source['name']}"
+        layers = len(scene.layers)
+        sheet = ContactSheet(
+            title, width=job.width, height=job.height, num_layers=layers, stack=stack, disparity_unit="1/m"
+        )
+        sheet.add_disparity(scene.disparity())
+        for i, layer in enumerate(scene.layers):
+            inside = slice(overscan, overscan + job.height), slice(overscan, overscan + job.width)
+            sheet.add_layer(i, layer.rgba[inside].astype(np.float32), float(layer.disparity[inside].max()))
+        picture = kept.picture(image_file("exr"))
+        writer.write_image(picture.linear, noise_rmse=picture.noise_rmse, samples=picture.samples)
+        sheet.add_image(picture.linear)
+        for blur_index, focus_index, _ in stack.lenses():
+            setting = BokehSetting(blur_index, focus_index, stack.gammas[0])
+            picture = kept.picture(bokeh_file(setting, "exr"))
+            writer.write_bokeh(setting, picture.linear, noise_rmse=picture.noise_rmse, samples=picture.samples)
+            sheet.add_bokeh(blur_index, focus_index, picture.linear)
+        writer.write_preview(encode_jpeg(sheet.picture()))
+    kept.remove()
+    return writer.entry
+
+
+def _kept_folder(root: Path, scene_index: int) -> Path:
+    return root / f".rendered-{scene_index:06d}"
+
+
+def kept_pictures(root: Path, scene_index: int) -> int:
+    """Number of pictures of an unfinished scene that need not be rendered again."""
+    return len(list(_kept_folder(root, scene_index).glob("*.exr.json")))
+
+
+def _describe(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "samples": sampling.samples,
+        "noise_threshold": sampling.noise_threshold,
+        "time_limit_s": sampling.time_limit_s,
+        "denoised": sampling.denoise,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """linear: (H, W, 3) as stored; noise_rmse: display RMSE against the converged picture; samples: per pixel."""
+
+    linear: NDArray[np.float32]
+    noise_rmse: float
+    samples: int
+
+
+class KeptPictures:
+    """Pictures of one scene on their way into it: a folder that outlives the run.
+
+    identity   plain values; pictures of another identity are thrown away
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]):
+        self._folder = folder
+        told = folder / "identity.json"
+        text = json.dumps(identity, sort_keys=True)
+        if not (told.is_file() and told.read_text("utf-8") == text):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            told.write_text(text, "utf-8")
+
+    def __contains__(self, name: str) -> bool:
+        return (self._folder / f"{name}.json").is_file()
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    def add(self, name: str, linear: NDArray, noise_rmse: float, samples: int) -> None:
+        """Keep a picture; it counts from the moment its numbers are there."""
+        images.write_exr_rgb(self.path(name), linear)
+        self._tell(name, {"noise_rmse": noise_rmse, "samples": samples})
+
+    def picture(self, name: str) -> Picture:
+        told = json.loads((self._folder / f"{name}.json").read_text("utf-8"))
+        return Picture(images.read_exr_rgb(self.path(name)), told["noise_rmse"], told["samples"])
+
+    def add_layer(self, name: str, layer: DepthLayer) -> None:
+        images.write_exr_rgba(self.path(name), layer.rgba)
+        images.write_exr_plane(self.path(f"disparity_{name}"), layer.disparity)
+        self._tell(name, {"near_m": layer.near_m, "far_m": layer.far_m})
+
+    def layer(self, name: str) -> DepthLayer:
+        told = json.loads((self._folder / f"{name}.json").read_text("utf-8"))
+        rgba = images.read_exr(self.path(name))
+        return DepthLayer(rgba=rgba, disparity=images.read_exr_plane(self.path(f"disparity_{name}")), **told)
+
+    def add_depth(self, depth: NDArray[np.float32]) -> None:
+        images.write_exr_plane(self.path("depth.exr"), depth)
+
+    def depth(self) -> NDArray[np.float32]:
+        return images.read_exr_plane(self.path("depth.exr"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder)
+
+    def _tell(self, name: str, values: Mapping[str, Any]) -> None:
+        aside = self._folder / ".aside"
+        aside.write_text(json.dumps(values), "utf-8")
+        aside.rename(self._folder / f"{name}.json")
+
+
+class _Renderer:
+    """Asks Blender for what is not kept yet."""
+
+    def __init__(
+        self, job: Job, blender: BlenderProcess, scene_index: int, kept: KeptPictures, on_picture: Callable[[], None]
+    ):
+        self._job, self._blender, self._scene_index = job, blender, scene_index
+        self._kept, self._on_picture = kept, on_picture
+
+    def picture(self, name: str, *, lens: dict[str, Any] | None, keep_depth: bool = False) -> None:
+        if name in self._kept:
+            return
+        first, second = self._pair(name, lens=lens, interval=None, overscan=0)
+        linear = [_stored(passes.rgba_premul[..., :3]) for passes in (first, second)]
+        if keep_depth:
+            self._kept.add_depth(first.depth)
+        noise_rmse = display_rmse(linear[0], linear[1]) / 2.0
+        self._kept.add(name, (linear[0] + linear[1]) / 2.0, noise_rmse, first.samples + second.samples)
+        self._on_picture()
+
+    def layers(self, distances: list[float], overscan: int) -> tuple[DepthLayer, ...]:
+        """The layers between neighbouring distances, near to far; the last also holds the background."""
+        names = [f"layer_{i:02d}.exr" for i in range(len(distances) - 1)]
+        for name, near, far in zip(names, distances[:-1], distances[1:], strict=True):
+            if name in self._kept:
+                continue
+            interval = (near, None if far >= HALF_MAX else far)
+            first, second = self._pair(name, lens=None, interval=interval, overscan=overscan)
+            rgba_premul = (first.rgba_premul + second.rgba_premul) / 2.0
+            layer = DepthLayer(_straight(rgba_premul), disparity_of(first.depth), near, far)
+            self._kept.add_layer(name, layer)
+            self._on_picture()
+        return tuple(self._kept.layer(name) for name in names)
+
+    def _pair(
+        self, name: str, *, lens: dict[str, Any] | None, interval: tuple[float, float | None] | None, overscan: int
+    ) -> tuple[Passes, Passes]:
+        sampling = self._job.sampling
+        seed = [self._job.seed, self._scene_index, *name.encode()]
+        seeds = np.random.SeedSequence(seed).generate_state(2) >> 1
+        threshold = sampling.noise_threshold
+        path = self._kept.path("render.exr")
+        passes = []
+        for half_seed in seeds:
+            self._blender.ask(
+                {
+                    "do": "render",
+                    "exr": str(path.absolute()),
+                    "samples": sampling.samples // 2,
+                    "seed": int(half_seed),
+                    "lens": lens,
+                    # Two pictures of sqrt(2) times the noise make one of the noise that is asked for.
+                    "adaptive_threshold": None if threshold is None else threshold * math.sqrt(2.0),
+                    "time_limit_s": sampling.time_limit_s / 2.0,
+                    "denoise": sampling.denoise,
+                    "slice": interval,
+                    "overscan": overscan,
+                }
+            )
+            passes.append(read_passes(path))
+            path.unlink()
+        return passes[0], passes[1]
+
+
+def _stored(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light in the range of half floats: filters with negative lobes and broken shaders leave it."""
+    return np.clip(np.nan_to_num(linear, nan=0.0), 0.0, HALF_MAX)
+
+
+def _straight(rgba_premul: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Straight alpha as half floats; colour 0 under alpha 0."""
+    alpha = np.clip(rgba_premul[..., 3:], 0.0, 1.0)
+    rgb = np.divide(rgba_premul[..., :3], alpha, out=np.zeros_like(rgba_premul[..., :3]), where=alpha > 0.0)
+    return np.concatenate([_stored(rgb), alpha], axis=-1).astype(np.float16)

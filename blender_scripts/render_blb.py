@@ -1,0 +1,284 @@
+"""Render ground truth for lens blur with Blender Cycles: BLB-style scenes, in the format of the traced ones.
+
+    python blender_scripts/render_blb.py --scenes 10
+
+renders ten built-in scenes into datasets/blender. The same command again resumes picture by picture.
+"""
+
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from blender_scripts.process import BlenderCrash, BlenderProcess
+from blender_scripts.production import Job, Sampling, kept_pictures, produce_scene
+from blender_scripts.refusal import Refusal
+from blender_scripts.scene_names import SCENE_NAMES
+from bokehdata.format import DatasetError
+from bokehdata.progress import Progress
+from bokehdata.writer import DatasetWriter, estimated_bytes, require_space
+from scenes.aperture import Disk, Polygon
+from scenes.billboard import overscan_px
+
+# BLB's largest blur radii are 10, 20, 30, 40 and 50 px.
+_BLUR_RADIUS_STEP_PX = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Render BLB-style ground truth with Blender Cycles: all-in-focus image, depth and bokeh stacks of scenes in space.
+
+    Example: python blender_scripts/render_blb.py --scenes 10 --width 480 --height 270 --samples 256
+    """
+
+    scenes: int = 10
+    """Number of built-in scenes, from 0 on; beyond the ten builders each comes again as another variant."""
+    out: Path = Path("datasets/blender")
+    """Folder of the dataset."""
+    width: int = 1920
+    """Width of the pictures, pixels."""
+    height: int = 1080
+    """Height of the pictures, pixels."""
+    blur_levels: int = 5
+    """Blur parameters per scene; the largest blur radius is 10 px at the first, 10 px more at each further one."""
+    focus_count: int = 10
+    """Focus distances per scene, evenly spaced in disparity from the farthest to the nearest thing seen."""
+    samples: int = 1024
+    """Samples per pixel of each picture, half of them from each of two seeds; the most, with a threshold or limit."""
+    noise_threshold: float | None = None
+    """Threshold of Cycles' adaptive sampling: faster, a little biased. Default: the same samples everywhere."""
+    time_limit: float = 0.0
+    """Seconds that a picture may take, 0 for no limit; pictures then depend on the machine."""
+    denoise: bool = False
+    """Smooth with OpenImageDenoise. Not ground truth any more; scene.yaml says so."""
+    device: Literal["auto", "cpu", "cuda", "optix", "hip", "metal"] = "auto"
+    """Where Cycles renders; auto takes the first GPU that it finds, else the CPU."""
+    seed: int = 0
+    """Scene i depends on the seed and i alone."""
+    blades: int = 0
+    """Straight blades of the aperture, at least 3; 0 for a round one."""
+    layers: int = 0
+    """Depth layers written for each scene, with what nearer things hide; 0 for none, at most 32."""
+    blend: tuple[Path, ...] = ()
+    """Render these .blend files instead of the built-in scenes, one scene each."""
+    camera: str | None = None
+    """Name of the camera in the .blend files. Default: the active one, else the first, else one that sees it all."""
+    frame: int | None = None
+    """Frame of the .blend files. Default: the one that each was saved at."""
+    blender: Path | None = None
+    """Path of an installed Blender, 5.0 or newer. Default: the bpy module of bokehforge[blender]."""
+    dry_run: bool = False
+    """Say what would be rendered, and render nothing."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What to load, and how `scene.yaml` tells of it; `source["name"]` is for people."""
+
+    request: dict[str, Any]
+    source: dict[str, Any]
+
+
+def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
+    """Run the command; returns its exit code: 0, 1 where a scene failed, 2 for unusable input, 130 when interrupted."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        return _render(options, prog)
+    except (Refusal, DatasetError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{prog}: stopped; finished pictures are safe, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _render(options: Options, prog: str) -> int:
+    _require_sensible(options)
+    job = _job(options)
+    sources = _sources(options)
+    bokeh = len(job.blur_radii_px) * job.focus_count
+    overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
+    # A layer of a scene in space is two files, its colour and its disparities.
+    scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
+    print(
+        f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {job.sampling.samples} samples, "
+        f"about {len(sources) * scene_bytes / 1e9:.1f} GB, into {job.root}"
+    )
+    if options.dry_run:
+        return 0
+
+    software = {"bokehforge": version("bokehforge"), "blender": _blender_version(options.blender)}
+    begin = time.monotonic()
+    failed = []
+    with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
+        finished = dataset.finished()
+        missing = [i for i in range(len(sources)) if i not in finished]
+        if finished:
+            print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
+        require_space(job.root, len(missing) * scene_bytes)
+        pictures = {i: job.pictures - kept_pictures(job.root, i) for i in missing}
+        with Progress(sum(pictures.values()), "image") as progress:
+            for i in missing:
+                name = sources[i].source["name"]
+                try:
+                    with BlenderProcess(options.blender) as blender:
+                        entry = produce_scene(
+                            job,
+                            blender,
+                            i,
+                            sources[i].request,
+                            sources[i].source,
+                            on_picture=progress.add,
+                            on_warning=lambda text, name=name: print(f"{prog}: {name}: {text}", file=sys.stderr),
+                        )
+                    dataset.add(entry)
+                except (Refusal, BlenderCrash) as error:
+                    failed.append(name)
+                    print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
+        noise = dataset.noise_rmse_max
+    made = len(missing) - len(failed)
+    print(
+        f"{len(sources) - len(failed)} scenes are in {job.root}: {made} made in {time.monotonic() - begin:.0f} s, "
+        f"largest noise {noise:.4f}\n"
+        f"look at them:  bokehforge view {job.root}\n"
+        f"check them:    bokehforge verify {job.root}"
+    )
+    if failed:
+        print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _require_sensible(options: Options) -> None:
+    for name, value, least, most in (
+        ("--scenes", options.scenes, 1, 1_000_000),
+        ("--width", options.width, 16, 16384),
+        ("--height", options.height, 16, 16384),
+        ("--blur-levels", options.blur_levels, 1, 100),
+        ("--focus-count", options.focus_count, 1, 100),
+        ("--samples", options.samples, 2, 2**24),
+        ("--seed", options.seed, 0, 2**63),
+        ("--layers", options.layers, 0, 32),
+        ("--time-limit", options.time_limit, 0, 1e9),
+    ):
+        if not least <= value <= most:
+            raise Refusal(f"{name} is {value}; it must lie between {least} and {most}")
+    if options.samples % 2:
+        raise Refusal(f"--samples is {options.samples}; it must be even, for two seeds of half as many")
+    if options.noise_threshold is not None and not 0.0 < options.noise_threshold < 1.0:
+        raise Refusal(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
+    if options.blades != 0 and not 3 <= options.blades <= 16:
+        raise Refusal(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
+    for path in options.blend:
+        if not path.is_file():
+            raise Refusal(f"{path}: no such file")
+
+
+def _job(options: Options) -> Job:
+    return Job(
+        root=options.out,
+        width=options.width,
+        height=options.height,
+        blur_radii_px=tuple(_BLUR_RADIUS_STEP_PX * (i + 1) for i in range(options.blur_levels)),
+        focus_count=options.focus_count,
+        aperture=Polygon(options.blades) if options.blades else Disk(),
+        sampling=Sampling(options.samples, options.noise_threshold, options.time_limit, options.denoise),
+        device=options.device,
+        layers=options.layers,
+        seed=options.seed,
+    )
+
+
+def _sources(options: Options) -> list[_Source]:
+    if options.blend:
+        return [_blend_source(path, options) for path in options.blend]
+    return [_builtin_source(i, options.seed) for i in range(options.scenes)]
+
+
+def _builtin_source(scene_index: int, seed: int) -> _Source:
+    name = SCENE_NAMES[scene_index % len(SCENE_NAMES)]
+    variant = int(np.random.SeedSequence([seed, scene_index]).generate_state(1)[0])
+    return _Source(
+        {"kind": "procedural", "scene": name, "seed": variant},
+        {"kind": "procedural", "name": name, "variant": variant},
+    )
+
+
+def _blend_source(path: Path, options: Options) -> _Source:
+    chosen = {"camera": options.camera, "frame": options.frame}
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _Source(
+        {"kind": "blend", "path": str(path.absolute()), **chosen},
+        {"kind": "blend", "name": path.name, "sha256": sha256, **chosen},
+    )
+
+
+def _blender_version(executable: Path | None) -> str:
+    if executable is None:
+        try:
+            return version("bpy")
+        except PackageNotFoundError as error:
+            raise Refusal(
+                "the bpy module is not installed; pip install 'bokehforge[blender]' (Python 3.11), "
+                "or give an installed Blender with --blender"
+            ) from error
+    try:
+        told = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Refusal(f"--blender {executable}: cannot be run ({error})") from error
+    found = re.search(r"Blender (\d[\w. ]*)", told)
+    if found is None:
+        raise Refusal(f"--blender {executable}: does not say that it is Blender")
+    return found[1].strip()
+
+
+def _header(options: Options, job: Job, sources: list[_Source], software: dict[str, str]) -> dict[str, Any]:
+    """How the dataset is made, for dataset.yaml: nothing about when, where or by how many."""
+    return {
+        "generator": "blender_scripts/render_blb.py",
+        "seed": job.seed,
+        # Built-in scenes may be added later; none depends on how many there are.
+        "sources": [source.source for source in sources] if options.blend else "built-in",
+        "width": job.width,
+        "height": job.height,
+        "blur_radii_px": list(job.blur_radii_px),
+        "focus_count": job.focus_count,
+        "aperture": job.aperture.describe(),
+        "samples": job.sampling.samples,
+        "noise_threshold": job.sampling.noise_threshold,
+        "time_limit_s": job.sampling.time_limit_s,
+        "denoised": job.sampling.denoise,
+        "layers": job.layers,
+        "image_format": "exr",
+        "lens_model": "thin lens with the sensor at the focal length (no focus breathing), "
+        "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",
+        "disparity_unit": "1/m",
+        "pixel_rule": "box: mean over the area",
+        "border_rule": "the scene goes on beyond the frame",
+        "colour": "linear light, no view transform",
+        "noise_rule": "each image is the mean of two renders with half the samples; "
+        "noise_rmse is half their display RMSE",
+        "licence": "holds scenes of the user's own, under their own licences"
+        if options.blend
+        else "built-in scenes, CC0-1.0; some are lit by Poly Haven's CC0 environments",
+        "software": {
+            **software,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "OpenEXR")},
+        },
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

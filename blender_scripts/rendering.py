@@ -1,0 +1,197 @@
+"""Cycles as a measuring instrument: linear light, known samples, nothing between the sensor and the file."""
+
+from typing import Any
+
+import bpy
+
+from blender_scripts.refusal import Refusal
+
+# Tried in this order for "auto".
+_GPU_BACKENDS = {"optix": "OPTIX", "cuda": "CUDA", "hip": "HIP", "metal": "METAL"}
+
+
+def neutralise(scene: bpy.types.Scene, width: int, height: int) -> None:
+    """Switch off whatever would stand between the light on the sensor and the pixels of the file.
+
+    The pixel filter is the box of one pixel, so that a picture is comparable with the tracer's box pixels.
+    """
+    render = scene.render
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+    render.use_compositing = render.use_sequencer = False
+    render.use_motion_blur = render.use_border = render.use_multiview = render.use_freestyle = False
+    render.use_simplify = render.use_stamp = False
+    render.dither_intensity = 0.0
+    render.use_persistent_data = True
+    render.film_transparent = False
+
+    scene.display_settings.display_device = "sRGB"
+    scene.view_settings.view_transform = "Raw"
+    scene.view_settings.look = "None"
+    scene.view_settings.exposure, scene.view_settings.gamma = 0.0, 1.0
+    scene.view_settings.use_curve_mapping = False
+    settings = render.image_settings
+    settings.media_type = "MULTI_LAYER_IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER"
+    settings.color_depth, settings.exr_codec = "32", "NONE"
+
+    scene.cycles.pixel_filter_type = "BOX"
+    scene.cycles.filter_width = 1.0
+    scene.cycles.film_exposure = 1.0
+    scene.cycles.use_layer_samples = "IGNORE"
+    scene.cycles.use_animated_seed = False
+
+    for view_layer in scene.view_layers:
+        view_layer.use = view_layer == scene.view_layers[0]
+    view_layer = scene.view_layers[0]
+    view_layer.material_override = None
+    view_layer.use_pass_combined = view_layer.use_pass_z = True
+    view_layer.cycles.pass_debug_sample_count = True
+
+
+def use_device(scene: bpy.types.Scene, device: str) -> str:
+    """Render on a device and return its name; Refusal where a named one is absent. "auto" takes the first GPU found."""
+    if device != "cpu":
+        preferences = bpy.context.preferences.addons["cycles"].preferences
+        for name in _GPU_BACKENDS if device == "auto" else [device]:
+            if found := _enable_gpus(preferences, _GPU_BACKENDS[name]):
+                scene.cycles.device = "GPU"
+                return f"{name}: {', '.join(found)}"
+        if device != "auto":
+            raise Refusal(f"device {device}: this Blender finds none here; use --device cpu, or auto")
+    scene.cycles.device = "CPU"
+    return "cpu"
+
+
+def _enable_gpus(preferences, backend: str) -> list[str]:
+    try:
+        preferences.compute_device_type = backend
+    except TypeError:  # not compiled into this Blender
+        return []
+    preferences.refresh_devices()
+    for device in preferences.devices:
+        device.use = device.type == backend
+    return [device.name for device in preferences.devices if device.use]
+
+
+def lens_and_sensor_m(scene: bpy.types.Scene) -> tuple[float, float]:
+    """(focal length, sensor width that the picture's width covers) of the scene's camera in metres.
+
+    Blender fits its sensor to the longer side unless told otherwise; the width returned makes
+    f_px = W f / w hold for every fit.
+    """
+    camera, render = scene.camera.data, scene.render
+    width, height = render.resolution_x, render.resolution_y
+    fit = camera.sensor_fit
+    if fit == "VERTICAL":
+        sensor_mm = camera.sensor_height * width / height
+    elif fit == "AUTO" and height > width:
+        sensor_mm = camera.sensor_width * width / height
+    else:
+        sensor_mm = camera.sensor_width
+    return camera.lens * 1e-3, sensor_mm * 1e-3
+
+
+def render(request: dict[str, Any]) -> dict[str, Any]:
+    """Render the loaded scene into a multi-layer float EXR with Combined, Depth and Debug Sample Count.
+
+    exr                  path to write
+    samples              per pixel; the most of them where adaptive_threshold or time_limit_s is set
+    seed                 of Cycles, 0 to 2^31 - 1
+    lens                 None for the pinhole, or f_number, focus_distance, blades, rotation_rad
+    adaptive_threshold   noise threshold of Cycles' adaptive sampling, None for the same samples everywhere
+    time_limit_s         stop after this time, 0 for never
+    denoise              OpenImageDenoise
+    slice                None, or (near, far) planar distances: only what lies between is seen, over transparency;
+                         light and shadow of everything else stay. far None: to infinity, with the background
+    overscan             pixels more on every side
+    """
+    scene = bpy.context.scene
+    _set_sampling(scene, request)
+    with _Frame(scene, request["overscan"]), _Slice(scene, request["slice"]):
+        _set_lens(scene.camera.data, request["lens"])
+        scene.render.filepath = request["exr"]
+        bpy.ops.render.render(write_still=True)
+    return {}
+
+
+def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any]) -> None:
+    cycles = scene.cycles
+    cycles.samples, cycles.seed = request["samples"], request["seed"]
+    threshold = request["adaptive_threshold"]
+    cycles.use_adaptive_sampling = threshold is not None
+    if threshold is not None:
+        cycles.adaptive_threshold = threshold
+    cycles.time_limit = request["time_limit_s"]
+    cycles.use_denoising = request["denoise"]
+    if request["denoise"]:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+
+
+def _set_lens(camera: bpy.types.Camera, lens: dict[str, Any] | None) -> None:
+    dof = camera.dof
+    dof.use_dof = lens is not None
+    if lens is None:
+        return
+    dof.focus_object = None  # it would win over the distance
+    dof.focus_distance, dof.aperture_fstop = lens["focus_distance"], lens["f_number"]
+    dof.aperture_blades, dof.aperture_rotation = lens["blades"], lens["rotation_rad"]
+    dof.aperture_ratio = 1.0
+
+
+class _Frame:
+    """The picture with the same overscan on all sides, for the time of a render."""
+
+    def __init__(self, scene: bpy.types.Scene, overscan: int):
+        self._scene, self._overscan = scene, overscan
+
+    def __enter__(self) -> None:
+        render, camera = self._scene.render, self._scene.camera.data
+        self._before = (
+            render.resolution_x,
+            render.resolution_y,
+            camera.sensor_fit,
+            camera.sensor_width,
+            camera.shift_x,
+            camera.shift_y,
+        )
+        width, height = render.resolution_x, render.resolution_y
+        if not self._overscan:
+            return
+        sensor_mm = 1e3 * lens_and_sensor_m(self._scene)[1]
+        longer = width if camera.sensor_fit == "HORIZONTAL" else height if camera.sensor_fit == "VERTICAL" else 0
+        longer = longer or max(width, height)
+        wide = width + 2 * self._overscan
+        render.resolution_x, render.resolution_y = wide, height + 2 * self._overscan
+        camera.sensor_fit, camera.sensor_width = "HORIZONTAL", sensor_mm * wide / width
+        # Blender's shift is in units of the side that the sensor is fitted to.
+        camera.shift_x, camera.shift_y = camera.shift_x * longer / wide, camera.shift_y * longer / wide
+
+    def __exit__(self, *exception) -> None:
+        render, camera = self._scene.render, self._scene.camera.data
+        render.resolution_x, render.resolution_y, camera.sensor_fit = self._before[:3]
+        camera.sensor_width, camera.shift_x, camera.shift_y = self._before[3:]
+
+
+class _Slice:
+    """Camera rays see only between two planar distances, for the time of a render."""
+
+    def __init__(self, scene: bpy.types.Scene, interval: tuple[float, float | None] | None):
+        self._scene, self._interval = scene, interval
+
+    def __enter__(self) -> None:
+        camera = self._scene.camera.data
+        self._before = camera.clip_start, camera.clip_end
+        if self._interval is None:
+            return
+        near, far = self._interval
+        camera.clip_start = near
+        if far is not None:
+            camera.clip_end = far
+            self._scene.render.film_transparent = True
+
+    def __exit__(self, *exception) -> None:
+        camera = self._scene.camera.data
+        camera.clip_start, camera.clip_end = self._before
+        self._scene.render.film_transparent = False

@@ -1,0 +1,43 @@
+"""What Blender can be asked to load: a built-in scene, a user's .blend, billboards."""
+
+from typing import Any
+
+import bpy
+
+from blender_scripts import billboard_quads, blend_file, procedural, rendering
+from blender_scripts.refusal import Refusal
+
+# The first version with the node names, sky models and output settings that the scenes use.
+_OLDEST_BLENDER = (5, 0, 0)
+
+
+def load(request: dict[str, Any]) -> dict[str, Any]:
+    """Load the scene that a request names, and describe it.
+
+    kind            "procedural" (scene, seed), "blend" (path, camera, frame) or "billboards" (npz)
+    width, height   of the pictures, px
+    device          "auto", "cpu", "cuda", "optix", "hip" or "metal"
+    returns         focal_length_m, sensor_width_m (of the picture's width), device, blender, warnings
+    """
+    if bpy.app.version < _OLDEST_BLENDER:
+        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
+        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
+    kind = request["kind"]
+    warnings: list[str] = []
+    if kind == "procedural":
+        procedural.build(request["scene"], request["seed"])
+    elif kind == "blend":
+        warnings = blend_file.open_scene(request["path"], camera=request["camera"], frame=request["frame"])
+    else:
+        billboard_quads.build(request["npz"])
+    scene = bpy.context.scene
+    rendering.neutralise(scene, request["width"], request["height"])
+    device = rendering.use_device(scene, request["device"])
+    focal_length_m, sensor_width_m = rendering.lens_and_sensor_m(scene)
+    return {
+        "focal_length_m": focal_length_m,
+        "sensor_width_m": sensor_width_m,
+        "device": device,
+        "blender": bpy.app.version_string,
+        "warnings": warnings,
+    }
