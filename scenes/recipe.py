@@ -144,6 +144,12 @@ class Recipe:
         if not holds:
             raise RecipeError(f"recipe {self.name}: {key} is {getattr(self, key)!r}; {rule}")
 
+    @property
+    def images_per_scene(self) -> int:
+        """Traced images of one scene: blur x focus x gamma."""
+        blurs = 1 if self.random_blur is not None else len(self.blur_parameters)
+        return blurs * self.focus_count * len(self.gammas)
+
     def describe(self) -> dict[str, Any]:
         """All keys as plain values, for dataset.yaml and for `load_recipe`."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
