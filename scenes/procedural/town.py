@@ -603,7 +603,7 @@ def bookshelf(height: int, width: int, *, rng: np.random.Generator) -> Picture:
         while x < width:
             thing = rng.random()
             if thing < 0.05:
-                ornament = tight(solids.vessel(round(pitch * rng.uniform(0.45, 0.7)), rng=rng))
+                ornament = tight(solids.vessel(max(16, round(pitch * rng.uniform(0.45, 0.7))), rng=rng))
                 paste(picture, ornament, round(x + 0.04 * pitch), foot - ornament.shape[0])
                 x += ornament.shape[1] + 0.10 * pitch
             elif thing < 0.09:
