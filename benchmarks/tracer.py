@@ -91,9 +91,11 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{_cpu_model()}, {cores()} cores, load {os.getloadavg()[0]:.1f}; the tracer runs on {engine}")
     tracer = Tracer(engine)
     rows = []
+    print(f"{'renderer':18}{'pixel':7}{'size':>5}{'samples':>9}{'rmse':>10}{'seconds':>10}{'cpu s/core':>12}")
     for size in options.sizes:
-        rows += _run_size(size, options, peers, tracer)
-    _print_rows(rows)
+        for row in _run_size(size, options, peers, tracer):
+            _print_row(row)
+            rows.append(row)
     for size in options.sizes:
         for pixel in options.pixels:
             _print_times([row for row in rows if (row.size, row.pixel) == (size, pixel)], options.targets)
@@ -241,10 +243,11 @@ def _print_agreement(name: str, image: Image, reference: Image) -> None:
     )
 
 
-def _print_rows(rows: list[Row]) -> None:
-    print(f"\n{'renderer':18}{'pixel':7}{'size':>5}{'samples':>9}{'rmse':>10}{'seconds':>10}{'cpu s/core':>12}")
-    for r in rows:
-        print(f"{r.renderer:18}{r.pixel:7}{r.size:5}{r.samples:9}{r.rmse:10.5f}{r.seconds:10.4f}{r.cpu_seconds:12.4f}")
+def _print_row(r: Row) -> None:
+    print(
+        f"{r.renderer:18}{r.pixel:7}{r.size:5}{r.samples:9}{r.rmse:10.5f}{r.seconds:10.4f}{r.cpu_seconds:12.4f}",
+        flush=True,
+    )
 
 
 def _print_times(rows: list[Row], targets: tuple[float, ...]) -> None:
