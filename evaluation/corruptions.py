@@ -29,9 +29,10 @@ class Corruption(NamedTuple):
         side = 2 * self.level + 1
         if self.kind == "blur":
             sigma = 0.3 * (self.level - 1) + 0.8
-            return np.asarray(cv2.GaussianBlur(disparity, (side, side), sigma, borderType=cv2.BORDER_REPLICATE))
+            blurred = cv2.GaussianBlur(disparity, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+            return np.asarray(blurred, np.float32)
         operation = cv2.dilate if self.kind == "dilate" else cv2.erode
-        return np.asarray(operation(disparity, np.ones((side, side), np.uint8)))
+        return np.asarray(operation(disparity, np.ones((side, side), np.uint8)), np.float32)
 
 
 def every_corruption() -> tuple[Corruption, ...]:

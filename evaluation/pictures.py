@@ -48,7 +48,8 @@ def _reduced(picture: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
     height, width = picture.shape[:2]
     if max(height, width) <= side_px:
         return picture
-    return np.asarray(cv2.resize(picture, fitted_size(width, height, side_px, side_px), interpolation=cv2.INTER_AREA))
+    size = fitted_size(width, height, side_px, side_px)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _write(path: Path, levels: NDArray[np.uint8]) -> None:

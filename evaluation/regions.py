@@ -53,13 +53,12 @@ def _boundaries(defocus_px: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a step in depth shows: as far from it as the blur on either of its sides reaches."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     highest, lowest = cv2.dilate(defocus_px, cross), cv2.erode(defocus_px, cross)
-    reach_px = np.maximum(np.abs(highest), np.abs(lowest)) + BOUNDARY_MARGIN_PX
-    # A pixel between two neighbours, on a slope, must differ from one of them.
+    reach_px = np.maximum(np.abs(highest), np.abs(lowest)) + np.float32(BOUNDARY_MARGIN_PX)
     step_px = np.maximum(highest - defocus_px, defocus_px - lowest)
     return _reached(step_px > BOUNDARY_STEP_PX, reach_px)
 
 
-def _reached(sources: NDArray[np.bool_], reach_px: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _reached(sources: NDArray[np.bool_], reach_px: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Pixels whose distance to a source is at most the source's reach, rounded up to a multiple of _REACH_STEP_PX."""
     steps = np.ceil(reach_px / _REACH_STEP_PX).astype(np.int32)
     reached = sources.copy()

@@ -6,7 +6,9 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -115,20 +117,29 @@ def _serve(connection: Connection, spec: RendererSpec) -> None:
         try:
             image, disparity, layers = inputs.of(task)
             lens = task.case.lens(blur_parameter)
-            seconds = []
-            for _ in range(repeats if warm else repeats + 1):
-                begin = time.perf_counter()
-                rendered = renderer(image, disparity, lens, gamma=task.case.gamma, scene=layers)
-                seconds.append(time.perf_counter() - begin)
+            call = partial(renderer, image, disparity, lens, gamma=task.case.gamma, scene=layers)
+            if not warm:
+                call()
+            rendered, seconds = _timed(call, repeats)
             rendered = _checked(rendered, image)
         except KeyboardInterrupt:
             return
         except Exception as error:  # a renderer may raise anything, and the next picture may go well
             connection.send({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
             continue
-        warm, timed = True, seconds[-repeats:]
-        connection.send({"shape": rendered.shape, "seconds": statistics.median(timed), "memory": _peak_memory_bytes()})
-        connection.send_bytes(memoryview(rendered).cast("B"))
+        warm = True
+        connection.send({"shape": rendered.shape, "seconds": seconds, "memory": _peak_memory_bytes()})
+        connection.send_bytes(rendered.tobytes())
+
+
+def _timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
+    """What a call returns, and the median of its times in seconds."""
+    returned, seconds = None, []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        returned = call()
+        seconds.append(time.perf_counter() - begin)
+    return returned, statistics.median(seconds)
 
 
 class _Inputs:

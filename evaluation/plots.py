@@ -1,0 +1,189 @@
+"""Two plots of a benchmark as hand-made SVG: error against blur, error against time. Both axes of the error are log.
+
+The colours are variables with defaults, so that the same picture stands alone and in a page with a dark side.
+"""
+
+import html
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH, HEIGHT = 640, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 150, 34, 50
+_LABEL_HEIGHT = 15
+
+# Okabe and Ito's colours, which people with any colour vision tell apart, without the yellow that white paper swallows.
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#e69f00",
+    "#7f6bc4",
+    "#8c6d4f",
+    "#5b8c2a",
+    "#888888",
+)
+
+# Fewer bins where there are few pictures.
+_BINS_MAX = 5
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one renderer, in ascending x; both coordinates > 0."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+def error_versus_blur(document: Mapping[str, Any]) -> str:
+    """RMSE against the largest blur radius of the picture: means over the blur levels, or over bins of equal count."""
+    rows = [row for row in _good(document) if row["blur_radius_px"]]
+    bin_of, bins = _bins(rows)
+    series = []
+    for name in _names(document):
+        points = []
+        for index in range(bins):
+            inside = [row for row in rows if row["renderer"] == name and bin_of(row) == index]
+            if inside:
+                points.append(
+                    (statistics.fmean(r["blur_radius_px"] for r in inside), statistics.fmean(r["rmse"] for r in inside))
+                )
+        series.append(_series(name, points))
+    title = "Error against blur"
+    return _plot(title, "largest blur radius in the picture, px", "RMSE, whole frame", series, log_x=False)
+
+
+def error_versus_time(document: Mapping[str, Any]) -> str:
+    """Mean RMSE of each renderer against its median time."""
+    series = []
+    for name in _names(document):
+        rows = [row for row in _good(document) if row["renderer"] == name]
+        point = (
+            statistics.median(row["seconds"] for row in rows) if rows else 0.0,
+            statistics.fmean(row["rmse"] for row in rows) if rows else 0.0,
+        )
+        series.append(_series(name, [point]))
+    return _plot("Error against time", "median time per picture, s", "RMSE, whole frame", series, log_x=True)
+
+
+def colour(index: int) -> str:
+    """The colour of the renderer of that index in results.json."""
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def _good(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in document["rows"] if "error" not in row and row["corruption"] is None]
+
+
+def _names(document: Mapping[str, Any]) -> list[str]:
+    return [renderer["name"] for renderer in document["renderers"]]
+
+
+def _series(name: str, points: Sequence[tuple[float, float]]) -> Series:
+    return Series(name, tuple(sorted(point for point in points if min(point) > 0.0)))
+
+
+def _bins(rows: Sequence[Mapping[str, Any]]):
+    """(function from a row to its bin, number of bins)."""
+    levels = sorted({row["level"] for row in rows if row["level"] is not None})
+    if len(levels) > 1:
+        return lambda row: levels.index(row["level"]), len(levels)
+    radii = sorted({row["image"]: row["blur_radius_px"] for row in rows}.values())
+    count = max(1, min(_BINS_MAX, len(radii) // 3))
+    edges = [radii[i * len(radii) // count] for i in range(1, count)]
+    return lambda row: sum(row["blur_radius_px"] >= edge for edge in edges), count
+
+
+class _Axis:
+    """Numbers to pixels, and where the ticks are."""
+
+    def __init__(self, values: Sequence[float], low_px: float, high_px: float, *, log: bool):
+        self._log, self._low_px, self._high_px = log, low_px, high_px
+        if log:
+            low, high = math.log10(min(values, default=0.1)), math.log10(max(values, default=1.0))
+            margin = max(0.08 * (high - low), 0.08)
+            self._low, self._high = low - margin, high + margin
+            self.ticks = _log_ticks(self._low, self._high)
+        else:
+            self._low, self._high = 0.0, 1.05 * max(values, default=1.0)
+            self.ticks = _linear_ticks(self._high)
+
+    def __call__(self, value: float) -> float:
+        position = (math.log10(value) if self._log else value) - self._low
+        return self._low_px + position / (self._high - self._low) * (self._high_px - self._low_px)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, thinned to whole powers, then every other one, where those would be many."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    for digits, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        ticks = [digit * 10.0**power for power in powers[::step] for digit in digits]
+        ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+        if len(ticks) <= 7:
+            break
+    return ticks
+
+
+def _linear_ticks(high: float) -> list[float]:
+    step = 10.0 ** math.floor(math.log10(high))
+    for divisor in (1, 2, 5, 10):
+        if high / (step / divisor) >= 4:
+            break
+    step /= divisor
+    return [i * step for i in range(int(high / step) + 1)]
+
+
+def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_x: bool) -> str:
+    points = [point for one in series for point in one.points]
+    x = _Axis([p[0] for p in points], _LEFT, WIDTH - _RIGHT, log=log_x)
+    y = _Axis([p[1] for p in points], HEIGHT - _BOTTOM, _TOP, log=True)
+    right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">',
+        "<style>text{font:12px system-ui,'DejaVu Sans',sans-serif;fill:var(--faint,#67666b)}"
+        ".t{font-weight:600;font-size:13px;fill:var(--ink,#1d1d20)}.g{stroke:var(--rule,#dcdad3)}</style>",
+        f'<text class="t" x="{_LEFT}" y="18">{title}</text>',
+    ]
+    for tick in x.ticks:
+        parts.append(f'<line class="g" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{_TOP}" y2="{bottom}"/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 17}" text-anchor="middle">{tick:g}</text>')
+    for tick in y.ticks:
+        parts.append(f'<line class="g" x1="{_LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    parts.append(f'<text x="{(_LEFT + right) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{x_name}</text>')
+    middle = (_TOP + bottom) / 2
+    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{y_name}</text>')
+
+    for index, one in enumerate(series):
+        at = [(x(a), y(b)) for a, b in one.points]
+        ink = colour(index)
+        if len(at) > 1:
+            path = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
+            parts.append(f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="2"/>')
+        parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{ink}"/>' for a, b in at]
+    parts += _labels(series, x, y, at_end=not log_x)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _labels(series: Sequence[Series], x: _Axis, y: _Axis, *, at_end: bool) -> list[str]:
+    """Names beside the last point of each series, moved apart where they would cover each other."""
+    anchors = [(y(one.points[-1][1]), x(one.points[-1][0]), i) for i, one in enumerate(series) if one.points]
+    labels, lowest = [], float("-inf")
+    for wanted, beside, index in sorted(anchors):
+        at = max(wanted, lowest + _LABEL_HEIGHT)
+        lowest = at
+        # At the end of lines all names stand in one column, with a thread to their point.
+        left = WIDTH - _RIGHT + 14 if at_end else beside + 9
+        name, ink = html.escape(series[index].name), colour(index)
+        if at_end or at > wanted + 2:
+            labels.append(
+                f'<line x1="{beside + 5:.1f}" y1="{wanted:.1f}" x2="{left - 3:.1f}" y2="{at:.1f}" '
+                f'stroke="{ink}" stroke-opacity=".45"/>'
+            )
+        labels.append(f'<text x="{left:.1f}" y="{at + 4:.1f}" style="fill:{ink}">{name}</text>')
+    return labels

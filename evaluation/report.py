@@ -1,0 +1,69 @@
+"""Make tables, plots and a page of a benchmark, from its results.json alone.
+
+    python evaluation/report.py results/default
+
+writes report.md, report.html, tables/*.tex, tables/*.csv and plots/*.svg into that folder.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from evaluation.page import DEFAULT_CASES, page
+from evaluation.plots import error_versus_blur, error_versus_time
+from evaluation.results import ResultsError, read_results, write_text
+from evaluation.tables import tables
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make tables (Markdown, LaTeX, CSV), plots (SVG) and one self-contained page of a benchmark; nothing is rendered.
+
+    Example: python evaluation/report.py results/default
+    """
+
+    dir: tyro.conf.Positional[Path]
+    """Folder of the benchmark, with results.json."""
+    cases: int = DEFAULT_CASES
+    """Show the pictures of at most this many images, the worst first."""
+
+
+def main(argv: list[str] | None = None, prog: str = "report.py") -> int:
+    """Run the command; returns its exit code: 0, or 2 for a folder that is not a finished or begun benchmark."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        if options.cases < 0:
+            raise ResultsError(f"--cases is {options.cases}; it must be at least 0")
+        _report(options.dir, read_results(options.dir), options.cases)
+    except ResultsError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
+    if not any("error" not in row for row in document["rows"]):
+        raise ResultsError(f"{folder}: no renderer has rendered anything yet")
+    made = tables(document)
+    for name in ("tables", "plots"):
+        (folder / name).mkdir(exist_ok=True)
+    for table in made:
+        write_text(folder / "tables" / f"{table.key}.tex", table.latex())
+        write_text(folder / "tables" / f"{table.key}.csv", table.csv())
+    write_text(folder / "plots" / "error-versus-blur.svg", error_versus_blur(document))
+    write_text(folder / "plots" / "error-versus-time.svg", error_versus_time(document))
+    heading = (
+        f"# {document['data']['name']}, protocol {document['protocol']['name']}\n\n{document['protocol']['source']}.\n"
+    )
+    write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made)]))
+    write_text(folder / "report.html", page(document, folder, cases))
+    print(made[0].markdown())
+    print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
