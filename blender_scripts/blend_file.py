@@ -1,5 +1,162 @@
-"""placeholder"""
+"""The user's own .blend: opened without running anything in it, and made renderable with as few changes as possible."""
+
+from pathlib import Path
+
+import bpy
+from mathutils import Vector
+
+from blender_scripts.refusal import Refusal
+
+# Before 2.80 materials were made for Blender Internal, whose shading Cycles cannot read.
+_FIRST_WITHOUT_INTERNAL = (2, 80)
+
+# Cameras that we place: direction they look from, and their distance in radii of what they look at.
+_VIEWED_FROM, _VIEW_DISTANCE, _FOCAL_LENGTH_MM = (0.6, -1.0, 0.45), 2.4, 35.0
+
+_NEUTRAL_SKY = (0.8, 0.85, 0.9, 1.0)
 
 
-def open_scene(path, *, camera, frame):
-    return []
+def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]:
+    """Open a file; its scripts, drivers in Python and window layout stay out.
+
+    camera    name of the camera object; None takes the scene's, else the first, else places one
+    frame     None takes the one that the file was saved at
+    returns   what people should know about the picture, one line each
+    raises    Refusal for a file that is none, and for a scene without a usable camera or anything to see
+    """
+    name = Path(path).name
+    try:
+        bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).removeprefix("Error: ")
+        raise Refusal(f"{name}: Blender cannot open it ({reason}); is it a whole .blend file?") from error
+    scene = bpy.context.scene
+    warnings = [*_lost_on_the_way(), *_old_materials()]
+    scene.frame_set(scene.frame_current if frame is None else frame)
+    warnings += _choose_camera(scene, name, camera)
+    warnings += _require_light(scene)
+    return warnings
+
+
+def _lost_on_the_way() -> list[str]:
+    """Pictures and libraries that the file refers to and that are not there."""
+    missing = [
+        image.name
+        for image in bpy.data.images
+        if image.source in ("FILE", "SEQUENCE", "TILED")
+        and image.packed_file is None
+        and image.users > 0
+        and not Path(bpy.path.abspath(image.filepath)).is_file()
+    ]
+    libraries = [
+        library.filepath for library in bpy.data.libraries if not Path(bpy.path.abspath(library.filepath)).is_file()
+    ]
+    lines = []
+    if missing:
+        lines.append(f"{len(missing)} textures are missing and show magenta: {', '.join(sorted(missing)[:5])}")
+    if libraries:
+        lines.append(f"{len(libraries)} linked files are missing, with what they hold: {', '.join(libraries[:5])}")
+    return lines
+
+
+def _old_materials() -> list[str]:
+    version = bpy.data.version[:2]
+    if version >= _FIRST_WITHOUT_INTERNAL:
+        return []
+    plain = [material.name for material in bpy.data.materials if material.users and not _has_shader(material)]
+    if not plain:
+        return []
+    told = f"saved by Blender {'.'.join(map(str, version))}; {len(plain)} materials are of Blender Internal"
+    return [f"{told} and keep their plain colour only: {', '.join(sorted(plain)[:5])}"]
+
+
+def _has_shader(material: bpy.types.Material) -> bool:
+    return material.node_tree is not None and any(
+        node.type not in ("OUTPUT_MATERIAL", "BSDF_PRINCIPLED", "OUTPUT", "MATERIAL")
+        for node in material.node_tree.nodes
+    )
+
+
+def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None) -> list[str]:
+    cameras = sorted((obj for obj in scene.objects if obj.type == "CAMERA"), key=lambda obj: obj.name)
+    warnings = []
+    if wanted is not None:
+        scene.camera = next((obj for obj in cameras if obj.name == wanted), None)
+        if scene.camera is None:
+            there = ", ".join(obj.name for obj in cameras) or "none"
+            raise Refusal(f"{file_name}: has no camera {wanted!r}; there are: {there}")
+    elif scene.camera is None or scene.camera.type != "CAMERA":
+        if cameras:
+            scene.camera = cameras[0]
+            warnings.append(f"no camera is active; taking {cameras[0].name!r}")
+        else:
+            scene.camera = _placed_camera(scene, file_name)
+            warnings.append("has no camera; looking at everything from the front, right and above")
+    if scene.camera.data.type != "PERSP":
+        kind = scene.camera.data.type.lower()
+        raise Refusal(
+            f"{file_name}: camera {scene.camera.name!r} is {kind}, which has no thin lens; name a perspective one"
+        )
+    return warnings
+
+
+def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    seen = [
+        obj.evaluated_get(depsgraph)
+        for obj in scene.objects
+        if obj.type in ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES") and not obj.hide_render
+    ]
+    corners = [obj.matrix_world @ Vector(corner) for obj in seen for corner in obj.bound_box]
+    if not corners:
+        raise Refusal(f"{file_name}: holds nothing that can be seen")
+    low = Vector([min(corner[axis] for corner in corners) for axis in range(3)])
+    high = Vector([max(corner[axis] for corner in corners) for axis in range(3)])
+    centre, radius = (low + high) / 2.0, max((high - low).length / 2.0, 1e-3)
+    data = bpy.data.cameras.new("placed camera")
+    data.lens = _FOCAL_LENGTH_MM
+    data.clip_start, data.clip_end = 0.01 * radius, 100.0 * radius
+    obj = bpy.data.objects.new("placed camera", data)
+    scene.collection.objects.link(obj)
+    obj.location = centre + Vector(_VIEWED_FROM).normalized() * radius * _VIEW_DISTANCE
+    obj.rotation_euler = (centre - obj.location).to_track_quat("-Z", "Y").to_euler()
+    # The matrices of new objects are made on the next update.
+    bpy.context.view_layer.update()
+    return obj
+
+
+def _require_light(scene: bpy.types.Scene) -> list[str]:
+    has_lamps = any(obj.type == "LIGHT" and not obj.hide_render for obj in scene.objects)
+    if has_lamps or _shines(scene.world) or any(_emits(material) for material in bpy.data.materials if material.users):
+        return []
+    world = bpy.data.worlds.new("neutral sky")
+    world.use_nodes = True
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = _NEUTRAL_SKY
+    scene.world = world
+    return ["has no lights; lit by a neutral sky"]
+
+
+def _shines(world: bpy.types.World | None) -> bool:
+    """Whether a world is more than the dark grey that every new file has."""
+    if world is None or world.node_tree is None:
+        return world is not None and max(world.color) > 0.1
+    for node in world.node_tree.nodes:
+        if node.type == "BACKGROUND":
+            colour, strength = node.inputs["Color"], node.inputs["Strength"]
+            if colour.is_linked or strength.is_linked or max(colour.default_value[:3]) * strength.default_value > 0.1:
+                return True
+    return False
+
+
+def _emits(material: bpy.types.Material) -> bool:
+    if material.node_tree is None:
+        return False
+    for node in material.node_tree.nodes:
+        if node.type == "EMISSION":
+            return True
+        if node.type == "BSDF_PRINCIPLED":
+            strength, colour = node.inputs["Emission Strength"], node.inputs["Emission Color"]
+            dark = not colour.is_linked and max(colour.default_value[:3]) == 0.0
+            if (strength.is_linked or strength.default_value > 0.0) and not dark:
+                return True
+    return False

@@ -125,6 +125,8 @@ def produce_scene(
     render = _Renderer(job, blender, scene_index, kept, on_picture)
 
     render.picture(image_file("exr"), lens=None, keep_depth=True)
+    if not kept.picture(image_file("exr")).linear.any():
+        raise Refusal("the picture is black: no light reaches the camera")
     depth = kept.depth()
     stack = stack_of(disparity_of(depth), job)
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0

@@ -1,13 +1,13 @@
 """Names of the built-in scenes, in the order in which they are rendered. Read without Blender, too."""
 
 SCENE_NAMES = (
-    "meadow_fence",
-    "night_street",
     "still_life",
-    "blossom",
-    "living_room",
+    "night_street",
+    "meadow_fence",
     "glassware",
     "arcade",
+    "blossom",
+    "living_room",
     "shop_signs",
     "valley_view",
     "flower_bed",

@@ -20,13 +20,13 @@ from blender_scripts.procedural import (
 from blender_scripts.scene_names import SCENE_NAMES
 
 _BUILDERS: dict[str, Callable[[np.random.Generator], None]] = {
-    "meadow_fence": meadow_fence.build,
-    "night_street": night_street.build,
     "still_life": still_life.build,
-    "blossom": blossom.build,
-    "living_room": living_room.build,
+    "night_street": night_street.build,
+    "meadow_fence": meadow_fence.build,
     "glassware": glassware.build,
     "arcade": arcade.build,
+    "blossom": blossom.build,
+    "living_room": living_room.build,
     "shop_signs": shop_signs.build,
     "valley_view": valley_view.build,
     "flower_bed": flower_bed.build,
@@ -34,7 +34,7 @@ _BUILDERS: dict[str, Callable[[np.random.Generator], None]] = {
 assert tuple(_BUILDERS) == SCENE_NAMES
 
 # Bounces that a picture of the scene needs. Glass wants many of its own; what many diffuse bounces would add is small.
-_BOUNCES, _DIFFUSE_BOUNCES, _CLEAR_BOUNCES = 12, 4, 32
+_BOUNCES, _DIFFUSE_BOUNCES, _CLEAR_BOUNCES = 10, 3, 32
 
 # Light that arrives after a bounce is cut at this radiance in every path. It changes the scene a little, the same way
 # for every lens, and keeps rare bright paths from outweighing all others; emitters seen directly are never cut.
@@ -46,7 +46,7 @@ def build(name: str, seed: int) -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     _BUILDERS[name](np.random.default_rng(seed))
     cycles = bpy.context.scene.cycles
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = _BOUNCES, _DIFFUSE_BOUNCES, 6
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = _BOUNCES, _DIFFUSE_BOUNCES, 4
     cycles.transmission_bounces, cycles.transparent_max_bounces = _BOUNCES, _CLEAR_BOUNCES
     cycles.sample_clamp_direct, cycles.sample_clamp_indirect = 0.0, _INDIRECT_LIGHT_MAX
     cycles.caustics_reflective = cycles.caustics_refractive = False

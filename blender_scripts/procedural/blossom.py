@@ -12,7 +12,7 @@ def build(rng: np.random.Generator) -> None:
     light.sky(
         sun_elevation_deg=rng.uniform(30, 45),
         sun_azimuth_deg=rng.uniform(-150, -100),
-        exposure=1.1,
+        exposure=1.5,
         clouds=rng.uniform(0.2, 0.45),
         rng=rng,
     )
@@ -95,11 +95,11 @@ def _blossoms(points, petal, heart, rng: np.random.Generator) -> None:
 def _beyond(rng: np.random.Generator) -> None:
     """A tree's crown and a gable at middle distance, wires, a wooded ridge far away."""
     green = materials.leaf("crown", (0.03, 0.09, 0.015), (0.16, 0.26, 0.05))
-    for x, y, height in ((-3.6, 11.0, 6.8), (6.5, 17.0, 8.5), (-9.5, 22.0, 9.0)):
+    for x, y, tall in ((-3.6, 11.0, 6.8), (6.5, 17.0, 8.5), (-9.5, 22.0, 9.0)):
         plants.tree(
             "tree",
             (x + rng.uniform(-0.5, 0.5), y, -0.5),
-            height,
+            tall,
             plants.bark(),
             green,
             leaf_m=0.14,

@@ -8,7 +8,7 @@ import numpy as np
 from mathutils import Euler, Matrix, Vector
 from numpy.typing import NDArray
 
-Point = tuple[float, float, float]
+Vector3 = Sequence[float] | NDArray
 
 
 def link(
@@ -16,9 +16,9 @@ def link(
     data: bpy.types.ID,
     material: bpy.types.Material | None = None,
     *,
-    at: Sequence[float] = (0.0, 0.0, 0.0),
-    turn_deg: Sequence[float] = (0.0, 0.0, 0.0),
-    scale: Sequence[float] | float = 1.0,
+    at: Vector3 = (0.0, 0.0, 0.0),
+    turn_deg: Vector3 = (0.0, 0.0, 0.0),
+    scale: Vector3 | float = 1.0,
 ) -> bpy.types.Object:
     """Put a mesh, curve, light or other data block into the scene."""
     if material is not None and not data.materials:
@@ -59,11 +59,11 @@ def placements(points: NDArray, turns: NDArray, sizes: NDArray) -> NDArray:
 
 def box(
     name: str,
-    size: Point,
+    size: Vector3,
     material: bpy.types.Material,
     *,
-    at: Sequence[float] = (0.0, 0.0, 0.0),
-    turn_deg: Sequence[float] = (0.0, 0.0, 0.0),
+    at: Vector3 = (0.0, 0.0, 0.0),
+    turn_deg: Vector3 = (0.0, 0.0, 0.0),
     bevel_m: float = 0.004,
 ) -> bpy.types.Object:
     """A box whose bottom centre is at `at`, with rounded edges as everything that was ever made has."""
@@ -182,8 +182,8 @@ def text(
     height_m: float,
     material: bpy.types.Material,
     *,
-    at: Sequence[float],
-    turn_deg: Sequence[float] = (90.0, 0.0, 0.0),
+    at: Vector3,
+    turn_deg: Vector3 = (90.0, 0.0, 0.0),
     depth_m: float = 0.0,
     align: str = "CENTER",
 ) -> bpy.types.Object:

@@ -8,13 +8,11 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from blender_scripts.procedural.geometry import link
+from blender_scripts.procedural.geometry import Vector3, link
 from blender_scripts.procedural.nodes import Nodes
 
 
-def camera(
-    at: Sequence[float], towards: Sequence[float], *, focal_length_mm: float, sensor_width_mm: float = 36.0
-) -> bpy.types.Object:
+def camera(at: Vector3, towards: Vector3, *, focal_length_mm: float, sensor_width_mm: float = 36.0) -> bpy.types.Object:
     """The scene's camera, level, looking at a point; its focus is set per picture."""
     data = bpy.data.cameras.new("camera")
     data.sensor_fit = "HORIZONTAL"
@@ -127,9 +125,7 @@ def dark_sky(zenith: Sequence[float], horizon: Sequence[float]) -> None:
     nodes("OutputWorld", {"Surface": nodes("Background", {"Color": colour}).outputs[0]})
 
 
-def area(
-    size: tuple[float, float], *, at: Sequence[float], towards: Sequence[float], colour: Sequence[float], watts: float
-) -> None:
+def area(size: tuple[float, float], *, at: Vector3, towards: Vector3, colour: Sequence[float], watts: float) -> None:
     """A soft rectangular lamp that is itself not seen."""
     data = bpy.data.lights.new("area", "AREA")
     data.shape, data.size, data.size_y = "RECTANGLE", *size
@@ -139,7 +135,7 @@ def area(
     obj.visible_camera = obj.visible_glossy = False
 
 
-def bulb(*, at: Sequence[float], colour: Sequence[float], watts: float, radius_m: float = 0.05) -> None:
+def bulb(*, at: Vector3, colour: Sequence[float], watts: float, radius_m: float = 0.05) -> None:
     """A small round lamp that lights, but is not seen itself."""
     data = bpy.data.lights.new("bulb", "POINT")
     data.color, data.energy, data.shadow_soft_size = colour, watts, radius_m

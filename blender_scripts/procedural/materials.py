@@ -209,7 +209,16 @@ def shop_window(name: str, colour: Colour, strength: float) -> bpy.types.Materia
     )
     is_board = nodes.math("GREATER_THAN", nodes.math("FRACT", row), 0.94)
     back = nodes.mix(nodes.noise(0.7), _rgba(colour, 0.5), _rgba(colour))
-    goods = nodes.mix(0.72, thing["Color"], (0.16, 0.1, 0.06, 1.0))
+    tones = [
+        (0.5, 0.42, 0.3),
+        (0.35, 0.18, 0.06),
+        (0.3, 0.05, 0.04),
+        (0.12, 0.14, 0.05),
+        (0.03, 0.06, 0.14),
+        (0.6, 0.55, 0.45),
+    ]
+    hue = nodes("SeparateColor", {0: thing["Color"]}).outputs[0]
+    goods = nodes.ramp(hue, [(k / 6, (*tone, 1.0)) for k, tone in enumerate(tones)])
     shown = nodes.mix(is_board, nodes.mix(is_thing, back, goods), (0.03, 0.02, 0.01, 1.0))
     level = nodes("MapRange", {0: position[2], 2: 2.1, 3: 0.35 * strength, 4: strength}).outputs[0]
     emission = nodes("Emission", {"Color": shown, "Strength": level})

@@ -72,7 +72,8 @@ def _fence(rng: np.random.Generator, height) -> None:
     turn = rng.uniform(8.0, 16.0)
     slope = math.tan(math.radians(turn))
 
-    def at(x: float) -> float:
+    def at(x):
+        """Where the fence stands at x."""
         return 2.6 + slope * x
 
     for x in np.arange(-2.7, 6.0, 1.7):

@@ -43,7 +43,12 @@ class Nodes:
 
     def noise(self, scale: float, *, detail: float = 4.0, vector: Value = None, distortion: float = 0.0):
         """Fractal noise around 0.5; over object coordinates (metres) unless a vector is given."""
-        inputs = {"Scale": scale, "Detail": detail, "Distortion": distortion, "Vector": vector or self.position()}
+        inputs: dict[str | int, Value] = {
+            "Scale": scale,
+            "Detail": detail,
+            "Distortion": distortion,
+            "Vector": vector or self.position(),
+        }
         return self("TexNoise", inputs).outputs[0]
 
     def position(self, scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> bpy.types.NodeSocket:

@@ -37,7 +37,7 @@ _PAINTS = [
 
 def build(rng: np.random.Generator) -> None:
     light.sky(
-        sun_elevation_deg=rng.uniform(42, 55), sun_azimuth_deg=rng.uniform(-60, -35), exposure=2.5, clouds=0.35, rng=rng
+        sun_elevation_deg=rng.uniform(42, 55), sun_azimuth_deg=rng.uniform(150, 165), exposure=2.0, clouds=0.35, rng=rng
     )
     light.camera((rng.uniform(-0.15, 0.25), 0.0, 1.58), (0.05, 10.0, 1.85), focal_length_mm=36.0)
     cobbles = materials.tiles(

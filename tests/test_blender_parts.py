@@ -1,0 +1,113 @@
+"""What `blender_scripts` computes without Blender: lens settings, stacks, layer bounds, kept pictures."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from blender_scripts.camera import Camera, blender_lens
+from blender_scripts.production import Job, KeptPictures, Sampling, stack_of
+from blender_scripts.refusal import Refusal
+from blender_scripts.render_blb import main
+from blender_scripts.slices import slice_distances
+from scenes.aperture import Disk, Donut, Polygon
+from scenes.color import HALF_MAX
+from scenes.lens import ThinLens
+
+CAMERA = Camera(focal_length_m=0.05, sensor_width_m=0.036, width=1920)
+
+
+def _job(**changes) -> Job:
+    fields = dict(
+        root=None, width=64, height=36, blur_radii_px=(10.0, 20.0), focus_count=4, aperture=Disk(),
+        sampling=Sampling(8), device="cpu", layers=0, seed=0,
+    )  # fmt: skip
+    return Job(**{**fields, **changes})
+
+
+def test_lens_settings_are_those_of_a_known_camera():
+    # f 50 mm, f/2.8, 36 mm sensor, 1920 px: K = f^2 W / (2 N w) = 23.8095 px m.
+    lens = blender_lens(ThinLens(0.05**2 * 1920 / (2 * 2.8 * 0.036), 0.25), CAMERA)
+    assert lens == {"f_number": pytest.approx(2.8), "focus_distance": 4.0, "blades": 0, "rotation_rad": 0.0}
+    assert CAMERA.blur_parameter(CAMERA.f_number(17.0)) == pytest.approx(17.0)
+
+
+def test_pinhole_has_no_depth_of_field_and_infinity_is_the_format_s():
+    assert blender_lens(ThinLens(0.0, 0.25), CAMERA) is None
+    lens = blender_lens(ThinLens(5.0, 0.0), CAMERA)
+    assert lens is not None and lens["focus_distance"] == HALF_MAX
+
+
+def test_blades_turn_the_other_way_in_blender():
+    lens = blender_lens(ThinLens(5.0, 0.25, Polygon(5, rotation_deg=20.0)), CAMERA)
+    assert lens is not None
+    assert (lens["blades"], lens["rotation_rad"]) == (5, pytest.approx(math.pi - math.radians(20.0)))
+
+
+@pytest.mark.parametrize("aperture", [Donut(0.4), Polygon(6, curvature=0.5)])
+def test_apertures_that_blender_lacks_are_refused_by_name(aperture):
+    with pytest.raises(Refusal, match=aperture.describe()["shape"]):
+        blender_lens(ThinLens(5.0, 0.25, aperture), CAMERA)
+
+
+def test_stack_spans_the_scene_from_far_to_near():
+    disparity = np.array([[0.0, 0.1], [0.35, 0.5]], np.float32)
+    stack = stack_of(disparity, _job())
+    assert stack.pixel == "box"
+    assert stack.focus_disparities == pytest.approx((0.0, 0.5 / 3, 1.0 / 3, 0.5))
+    # Each level's largest radius is at one end when the focus is at the other.
+    assert [k * 0.5 for k in stack.blur_parameters] == pytest.approx([10.0, 20.0])
+
+
+@pytest.mark.parametrize("value, message", [(0.0, "nothing but the background"), (0.25, "at one distance")])
+def test_scene_without_depth_is_refused(value, message):
+    with pytest.raises(Refusal, match=message):
+        stack_of(np.full((4, 4), value, np.float32), _job())
+
+
+def test_layers_are_cut_where_nothing_is():
+    # Two walls at 2 m and 5 m and a sky: any cut between their disparities severs nothing.
+    depth = np.full((30, 40), HALF_MAX, np.float32)
+    depth[:, :20], depth[:15, 20:] = 2.0, 5.0
+    distances = slice_distances(depth, 3)
+    assert distances == sorted(distances) and len(distances) == 4
+    assert distances[0] == pytest.approx(1.0) and distances[-1] == HALF_MAX
+    near_to_far = [((depth > a) & (depth <= b)).sum() for a, b in zip(distances[:-1], distances[1:], strict=True)]
+    assert near_to_far == [600, 300, 300]
+
+
+def test_kept_picture_counts_once_its_numbers_are_there(tmp_path):
+    kept = KeptPictures(tmp_path / "kept", {"scene": 1})
+    kept.add("a.exr", np.full((3, 4, 3), 0.5, np.float32), 0.01, 8)
+    kept.path("b.exr").write_bytes(b"torn")
+    again = KeptPictures(tmp_path / "kept", {"scene": 1})
+    assert "a.exr" in again and "b.exr" not in again
+    picture = again.picture("a.exr")
+    assert (picture.noise_rmse, picture.samples) == (0.01, 8) and (picture.linear == 0.5).all()
+    assert "a.exr" not in KeptPictures(tmp_path / "kept", {"scene": 2})
+
+
+@pytest.mark.parametrize(
+    "arguments, culprit",
+    [
+        (["--scenes", "-3"], "--scenes"),
+        (["--samples", "7"], "--samples"),
+        (["--width", "4"], "--width"),
+        (["--blades", "2"], "--blades"),
+        (["--noise-threshold", "0"], "--noise-threshold"),
+        (["--blend", "absent.blend"], "absent.blend"),
+        (["--blender", "/absent/blender"], "/absent/blender"),
+    ],
+)
+def test_bad_options_are_named_in_one_line(arguments, culprit, tmp_path, capsys):
+    assert main([*arguments, "--out", str(tmp_path / "set")]) == 2
+    error = capsys.readouterr().err
+    assert culprit in error and error.count("\n") == 1
+
+
+def test_blender_stays_out_of_our_process():
+    # It is GPL, takes half a second to load, and may crash.
+    code = "import sys, blender_scripts.render_blb; sys.exit('bpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
