@@ -22,9 +22,9 @@ from scenes.aperture import Aperture, Disk
 # Half-sizes above this are refused: the rows would need more memory than any picture is worth.
 REACH_MAX_PX = 4096
 
-# Radii are rounded to kernels that stand 1/256 px apart at focus and 1/18 px at 50 px: the larger a disk, the less of
+# Radii are rounded to kernels that stand 1/512 px apart at focus and 1/36 px at 50 px: the larger a disk, the less of
 # it is rim.
-_KERNELS_PER_ROOT = 256
+_KERNELS_PER_ROOT = 512
 _ROOT_AT_FOCUS = 0.5
 
 _WEIGHT_STEPS = 2**13

@@ -2,9 +2,10 @@
 
     q = x + delta s  at the nearest delta with S(q) >= delta,     S the signed defocus of pixels
 
-The search goes from near to far over 8 strata with one random delta each, then halves the bracket four times. A ray
-whose hit lies farther than one stratum from the surface has passed an edge into what the picture does not show, and is
-dropped. The paper's own search is not public; these choices are ours.
+The search goes from near to far over 8 strata with one random delta each (in the pixel's own stratum its own S, so that
+no surface in focus is missed), then halves the bracket four times. A ray whose hit lies farther than one stratum from
+the surface has passed an edge into what the picture does not show, and is dropped. The paper's own search is not
+public; these choices are ours.
 """
 
 import numba
@@ -60,15 +61,21 @@ def _trace(linear, defocus_px, points, nearest_px, farthest_px, out):
             start = np.float64(bits) / 2.0**32
             r = g = b = np.float32(0.0)
             hits = 0
+            own = min(int((nearest_px - defocus_px[y, x]) / max(stratum, np.float32(1e-6))), _STRATA - 1)
             for i in range(lens_set.shape[0]):
                 sx, sy = lens_set[i, 0], lens_set[i, 1]
                 # Bracket the surface: at `above` the ray is still in front of it, at `delta` it is not.
                 above = delta = nearest_px
                 for j in range(_STRATA + 1):
-                    u = (start + i * _GOLDEN + j * _PLASTIC) % 1.0
                     above = delta
-                    # Nothing lies behind the farthest pixel: the last step always hits.
-                    delta = nearest_px - (j + np.float32(u)) * stratum if j < _STRATA else farthest_px
+                    if j == own:
+                        delta = defocus_px[y, x]
+                    elif j < _STRATA:
+                        u = np.float32((start + i * _GOLDEN + j * _PLASTIC) % 1.0)
+                        delta = nearest_px - (np.float32(j) + u) * stratum
+                    else:
+                        # Nothing lies behind the farthest pixel: this step always hits.
+                        delta = farthest_px
                     if defocus_px[_nearest(y + delta * sy, height), _nearest(x + delta * sx, width)] >= delta:
                         break
                 for _ in range(_BISECTIONS):

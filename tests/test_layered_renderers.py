@@ -1,0 +1,143 @@
+"""The limiting cases that the papers of the layered renderers name."""
+
+import numpy as np
+import pytest
+
+from renderers.cocnet_physical import butterworth_disks, cocnet_physical
+from renderers.d2f_layered import LAYER_RADII_PX, d2f_layered
+from renderers.rvr import rvr, rvr_normalised
+from renderers.splat import splat
+from renderers.sterefo import hard_disks, sterefo
+from renderers.vdslr import vdslr
+from scenes.aperture import Disk
+from scenes.lens import ThinLens
+
+
+def of_defocus(defocus_px: np.ndarray) -> tuple[np.ndarray, ThinLens]:
+    """Disparity and lens with a given signed defocus: one pixel per unit of disparity, focused at 100."""
+    return (defocus_px + 100.0).astype(np.float32), ThinLens(1.0, 100.0)
+
+
+def convolved(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Normalised convolution: sums of what lies inside the picture."""
+    h, (height, width) = len(kernel) // 2, linear.shape[:2]
+    weighted = np.pad(np.dstack([linear, np.ones((height, width))]), ((h, h), (h, h), (0, 0)))
+    sums = sum(
+        kernel[2 * h - dy, 2 * h - dx] * weighted[dy : dy + height, dx : dx + width]
+        for dy, dx in np.ndindex(kernel.shape)
+    )
+    return sums[..., :3] / sums[..., 3:]
+
+
+def hard_disk(radius: int) -> np.ndarray:
+    offset = np.arange(-radius, radius + 1)
+    return (np.hypot(offset[:, None], offset) <= radius).astype(float)
+
+
+def soft_disk(radius: int) -> np.ndarray:
+    offset = np.arange(-radius, radius + 1)
+    return 0.5 + 0.5 * np.tanh(0.25 * (radius**2 - offset[:, None] ** 2 - offset**2) + 0.5)
+
+
+NOISE = np.random.default_rng(1).random((40, 44, 3), np.float32)
+
+
+@pytest.mark.parametrize("defocus_px", [7.0, -7.0])
+@pytest.mark.parametrize(
+    ("renderer", "kernel"),
+    [
+        (sterefo, hard_disk(7)),
+        (rvr_normalised, hard_disk(7)),
+        (d2f_layered, soft_disk(7)),
+    ],
+)
+def test_a_plane_is_convolved_with_its_disk(renderer, kernel, defocus_px):
+    blurred = renderer(NOISE, *of_defocus(np.full(NOISE.shape[:2], defocus_px)))
+    # Kernels are kept in steps of 2^-13; D2F's neighbouring layer shows through by 0.1 %.
+    np.testing.assert_allclose(blurred, convolved(NOISE, kernel), atol=2e-3)
+
+
+def test_sterefo_composites_two_planes_over_each_other():
+    """C / N with N = 1 - (1 - m_far)(1 - m_near)."""
+    defocus = np.full((40, 44), -6.0)
+    defocus[:, 20:] = 5.0
+    blurred = sterefo(NOISE, *of_defocus(defocus))
+    bank = hard_disks(np.array([-6.0, 5.0]), Disk())
+    planes = []
+    for i, member in enumerate((defocus < 0, defocus > 0)):
+        source = np.dstack([NOISE, np.ones((40, 44), np.float32)]) * member[..., None].astype(np.float32)
+        planes.append(splat(source, np.full((40, 44), i, np.int32), bank) / bank.totals()[i])
+    far, near = planes
+    composite = near + (1.0 - near[..., 3:]) * far
+    # The far plane also belongs to the slice at -5 and so on; away from the seam both slices show the same mixture.
+    seam = slice(12, 30)
+    assert np.abs(blurred - composite[..., :3] / composite[..., 3:])[:, seam].mean() < 0.02
+
+
+def test_rvr_darkens_a_ramp_and_its_normalised_form_does_not():
+    """Many thin disjoint strips: the accumulated weight falls towards 1 - 1/e (methods, 4.5: 0.665 at 34 px)."""
+    ramp = np.broadcast_to(np.linspace(28.0, 40.0, 240), (161, 240))
+    white = np.ones((161, 240, 3), np.float32)
+    disparity, lens = of_defocus(ramp)
+    middle = (slice(70, 90), slice(110, 130))
+    darkened = rvr(white, disparity, lens)[middle]
+    assert 0.63 < darkened.min() and darkened.max() < 0.75
+    np.testing.assert_allclose(rvr_normalised(white, disparity, lens), 1.0, atol=1e-5)
+
+
+def test_d2f_has_the_fifteen_published_kernels():
+    sizes = [1, 3, 5, 7, 11, 15, 19, 23, 27, 33, 39, 45, 53, 61, 69]
+    np.testing.assert_array_equal(2 * LAYER_RADII_PX + 1, sizes)
+    # Values of the 3 x 3 kernel before it is normalised (methods, 5.9).
+    np.testing.assert_allclose(soft_disk(1)[0], [0.622, 0.731, 0.622], atol=1e-3)
+    assert soft_disk(1)[1, 1] == pytest.approx(0.818, abs=1e-3)
+
+
+@pytest.mark.parametrize("renderer", [d2f_layered, cocnet_physical, vdslr])
+def test_a_sharp_foreground_is_not_bled_into(renderer):
+    """Foreground in focus over a bright background far out of focus."""
+    defocus = np.full((60, 60), -20.0)
+    defocus[:, :30] = 0.0
+    linear = np.ones((60, 60, 3), np.float32)
+    linear[:, :30] = 0.2
+    blurred = renderer(linear, *of_defocus(defocus))
+    # The in-focus mask of D2F is 0.9987 of 1; VDSLR averages 128 equal values; CoCNet keeps the subject bit for bit.
+    atol = {d2f_layered: 3e-3, vdslr: 1e-6, cocnet_physical: 0.0}[renderer]
+    np.testing.assert_allclose(blurred[:, :30], np.float32(0.2), rtol=0.0, atol=atol)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 5, 10, 20])
+def test_butterworth_disks_are_symmetric_rings_inside_their_radius(radius):
+    size = 2 * radius + 5
+    bank = butterworth_disks(np.array([float(radius)]), Disk())
+    source = np.zeros((size, size, 4), np.float32)
+    source[size // 2, size // 2] = 1.0
+    kernel = splat(source, np.zeros((size, size), np.int32), bank)[..., 0] / bank.totals()[0]
+    assert kernel.sum() == pytest.approx(1.0, abs=1e-6) and kernel.min() >= 0.0
+    np.testing.assert_allclose(kernel, kernel.T, atol=1e-7)
+    np.testing.assert_allclose(kernel, kernel[::-1], atol=1e-7)
+    rho = np.hypot(*(np.indices((size, size)) - size // 2))
+    assert (kernel[rho > radius] == 0.0).all() and (kernel[rho <= radius] > 0.0).all()
+    if radius > 2:
+        # beta = 0.2 in the middle; at the edge b = 1.25^6 / (1 + 1.25^6) of the corner's 31.25 / (1 + ...) weight.
+        edge, corner = 1.25**6, 2.0**3 * 1.25**6
+        expected = 0.2 / (0.2 + 0.8 * (edge / (1 + edge)) / (corner / (1 + corner)))
+        middle, rim = kernel[size // 2, size // 2], kernel[size // 2, size // 2 + radius]
+        assert middle / rim == pytest.approx(expected, rel=2e-3)  # steps of 2^-13
+
+
+def test_cocnet_convolves_a_plane_with_its_kernel():
+    bank = butterworth_disks(np.array([6.0]), Disk())
+    source = np.zeros((13, 13, 4), np.float32)
+    source[6, 6] = 1.0
+    kernel = splat(source, np.zeros((13, 13), np.int32), bank)[..., 0]
+    blurred = cocnet_physical(NOISE, *of_defocus(np.full(NOISE.shape[:2], 6.0)))
+    np.testing.assert_allclose(blurred, convolved(NOISE, kernel), atol=1e-5)
+
+
+def test_vdslr_blurs_a_plane_with_a_disk():
+    smooth = convolved(NOISE, hard_disk(3)).astype(np.float32)
+    blurred = vdslr(smooth, *of_defocus(np.full(NOISE.shape[:2], 5.0)))
+    inner = slice(8, -8)
+    # 128 rays a pixel over texture with a standard deviation of 0.05.
+    assert np.abs(blurred - convolved(smooth, hard_disk(5)))[inner, inner].max() < 0.02
