@@ -14,7 +14,7 @@ from scenes.procedural.noise import Field, fractal, noise_at, smoothstep
 from scenes.procedural.outdoors import dabs
 from scenes.procedural.palette import Colour, Palette, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.shading import blurred, cast_shadow, key_light
-from scenes.procedural.sketch import Sketch, paste, text_width, tight
+from scenes.procedural.sketch import Sketch, mask, paste, text_width, tight
 
 Picture = NDArray
 
@@ -420,7 +420,7 @@ def street_scene(height: int, width: int, day: Day, view: View, *, night: bool, 
 
 def _house(storeys: int, depth: float, z: float, height: int, focal_px: float, night: bool, *, rng) -> Picture:
     """A flat front at about the resolution it is seen at."""
-    density = min(focal_px / max(z - 0.6 * depth, 3.0), 1.1 * height / (storeys * 3.2))
+    density = min(focal_px / max(z - 0.6 * depth, 3.0), 0.75 * height / (storeys * 3.2))
     tall = int(max(storeys * 3.2 * density, 24))
     wide = int(max(depth * density, 16))
     return flat_facade(tall, wide, storeys=storeys, bays=max(2, round(depth / 3.0)), night=night, rng=rng)
@@ -445,11 +445,12 @@ def _stand(picture, front: Picture, side: float, view: View, z0: float, z1: floa
     high, low = int(max(0, math.floor(min(top0, top1)) - 1)), int(min(height, math.ceil(max(foot0, foot1)) + 1))
     if right <= left or low <= high:
         return
-    matrix = cv2.getPerspectiveTransform(corners, target - np.array([left, high], np.float32) - np.float32(0.5))
-    rgba = np.dstack([front, np.ones((h, w), np.float32)])
-    seen = cv2.warpPerspective(rgba, matrix, (right - left, low - high), flags=cv2.INTER_LINEAR)
-    seen[..., :3] /= np.maximum(seen[..., 3:], np.float32(1e-3))
-    paste(picture, seen, left, high)
+    target -= np.array([left, high], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, target - np.float32(0.5))
+    size = (right - left, low - high)
+    seen = cv2.warpPerspective(front, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    window = picture[high:low, left:right]
+    window += (seen - window) * mask(low - high, right - left, target)[..., None]
 
 
 def _road(picture, view: View, day: Day, sunny: float, *, rng) -> None:
