@@ -105,13 +105,14 @@ def _generate(options: Options) -> int:
     out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
     workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan)
-    images = len(recipe.blur_parameters) * recipe.focus_count * len(recipe.gammas)
+    images = recipe.images_per_scene
     layers = sum(recipe.foregrounds) / 2 + 1
     scene_bytes = estimated_bytes(recipe.size_px, recipe.size_px, overscan, round(layers), images, options.format)
     print(
         f"{recipe.scenes} scenes of {images} images, {recipe.size_px} x {recipe.size_px} px, "
-        f"about {recipe.scenes * scene_bytes / 1e9:.1f} GB, into {out}\n"
-        f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}"
+        f"about {_size(recipe.scenes * scene_bytes)}, into {out}\n"
+        f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}",
+        flush=True,
     )
     if options.dry_run:
         return 0
@@ -214,6 +215,10 @@ def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
     if done := len(finished & set(range(recipe.scenes))):
         print(f"{done} of {recipe.scenes} scenes are finished already")
     return finished
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _report(

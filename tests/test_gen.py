@@ -1,0 +1,508 @@
+"""`gen.py` as users run it: same bytes however it is run, stopped or resumed, and a clear word for every bad input."""
+
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import OpenEXR
+import pytest
+import tyro
+import yaml
+from PIL import Image
+
+from bokehdata import images, writer
+from raytrace import gen
+from scenes import decode
+from scenes.recipe import load_recipe
+
+REPOSITORY = Path(__file__).parents[1]
+SCRIPT = (sys.executable, str(REPOSITORY / "raytrace" / "gen.py"))
+MODULE = (sys.executable, "-m", "raytrace.gen")
+COMMAND = (str(Path(sys.executable).with_name("bokehforge")), "gen")
+
+SCENES = 6
+TINY = "scenes: 6\nsize_px: 48\nforegrounds: [1, 2]\nblur_parameters: [3]\nfocus_count: 2\nnoise: 0.02\n"
+
+
+def run(*arguments, cwd: Path, program=SCRIPT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*program, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def made(*arguments, cwd: Path, program=SCRIPT) -> subprocess.CompletedProcess[str]:
+    result = run(*arguments, cwd=cwd, program=program)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Checksum of every file by its path, hidden ones and empty folders too."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in root.rglob("*")
+    }
+
+
+def first(num_scenes: int, files: dict[str, str]) -> dict[str, str]:
+    """The files of the first scenes of a dataset, without the index."""
+    kept = {f"{i:06d}" for i in range(num_scenes)} | {"dataset.yaml"}
+    return {name: sha256 for name, sha256 in files.items() if name.split("/")[0] in kept}
+
+
+def identities(root: Path) -> dict[str, tuple[int, int]]:
+    """(inode, time of the last change) of every file of the scenes: what is written again gets new ones."""
+    return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in root.glob("0*/**/*") if p.is_file()}
+
+
+def finished_scenes(root: Path) -> int:
+    """Lines of the index so far."""
+    return len((root / "index.jsonl").read_text().splitlines()) if (root / "index.jsonl").exists() else 0
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+    return np.rint(255 * cv2.GaussianBlur(noise, (0, 0), 2)).astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def cutout(alpha: np.ndarray) -> np.ndarray:
+    return np.dstack([picture(*alpha.shape), alpha])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """The folder that commands run in, with a recipe and pictures, good and bad."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "tiny.yaml").write_text(TINY)
+
+    disk = np.zeros((64, 64), np.uint8)
+    cv2.circle(disk, (32, 32), 20, (255,), -1)
+    save(home / "photos" / "good.png", picture(80, 90))
+    save(home / "cutouts" / "good.png", cutout(disk))
+
+    for folder in ("empty", "truncated", "undecodable", "small", "nan", "clear", "rectangle"):
+        (home / folder).mkdir()
+    whole = (home / "photos" / "good.png").read_bytes()
+    (home / "truncated" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (home / "undecodable" / "text.jpg").write_text("not a picture")
+    save(home / "small" / "low.png", picture(15, 40))
+    images._write_exr(home / "nan" / "hole.exr", "RGB", np.full((32, 32, 3), np.nan, np.float16))
+    save(home / "clear" / "glass.png", cutout(np.zeros((64, 64), np.uint8)))
+    save(home / "rectangle" / "door.png", cutout(np.full((64, 64), 255, np.uint8)))
+
+    for good, bad, mixed in (("photos", "truncated", "mixed-photos"), ("cutouts", "rectangle", "mixed-cutouts")):
+        shutil.copytree(home / good, home / mixed)
+        shutil.copytree(home / bad, home / mixed, dirs_exist_ok=True)
+    return home
+
+
+@pytest.fixture(scope="module")
+def whole(home) -> SimpleNamespace:
+    """A dataset in one uninterrupted run of one process, and what the run said."""
+    result = made("--recipe", "tiny.yaml", "--workers", 1, cwd=home)
+    root = home / "datasets" / "tiny"  # the default --out
+    return SimpleNamespace(root=root, stdout=result.stdout, stderr=result.stderr, contents=contents(root))
+
+
+@pytest.fixture(scope="module")
+def two_scenes(home, whole) -> Path:
+    made("--recipe", "tiny.yaml", "--scenes", 2, "--out", "two", cwd=home, program=MODULE)
+    return home / "two"
+
+
+# The same bytes
+
+
+def test_two_workers_of_another_program_elsewhere_write_the_same_bytes(whole, home, tmp_path):
+    made("--recipe", home / "tiny.yaml", "--workers", 2, "--out", "out", cwd=tmp_path, program=COMMAND)
+    assert contents(tmp_path / "out") == whole.contents
+
+
+def test_a_scene_does_not_depend_on_how_many_there_are(whole, two_scenes):
+    assert first(2, contents(two_scenes)) == first(2, whole.contents)
+    index, all_lines = ((root / "index.jsonl").read_text().splitlines() for root in (two_scenes, whole.root))
+    assert index == all_lines[:2]
+
+
+def test_another_seed_gives_other_scenes(whole, home, tmp_path):
+    made("--recipe", home / "tiny.yaml", "--scenes", 1, "--seed", 1, "--out", "out", cwd=tmp_path)
+    other = contents(tmp_path / "out")
+    for name in ("image.exr", "disparity.exr", "layers/00.exr", "bokeh_00_01.exr", "preview.jpg"):
+        assert other[f"000000/{name}"] != whole.contents[f"000000/{name}"]
+
+
+def test_the_recipe_in_the_dataset_makes_it_again(two_scenes, tmp_path):
+    header = yaml.safe_load((two_scenes / "dataset.yaml").read_text())
+    assert header["seed"] == 0 and header["software"]["bokehforge"] and header["schema"] == 1
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(header["recipe"]))
+    assert load_recipe(str(tmp_path / "again.yaml")).name == "tiny"
+    made("--recipe", "again.yaml", "--scenes", 2, "--seed", header["seed"], cwd=tmp_path)
+    assert contents(tmp_path / "datasets" / "tiny") == contents(two_scenes)
+
+
+def test_no_file_tells_where_by_whom_or_on_which_machine_it_was_made(whole, home):
+    secrets = [str(home), str(REPOSITORY), str(Path.home()), socket.gethostname(), getpass.getuser()]
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(secret)}(?!\w)" for secret in secrets))
+    for path in whole.root.rglob("*"):
+        if path.is_file():
+            assert not pattern.search(words(path)), path
+
+
+def words(path: Path) -> str:
+    """What a file says beside its pixels."""
+    if path.suffix == ".exr":
+        with OpenEXR.File(str(path), header_only=True) as file:
+            return str(file.header())
+    if path.suffix == ".jpg":
+        with Image.open(path) as file:
+            return str(file.info)
+    return path.read_text("utf-8")
+
+
+# Stopped, and run again
+
+
+@pytest.fixture
+def running(home, tmp_path):
+    """Start a run in a process group of its own, and wait for a sign of life."""
+    processes = []
+
+    def start(workers: int, *, until_scenes: int) -> subprocess.Popen[str]:
+        command = [*SCRIPT, "--recipe", str(home / "tiny.yaml"), "--out", str(tmp_path / "out"), "--workers"]
+        process = subprocess.Popen(
+            [*command, str(workers)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        while finished_scenes(tmp_path / "out") < until_scenes or not (tmp_path / "out" / "dataset.yaml").exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.005)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What was on stderr. It ends when the last process that holds it does: an orphan would run into the timeout."""
+    return process.communicate(timeout=60)[1]
+
+
+@pytest.mark.parametrize("workers, victim", [(1, os.kill), (2, os.kill), (2, os.killpg)])
+def test_a_killed_run_leaves_no_process_and_goes_on_to_the_same_bytes(running, whole, home, tmp_path, workers, victim):
+    process = running(workers, until_scenes=1)
+    victim(process.pid, signal.SIGKILL)
+    last_words(process)
+    assert process.returncode == -signal.SIGKILL
+    assert finished_scenes(tmp_path / "out") < SCENES
+    made("--recipe", home / "tiny.yaml", "--out", tmp_path / "out", "--workers", workers, cwd=home)
+    assert contents(tmp_path / "out") == whole.contents
+
+
+@pytest.mark.parametrize("workers, until_scenes", [(1, 1), (2, 1), (2, 0)])
+def test_ctrl_c_stops_at_once_with_a_word_and_without_a_trace(running, whole, tmp_path, workers, until_scenes):
+    process = running(workers, until_scenes=until_scenes)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    errors = last_words(process)
+    assert process.returncode == 130
+    assert errors == "\ngen.py: stopped; finished scenes are safe, the same command goes on from here\n"
+    # What is in the index is whole, and nothing lies there half-written.
+    left = contents(tmp_path / "out")
+    assert not [name for name in left if name.startswith(".")]
+    assert first(finished_scenes(tmp_path / "out"), left).items() <= whole.contents.items()
+
+
+def test_a_dead_worker_is_reported_and_costs_only_its_scenes(running, whole, home, tmp_path):
+    process = running(2, until_scenes=1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("needs /proc to find the worker")
+    workers = [pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    errors = last_words(process)
+    assert process.returncode == 1
+    assert errors.startswith("gen.py: a worker process died") and len(errors.splitlines()) == 1
+    made("--recipe", home / "tiny.yaml", "--out", tmp_path / "out", cwd=home)
+    assert contents(tmp_path / "out") == whole.contents
+
+
+def test_only_damaged_scenes_are_made_again(whole, home, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole.root, out)
+    (out / "000001" / "image.exr").write_bytes(b"short")
+    (out / "000003" / "info.json").unlink()
+    (out / ".000004.99").mkdir()  # what a killed run leaves
+    before = identities(out)
+    result = made("--recipe", "tiny.yaml", "--out", out, "--workers", 1, cwd=home)
+    assert "4 of 6 scenes are finished already" in result.stdout
+    assert contents(out) == whole.contents
+    after = identities(out)
+    again = {Path(name).relative_to(out).parts[0] for name in after if after[name] != before.get(name)}
+    assert again == {"000001", "000003"}
+
+
+def test_more_scenes_extend_a_dataset_and_leave_the_others_alone(whole, two_scenes, home, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(two_scenes, out)
+    before = identities(out)
+    made("--recipe", "tiny.yaml", "--scenes", 4, "--out", out, cwd=home)
+    after = identities(out)
+    assert {name: after[name] for name in before} == before
+    assert first(4, contents(out)) == first(4, whole.contents) and finished_scenes(out) == 4
+
+
+# What it says
+
+
+def test_the_end_says_where_how_long_how_noisy_and_how_to_look(whole):
+    noise = max(max(json.loads(path.read_text())["noise_rmse"].values()) for path in whole.root.glob("*/info.json"))
+    assert re.search(r"6 scenes are in datasets/tiny: 6 made in \d+ s \(assets \d+ %, tracing \d+ %", whole.stdout)
+    assert f"largest noise {noise:.4f}" in whole.stdout
+    assert "bokehforge view datasets/tiny" in whole.stdout
+
+
+def test_it_is_quiet_in_a_log(whole):
+    assert whole.stderr == "" and "\r" not in whole.stdout and "\x1b" not in whole.stdout
+
+
+@pytest.mark.parametrize("image_format", ["exr", "png"])
+def test_the_size_is_told_before_within_half_of_the_truth(home, tmp_path, image_format):
+    options = ("--size", 256, "--scenes", 2, "--noise", 0.02, "--format", image_format, "--out", tmp_path / "out")
+    told = re.search(r"about ([\d.]+) MB", made(*options, cwd=home).stdout)
+    assert told is not None
+    true_bytes = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert 1 / 1.5 < float(told[1]) * 1e6 / true_bytes < 1.5
+
+
+def test_a_dry_run_writes_nothing(home, tmp_path):
+    result = made("--recipe", home / "tiny.yaml", "--dry-run", cwd=tmp_path)
+    assert re.search(r"6 scenes of 2 images, 48 x 48 px, about [\d.]+ MB, into datasets/tiny", result.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+# The user's own pictures
+
+
+@pytest.mark.parametrize(
+    "option, folder, skipped, kinds",
+    [
+        ("--backgrounds", "mixed-photos", "cut.png: cannot be read", {"photograph"}),
+        ("--foregrounds", "mixed-cutouts", "door.png: is opaque all over", {"cutout"}),
+    ],
+)
+def test_own_pictures_of_one_kind_suffice_and_a_bad_one_is_named_skipped_and_counted(
+    home, tmp_path, option, folder, skipped, kinds
+):
+    options = ("--recipe", "tiny.yaml", "--scenes", 1, "--out", tmp_path / "out", option)
+    result = made(*options, folder, cwd=home)
+    assert f"skipped {folder}/{skipped}" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert f"{folder}: 1 usable pictures, 1 skipped" in result.stdout
+    scene = yaml.safe_load((tmp_path / "out" / "000000" / "scene.yaml").read_text())
+    assets = [layer["asset"] for layer in scene["layers"]]
+    own = [asset for asset in assets if asset["kind"] in kinds]
+    assert own == (assets[-1:] if option == "--backgrounds" else assets[:-1])
+    assert all(asset["file"] == "good.png" for asset in own)
+
+
+# Bad input
+
+
+@pytest.fixture
+def refused(home, whole, tmp_path, monkeypatch, capfd):
+    """Run the command on a finished dataset: it must say one line, return 2, and leave the dataset as it was."""
+    out = tmp_path / "finished"
+    shutil.copytree(whole.root, out)
+    before, scenes_before = contents(out), identities(out)
+    monkeypatch.chdir(home)
+    # Taichi runs already, with what other tests have made.
+    monkeypatch.setattr(gen.backend, "start", lambda arch: "cpu")
+    monkeypatch.setattr(gen, "produce", None)
+
+    def refused(*arguments) -> str:
+        assert gen.main(["--recipe", "tiny.yaml", "--out", str(out), *map(str, arguments)]) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert contents(out) == before and identities(out) == scenes_before
+        assert line.startswith("gen.py: error: ")
+        return line
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    "options, culprit",
+    [
+        (("--scenes", 0), "--scenes is 0; it must be at least 1"),
+        (("--scenes", -3), "--scenes is -3"),
+        (("--size", 0), "--size is 0; it must be at least 16"),
+        (("--size", -512), "--size is -512"),
+        (("--size", 15), "--size is 15"),
+        (("--workers", 0), "--workers is 0"),
+        (("--workers", -1), "--workers is -1"),
+        (("--seed", -1), "--seed is -1"),
+        (("--noise", 0), "--noise is 0.0; it must lie between 0 and 1"),
+        (("--noise", -0.1), "--noise is -0.1"),
+        (("--noise", "nan"), "--noise is nan"),
+        (("--recipe", "sunset"), "recipe 'sunset' is unknown"),
+        (("--recipe", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("--backgrounds", "nowhere"), "nowhere: no such folder"),
+        (("--backgrounds", "tiny.yaml"), "tiny.yaml is a file"),
+        (("--backgrounds", "empty"), "empty: no usable picture"),
+        (("--backgrounds", "truncated"), "cut.png: cannot be read"),
+        (("--backgrounds", "undecodable"), "text.jpg"),
+        (("--backgrounds", "small"), "low.png: is 40 x 15 px; each side needs at least 16"),
+        (("--backgrounds", "nan"), "hole.exr: holds NaN"),
+        (("--foregrounds", "nowhere"), "nowhere: no such folder"),
+        (("--foregrounds", "photos"), "good.png: has no alpha"),
+        (("--foregrounds", "clear"), "glass.png: has alpha 0 everywhere"),
+        (("--foregrounds", "rectangle"), "door.png: is opaque all over"),
+        (("--backgrounds", "mixed-photos", "--strict"), "mixed-photos/cut.png"),
+        (("--foregrounds", "mixed-cutouts", "--strict"), "mixed-cutouts/door.png"),
+        # A dataset of other options stands in the folder.
+        (("--size", 64), "size_px 48, this run has 64"),
+        (("--seed", 5), "seed 0, this run has 5"),
+        (("--noise", 0.1), "noise 0.02, this run has 0.1"),
+        (("--recipe", "default"), "'tiny', this run has 'default'"),
+        (("--format", "png"), "image_format 'exr', this run has 'png'"),
+        (("--backgrounds", "photos"), "backgrounds 'procedural'"),
+        (("--out", "tiny.yaml"), "tiny.yaml: cannot be made a folder"),
+        (("--out", "tiny.yaml/below"), "tiny.yaml/below: cannot be made a folder"),
+        (("--out", "photos"), "photos: holds good.png and is not a dataset"),
+    ],
+)
+def test_bad_input_is_named_in_one_line_and_finished_scenes_stay(refused, options, culprit):
+    assert culprit in refused(*options)
+
+
+@pytest.mark.parametrize(
+    "text, culprit",
+    [
+        ("blur: 3", "key 'blur' is unknown"),
+        ("scenes: many", "scenes is 'many'; it must be a whole number"),
+        ("foregrounds: [1, 30]", "there is 0.7"),
+        ("scenes: [", "is not YAML"),
+    ],
+)
+def test_a_bad_recipe_is_named_in_one_line(refused, tmp_path, text, culprit):
+    (tmp_path / "bad.yaml").write_text(text)
+    assert culprit in refused("--recipe", tmp_path / "bad.yaml")
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(refused, monkeypatch):
+    monkeypatch.setattr(decode, "MEGAPIXELS_MAX", 0.005)
+    assert "good.png: is 90 x 80 px; at most 0.005 megapixels are read" in refused("--backgrounds", "photos")
+
+
+def test_a_dataset_of_another_version_is_refused(whole, refused, home, tmp_path):
+    other = tmp_path / "newer"
+    shutil.copytree(whole.root, other)
+    header = (other / "dataset.yaml").read_text()
+    (other / "dataset.yaml").write_text(header.replace("schema: 1", "schema: 2"))
+    before = contents(other)
+    assert "schema 2, this run has 1" in refused("--out", other)
+    assert contents(other) == before
+
+
+def test_a_run_that_cannot_fit_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "needs about 0.00 GB and the disk has 0.00 GB free" in refused("--scenes", 7)
+
+
+def test_a_full_disk_is_named(refused, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(writer, "_replace_file", full)
+    assert re.search(r"index\.jsonl: No space left on device", refused())
+
+
+def test_a_second_run_on_the_same_folder_is_refused(refused, tmp_path):
+    descriptor = os.open(tmp_path / "finished", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert "finished: another run is writing to it" in refused()
+    finally:
+        os.close(descriptor)
+
+
+def test_a_folder_that_may_not_be_written_is_named(home, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    if os.access(closed, os.W_OK):
+        closed = Path("/proc")  # this user may write anywhere but here
+        if not closed.is_dir():
+            pytest.skip("this user may write everywhere")
+    result = run("--recipe", "tiny.yaml", "--out", closed / "out", cwd=home)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"gen.py: error: {closed}/out: cannot be made a folder")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arch", ["cuda", "metal", "vulkan"])
+def test_a_backend_that_is_not_here_is_an_error(home, tmp_path, arch):
+    result = run("--recipe", "tiny.yaml", "--scenes", 1, "--out", tmp_path / "out", "--arch", arch, cwd=home)
+    if result.returncode == 0:
+        pytest.skip(f"{arch} is here")
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"gen.py: error: the backend '{arch}' is not available on this machine; use --arch cpu or --arch auto\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [("--scenes", "many"), ("--noise", "low"), ("--arch", "abacus"), ("--speed", "9")])
+def test_what_the_parser_refuses_keeps_its_form(options, capfd):
+    with pytest.raises(SystemExit) as exit_code:
+        gen.main([*options])
+    assert exit_code.value.code == 2
+    assert options[0] in capfd.readouterr().err
+
+
+def test_the_worked_example_of_the_help_is_a_command_line_that_parses():
+    (example,) = re.findall(r"Example: python raytrace/gen\.py (.*)", gen.Options.__doc__ or "")
+    assert tyro.cli(gen.Options, args=example.split()).scenes == 100
+
+
+# Memory
+
+
+def peak_bytes(*arguments, cwd: Path) -> int:
+    """Largest resident memory of a run of one process."""
+    process = subprocess.Popen([*SCRIPT, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def test_memory_does_not_grow_with_the_number_of_scenes(home, tmp_path):
+    (tmp_path / "flat.yaml").write_text("size_px: 640\nforegrounds: [2, 2]\nblur_parameters: [2]\nfocus_count: 1\n")
+    own = ("--backgrounds", home / "photos", "--foregrounds", home / "cutouts", "--noise", 0.05, "--workers", 1)
+    few, many = (
+        peak_bytes("--recipe", "flat.yaml", "--scenes", scenes, "--out", f"{scenes}", *own, cwd=tmp_path)
+        for scenes in (2, 8)
+    )
+    # One scene more kept is three layers of 646 x 646 half RGBA and their textures in float32, 30 MB; six are 180 MB.
+    assert many - few < 60e6
