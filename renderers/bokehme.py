@@ -1,0 +1,128 @@
+"""BokehMe (Peng et al. 2022): scatter where it is right, networks where it is not, as its release renders.
+
+Everything here is display-referred but the scatter itself. Defocus is in units of 10 px, so that the networks see it
+within [-1, 1]. Tensors are (B, C, H, W); gamma is (B), scaled by `normalised_gamma`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from renderers.networks import ARNet, resized
+
+# Pixels that a defocus of 1 stands for (the paper trains to 12 px and renders to 10; a pixel must be one in both).
+DEFOCUS_UNIT_PX = 10.0
+
+GAMMA_RANGE = (1.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """How the networks' picture comes to full size, for the ablation of Table 3.
+
+    iterative   by IUNet in steps of two; else by one bilinear resize
+    clipped     whether IUNet's defocus is clipped to [-1, 1]
+    kept_by     where IUNet's result replaces the coarse one: within a unit of focus by the "dilated" defocus, by the
+                "plain" defocus, or "everywhere"
+    """
+
+    iterative: bool = True
+    clipped: bool = True
+    kept_by: str = "dilated"
+
+
+FULL = Upsampling()
+
+# The rows of the table, B1 the weakest; each renders without the classical part.
+ABLATIONS = {
+    "B1": Upsampling(iterative=False),
+    "B2": Upsampling(clipped=False, kept_by="everywhere"),
+    "B3": Upsampling(kept_by="everywhere"),
+    "B4": Upsampling(kept_by="plain"),
+    "B5": FULL,
+}
+
+
+def normalised_gamma(gamma: Tensor) -> Tensor:
+    """(gamma - 1) / 4, clipped to [0, 1]: the networks know gamma 1 to 5."""
+    low, high = GAMMA_RANGE
+    return ((gamma - low) / (high - low)).clamp(0.0, 1.0)
+
+
+def fused(classical: Tensor, rendered: Tensor, error: Tensor) -> Tensor:
+    """(1 - E) B_cr + E B_nr (Eq. 9)."""
+    return torch.lerp(classical, rendered, error)
+
+
+def render_neurally(
+    arnet: ARNet,
+    iunet: Callable[..., Tensor],
+    image: Tensor,
+    defocus: Tensor,
+    dilated: Tensor,
+    gamma: Tensor,
+    upsampling: Upsampling = FULL,
+) -> tuple[Tensor, Tensor]:
+    """One picture by the networks alone (B = 1).
+
+    defocus, dilated   S / 10 and S^d / 10, (1, 1, H, W)
+    returns            picture (1, 3, H, W) >= 0; error map (1, 1, H, W) in [0, 1]
+    """
+    height, width = image.shape[-2:]
+    # The paper's Eq. 7 has min for max, or the inverse of this factor.
+    factor = max(float(defocus.abs().max()), 1.0)
+    small = (max(int(height / factor), 2), max(int(width / factor), 2))
+    picture, error_logit = arnet(resized(image, small), resized(defocus, small) / factor, gamma)
+    error = resized(torch.sigmoid(error_logit), (height, width))
+    picture = picture.clamp(min=0.0)
+    if not upsampling.iterative:
+        return resized(picture, (height, width)), error
+    ratios = [2.0 ** (step + 1) / factor for step in range(int(math.log2(factor)))]
+    for ratio in ratios:
+        size = (int(ratio * height), int(ratio * width))
+        picture = upsampled(
+            iunet,
+            resized(image, size),
+            ratio * resized(defocus, size),
+            ratio * resized(dilated, size),
+            picture,
+            gamma,
+            upsampling,
+        )
+    return upsampled(iunet, image, defocus, dilated, picture, gamma, upsampling), error
+
+
+def upsampled(
+    iunet: Callable[..., Tensor],
+    image: Tensor,
+    defocus: Tensor,
+    dilated: Tensor,
+    coarse: Tensor,
+    gamma: Tensor,
+    upsampling: Upsampling = FULL,
+) -> Tensor:
+    """One step of IUNet (Eq. 8): a coarse picture at the size of `image`, sharp near focus, (B, 3, H, W) >= 0."""
+    seen = defocus.clamp(-1.0, 1.0) if upsampling.clipped else defocus
+    fine = iunet(image, seen, coarse, gamma).clamp(min=0.0)
+    if upsampling.kept_by == "everywhere":
+        return fine
+    mask = near_focus(dilated if upsampling.kept_by == "dilated" else defocus)
+    return torch.lerp(resized(coarse, image.shape[-2:]), fine, mask)
+
+
+def near_focus(defocus: Tensor) -> Tensor:
+    """1 where |defocus| < 1, with soft rims: (B, 1, H, W)."""
+    mask = (defocus.abs() < 1.0).to(defocus.dtype)
+    radius = round(0.005 * (defocus.shape[-2] + defocus.shape[-1]))
+    if radius == 0:
+        return mask
+    sigma = 0.3 * (radius - 1) + 0.8
+    offsets = torch.arange(-radius, radius + 1, dtype=defocus.dtype, device=defocus.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(mask, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])

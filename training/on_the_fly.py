@@ -1,0 +1,115 @@
+"""Training samples without a disk: scenes are drawn and traced while the networks train."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
+
+from bokehdata.torch_data import CropSettings, Picture, Planes, Sample, plain_planes, sample_of
+from raytrace import backend
+from raytrace.backend import Arch
+from raytrace.tracer import Tracer
+from scenes.billboard import Scene
+from scenes.color import display_from_linear
+from scenes.lens import ThinLens
+from scenes.recipe import Recipe, RecipeError
+from scenes.sampling import sample_scene
+from scenes.stack import Stack
+
+# Drawing a scene costs as much as tracing several pictures of it, so that each gives some.
+PICTURES_PER_SCENE = 8
+CROPS_PER_PICTURE = 2
+_SAMPLES_PER_SCENE = PICTURES_PER_SCENE * CROPS_PER_PICTURE
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where samples of one process begin.
+
+    rank, world   of this process among those that train together
+    batch         samples per step and process
+    first_step    steps whose samples other calls have had
+    """
+
+    rank: int = 0
+    world: int = 1
+    batch: int = 1
+    first_step: int = 0
+
+
+class OnTheFly(IterableDataset[Sample]):
+    """Endless random crops of freshly traced scenes of a recipe, with procedural pictures.
+
+    Sample m of worker w depends on (seed, rank, w, number of workers, m) alone. Steps are dealt to the workers of a
+    DataLoader in turn, and a stream that begins at a later step goes on as an uninterrupted one would.
+
+    arch                 where rays are traced; anything but "cpu" needs a DataLoader without workers of its own
+    blur_parameter_max   settings of larger K are left out
+    raises               RecipeError where a scene may then have none
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: CropSettings,
+        *,
+        seed: int,
+        planes: Planes = plain_planes,
+        blur_parameter_max: float = math.inf,
+        arch: Arch = "cpu",
+        stream: Stream | None = None,
+    ):
+        blur_parameters = recipe.random_blur or recipe.blur_parameters
+        largest = max(blur_parameters) if recipe.random_blur else min(blur_parameters)
+        if largest > blur_parameter_max:
+            most = f"this model trains on {blur_parameter_max:g} px at most"
+            raise RecipeError(f"recipe {recipe.name}: blurs with a K of {largest:g} px; {most}")
+        self._recipe, self._settings, self._seed, self._planes = recipe, settings, seed, planes
+        self._blur_parameter_max, self._stream = blur_parameter_max, stream or Stream()
+        self._arch: Arch = arch
+
+    def __iter__(self) -> Iterator[Sample]:
+        info = get_worker_info()
+        num_workers, worker = (1, 0) if info is None else (info.num_workers, info.id)
+        tracer = Tracer(backend.start(self._arch, threads=None if info is None else 1))
+        stream = self._stream
+        # The loader asks its worker 0 first, wherever training begins: continue the stream whose turn it is.
+        own = (stream.first_step + worker) % num_workers
+        first = len(range(own, stream.first_step, num_workers)) * stream.batch
+        key = stream.rank * num_workers + own
+        scene_number = first // _SAMPLES_PER_SCENE
+        skipped = first % _SAMPLES_PER_SCENE
+        while True:
+            rng = _generator(self._seed, key, scene_number)
+            scene, stack = sample_scene(self._recipe, rng=rng)
+            for p in range(skipped // CROPS_PER_PICTURE, PICTURES_PER_SCENE):
+                picture_rng = _generator(self._seed, key, scene_number, p)
+                picture = self._traced(tracer, scene, stack, rng=picture_rng)
+                for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
+                    if p * CROPS_PER_PICTURE + c >= skipped:
+                        yield sample_of(picture, self._settings, self._planes, rng=crop_rng)
+            scene_number, skipped = scene_number + 1, 0
+
+    def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Picture:
+        """The scene at one of its lens settings and gammas, drawn uniformly."""
+        lenses = [lens for _, _, lens in stack.lenses() if lens.blur_parameter <= self._blur_parameter_max]
+        lens = lenses[rng.integers(len(lenses))]
+        gamma = stack.gammas[rng.integers(len(stack.gammas))]
+        noise = self._recipe.noise
+        image = tracer.render(scene, ThinLens(0.0, 0.0), noise=noise).linear[0]
+        truth = tracer.render(scene, lens, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
+        return Picture(
+            name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f} at gamma {gamma:g}",
+            image=display_from_linear(image),
+            truth=display_from_linear(truth, gamma),
+            disparity=scene.composite_disparity(),
+            lens=lens,
+            gamma=gamma,
+        )
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    # A key of its own keeps the scenes apart from those of datasets, which are default_rng([seed, i]).
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, *key)))

@@ -1,0 +1,92 @@
+"""How each model is trained: named settings, those of the papers and small ones for a CPU."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Model = Literal["arnet", "iunet", "deepfocus", "error-map"]
+Name = Literal["smoke", "cpu", "paper"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a run.
+
+    crop_px              side of the crops, pixels
+    batch                crops per step and device
+    steps                optimiser steps; None for `epochs`
+    epochs               passes over the pictures, where `steps` is None
+    rate                 largest learning rate of Adam
+    schedule             "constant", or "cosine": up over the first twentieth of the steps, then down to 0
+    gradient_norm_max    gradients are scaled down to this norm; None leaves them
+    averaging            what is validated and saved is the mean of the weights over steps, older ones weighing this
+                         factor less with every step; None for the last weights
+    blur_parameter_max   pictures of larger K are left out, pixels per unit of normalised disparity
+    validate_every       steps between validations
+    checkpoint_every     steps between checkpoints
+    validation_pictures  at most this many, evenly spread over the held-out scenes
+    """
+
+    crop_px: int
+    batch: int
+    rate: float
+    steps: int | None = None
+    epochs: int | None = None
+    schedule: Literal["constant", "cosine"] = "constant"
+    gradient_norm_max: float | None = None
+    averaging: float | None = None
+    blur_parameter_max: float = 12.0
+    validate_every: int = 2000
+    checkpoint_every: int = 500
+    validation_pictures: int = 48
+
+
+# BokehMe, section 4.1: Adam at 1e-4, batches of 16, 50 epochs, K = 12 for ARNet and 24 for IUNet. It does not give the
+# crop; 128 px is that of DeepFocus, whose preprocessing it names, and IUNet's blur is twice as large. A batch of 4
+# takes about a quarter of a second on two cores.
+PRESETS: dict[Model, dict[Name, Preset]] = {
+    "arnet": {
+        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
+        "cpu": Preset(
+            96, 4, 1e-3, steps=10000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
+        ),
+        "paper": Preset(128, 16, 1e-4, epochs=50),
+    },
+    "iunet": {
+        "smoke": Preset(
+            32,
+            2,
+            1e-3,
+            steps=20,
+            blur_parameter_max=24.0,
+            validate_every=10,
+            checkpoint_every=10,
+            validation_pictures=2,
+        ),
+        "cpu": Preset(
+            128,
+            4,
+            1e-3,
+            steps=8000,
+            schedule="cosine",
+            gradient_norm_max=1.0,
+            averaging=0.999,
+            blur_parameter_max=24.0,
+            validate_every=1000,
+        ),
+        "paper": Preset(256, 16, 1e-4, epochs=50, blur_parameter_max=24.0),
+    },
+    "deepfocus": {
+        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
+        "cpu": Preset(
+            96, 4, 1e-3, steps=10000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
+        ),
+        "paper": Preset(128, 16, 1e-4, epochs=200),
+    },
+    "error-map": {
+        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
+        "cpu": Preset(
+            96, 4, 1e-3, steps=4000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
+        ),
+        "paper": Preset(128, 16, 1e-4, epochs=50),
+    },
+}

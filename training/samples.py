@@ -1,0 +1,44 @@
+"""What the networks train on: beside the picture and its truth, what the classical half of BokehMe makes of them."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bokehdata.torch_data import Crop
+from renderers.dilated_defocus import dilated_defocus_px
+from renderers.error_map import improved_error_map
+from renderers.scatter import scatter
+from scenes.color import display_from_linear, linear_from_display
+from scenes.lens import signed_defocus_px
+
+
+def bokehme_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
+    """image, truth, classical (display values), defocus_px, dilated_px, error_map.
+
+    As at inference, the classical picture and both defocuses come from the disparity that is given; the truth and the
+    error map come from the true one. Truth and classical picture are clipped to [0, 1], as they are shown and compared;
+    the all-in-focus image is not: its highlights tell how bright their disks are.
+    """
+    lens = crop.lens
+    defocus_px = np.asarray(
+        signed_defocus_px(crop.disparity_given, lens.blur_parameter, lens.focus_disparity), np.float32
+    )
+    linear = scatter(linear_from_display(crop.image, crop.gamma), crop.disparity_given, lens)
+    return {
+        "image": crop.image,
+        "truth": np.clip(crop.truth, 0.0, 1.0),
+        "classical": np.clip(display_from_linear(linear, crop.gamma), 0.0, 1.0),
+        "defocus_px": defocus_px,
+        "dilated_px": dilated_defocus_px(defocus_px),
+        "error_map": improved_error_map(crop.disparity, lens),
+    }
+
+
+def margin_for(blur_radius_max_px: float) -> int:
+    """Margin of a crop in which its planes are what they are in the whole picture.
+
+    The scatter reaches floor(r) + 1 pixels, and an edge that the crop's error map sees lies as far and is told from a
+    slope by the pixel beyond it.
+    """
+    return math.ceil(blur_radius_max_px) + 3
