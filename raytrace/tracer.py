@@ -121,4 +121,5 @@ def _trace_samples(transport: Transport, padded: NDArray[np.float32], samples: i
 def _frame(padded: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:
     """(G, H, W, 3) of a padded frame (3 G, H', W')."""
     frame = padded.reshape(-1, 3, *padded.shape[1:])[:, :, : scene.height, : scene.width]
-    return frame.transpose(0, 2, 3, 1)
+    # Bilinear weights that round below 0 leave -1e-7 beside a bright light at a high gamma, and powers of that are nan.
+    return np.maximum(frame.transpose(0, 2, 3, 1), 0.0)
