@@ -23,8 +23,7 @@ BLOCK = 16
 _BLOCK_LIMIT = 3.0
 
 # The exponent p, measured between 32 and 2048 points on scenes of two to five layers: the offsets inside a box pixel
-# make two more dimensions, in which a set of N points is less even. Its errors fall faster than 1 / N in the end, but
-# small sets share offsets, and so errors, with sets of twice the size.
+# make two more dimensions, in which a small set of points is hardly more even than chance.
 _DECAY = {"point": 2.0, "box": 1.0}
 
 # The first two sets leave at most this many pixels between neighbouring points on the sensor: half a block, so that no

@@ -22,8 +22,11 @@ _slanted_defocus_px = ti.func(lens.slanted_defocus_px)
 
 
 @ti.func
-def bilinear(texels: ti.template(), texel: int, row: int, w00: float, w01: float, w10: float, w11: float):
-    return w00 * texels[texel] + w01 * texels[texel + 1] + w10 * texels[texel + row] + w11 * texels[texel + row + 1]
+def bilinear(texels: ti.template(), texel: int, row: int, left: float, right: float, upper: float, lower: float):
+    """The lookup at a texel and its neighbours to the right and below, with the weights of columns and rows."""
+    return upper * (left * texels[texel] + right * texels[texel + 1]) + lower * (
+        left * texels[texel + row] + right * texels[texel + row + 1]
+    )
 
 
 @ti.kernel
@@ -43,7 +46,7 @@ def shift(
 
     texels        layers one after the other, `plane` texels each, `row` texels a row
     offsets       (L, N) texels from a pixel to the upper left texel of its lookup
-    weights       (L, N) the four bilinear weights of it
+    weights       (L, N) weights of its left and right column, and of its upper and lower row
     tile_layers   (tiles, 1 + L) number of layers, then their indices near to far
     tiles         which tiles to trace
     out           the padded frame, `tiles_per_row * TILE_WIDTH` pixels a row
@@ -113,7 +116,7 @@ def gather(
                 x0, y0 = ti.floor(x_hit), ti.floor(y_hit)
                 fx, fy = x_hit - x0, y_hit - y0
                 texel = layer * plane + ti.cast(y0, ti.i32) * row + ti.cast(x0, ti.i32)
-                c = bilinear(texels, texel, row, (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
+                c = bilinear(texels, texel, row, 1 - fx, fx, 1 - fy, fy)
                 colour += transmittance * c
                 transmittance *= 1.0 - c[3]
                 if transmittance == 0.0:

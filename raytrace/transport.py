@@ -96,7 +96,8 @@ class Transport:
         points = aperture_points(self._lens.aperture, num_samples)
         jitter = np.zeros_like(points)
         if self._pixel == "box":
-            jitter += (np.arange(num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
+            # Sets of N and 2 N points share no offsets, so that their errors stay independent (`convergence`).
+            jitter += (np.arange(num_samples, 2 * num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
         columns = out.shape[2] // TILE_WIDTH
         frame = (self.tile_layers, tiles, columns, self._scene.overscan)
         if self._textures.planar:
@@ -116,14 +117,14 @@ class Transport:
         copy_tiles(rgba[..., :3].transpose(2, 0, 1), out, tiles)
 
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Texel offsets (L, N) and bilinear weights (L, N, 4) of every layer and lens point."""
+        """Texel offsets (L, N) and weights of columns and rows (L, N, 4) of every layer and lens point."""
         disparity = np.array([layer.disparity for layer in self._scene.layers])
         defocus_px = signed_defocus_px(disparity, self._lens.blur_parameter, self._lens.focus_disparity)
         shift = defocus_px[:, None, None] * points + jitter
         whole = np.floor(shift)
         fx, fy = np.moveaxis(shift - whole, -1, 0)
         offsets = whole[..., 1] * self._textures.row + whole[..., 0]
-        weights = np.stack([(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy], axis=-1)
+        weights = np.stack([1.0 - fx, fx, 1.0 - fy, fy], axis=-1)
         return offsets.astype(np.int32), weights.astype(np.float32)
 
     def _planes(self) -> NDArray[np.float64]:

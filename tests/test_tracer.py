@@ -389,7 +389,7 @@ def test_the_image_of_a_mirrored_scene_is_the_mirrored_image(trace, random_scene
 def plastic_offsets(n: int) -> NDArray[np.float64]:
     """Offsets inside a box pixel, from the paper: multiples of 1/p and 1/p^2 with p^3 = p + 1 (Roberts 2018)."""
     plastic = max(np.roots([1.0, 0.0, -1.0, -1.0]).real)
-    return (np.arange(n)[:, None] + 0.5) * [1.0 / plastic, 1.0 / plastic**2] % 1.0 - 0.5
+    return (np.arange(n, 2 * n)[:, None] + 0.5) * [1.0 / plastic, 1.0 / plastic**2] % 1.0 - 0.5
 
 
 def by_reference(scene: Scene, lens: ThinLens, *, samples: int, pixel: str = "point", gamma: float = 2.2) -> NDArray:
