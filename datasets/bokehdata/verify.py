@@ -171,7 +171,7 @@ def _traced_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[
     checks: list[Callable[[], object]] = [
         lambda: _require_overscan(folder.path / SCENE_FILE, scene, stack),
         lambda: _require_info(folder, billboard_information(scene, stack)),
-        lambda: _require_noise(folder, stack),
+        lambda: _require_noise_asked(folder, stack),
         lambda: _require_all_in_focus(folder, scene),
         lambda: _require_planes(folder, scene),
         lambda: _require_preview(folder.path / PREVIEW_FILE),
@@ -195,7 +195,7 @@ def _space_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[C
     pictures += [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)]
     checks: list[Callable[[], object]] = [
         lambda: _require_info(folder, information),
-        lambda: _require_noise(folder, stack),
+        lambda: _require_noise(folder, pictures),
         lambda: _require_space_planes(folder, shape),
         lambda: _require_focus_inside(folder, stack),
         lambda: _require_depth_layers(folder, shape, overscan),
@@ -242,11 +242,16 @@ def _require_info(folder: SceneFolder, information: Information) -> None:
             raise DatasetError(f"{path}: {key} is {info.get(key)!r}, by {SCENE_FILE} it must be {value!r}")
 
 
-def _require_noise(folder: SceneFolder, stack: Stack) -> None:
-    path, asked = folder.path / INFO_FILE, folder.scene_document.get("noise")
+def _require_noise_asked(folder: SceneFolder, stack: Stack) -> None:
+    asked = folder.scene_document.get("noise")
     if not _is_number(asked):
         raise DatasetError(f"{folder.path / SCENE_FILE}: noise is {asked!r}")
-    for name in (bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)):
+    _require_noise(folder, [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)], asked)
+
+
+def _require_noise(folder: SceneFolder, pictures: list[str], asked: float = math.inf) -> None:
+    path = folder.path / INFO_FILE
+    for name in pictures:
         noise = folder.info.get("noise_rmse", {}).get(name)
         if not (_is_number(noise) and 0.0 <= noise <= asked):
             raise DatasetError(f"{path}: noise_rmse of {name} is {noise!r}, asked for was {asked}")
