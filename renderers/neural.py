@@ -7,7 +7,7 @@ it, or a file of torch with tensors only, such as the authors' releases of Bokeh
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from scenes.lens import ThinLens, signed_defocus_px
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from renderers.networks import ARNet, DeepFocus, IUNet
+
+Network = TypeVar("Network", bound="nn.Module")
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -82,7 +86,7 @@ class BokehMe:
             return _picture(fused(_tensor(classical, self.device), rendered, error).clamp(0.0, 1.0))
 
     @cached_property
-    def _networks(self) -> "tuple[nn.Module, nn.Module]":
+    def _networks(self) -> "tuple[ARNet, IUNet]":
         from renderers.networks import ARNet, IUNet
 
         return loaded(ARNet(), self.arnet, self.device), loaded(IUNet(), self.iunet, self.device)
@@ -126,13 +130,13 @@ class DeepFocusRenderer:
             return _picture(refocus(self._network, *planes, adaptive=self.adaptive))
 
     @cached_property
-    def _network(self) -> Any:
+    def _network(self) -> "DeepFocus":
         from renderers.networks import DeepFocus
 
         return loaded(DeepFocus(), self.weights, self.device)
 
 
-def loaded(network: "nn.Module", path: Path, device: str = "cpu") -> "nn.Module":
+def loaded(network: Network, path: Path, device: str = "cpu") -> Network:
     """The network with the weights of a checkpoint, ready to render; RendererError where they cannot be used."""
     state = read_state(path)
     try:
@@ -143,7 +147,8 @@ def loaded(network: "nn.Module", path: Path, device: str = "cpu") -> "nn.Module"
     import torch
 
     # Channels last is the order in which convolutions run fastest on CPUs.
-    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
+    return network.eval().requires_grad_(False).to(device)
 
 
 def read_state(path: Path) -> "dict[str, Tensor]":

@@ -65,7 +65,8 @@ class Training(pl.LightningModule):
 
     def __init__(self, network: nn.Module, preset: Preset, steps: int):
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
+        self.network = network
         # A copy of the network where weights are averaged, else the network itself.
         self.validated = network if preset.averaging is None else copy.deepcopy(network).requires_grad_(False)
         self.preset, self.steps = preset, steps
@@ -121,7 +122,7 @@ class Training(pl.LightningModule):
             strip = torch.cat([p.expand(-1, 3, -1, -1)[0].clamp(0.0, 1.0).float() for p in pictures], dim=-1)
             self.logger.experiment.add_image(f"{type(self).__name__}/{batch_idx}", strip, self.global_step)
 
-    def configure_optimizers(self):  # the union of Lightning's return types is not worth spelling out
+    def configure_optimizers(self) -> Any:
         optimiser = torch.optim.Adam(self.network.parameters(), lr=self.preset.rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._relative_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -84,8 +84,9 @@ class OnTheFly(IterableDataset[Sample]):
         while True:
             rng = _generator(self._seed, key, scene_number)
             scene, stack = sample_scene(self._recipe, rng=rng)
-            for p in range(skipped // CROPS_PER_PICTURE, PICTURES_PER_SCENE):
-                picture_rng = _generator(self._seed, key, scene_number, p)
+            for p, picture_rng in enumerate(rng.spawn(PICTURES_PER_SCENE)):
+                if (p + 1) * CROPS_PER_PICTURE <= skipped:
+                    continue
                 picture = self._traced(tracer, scene, stack, rng=picture_rng)
                 for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
                     if p * CROPS_PER_PICTURE + c >= skipped:

@@ -19,8 +19,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import tyro
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from bokehdata.format import DatasetError
 from raytrace.backend import Arch, BackendError

@@ -1,0 +1,251 @@
+"""BokehMe's inference does what its release does, whatever the weights: sizes, calls, clipping, masks, fusion."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from renderers.base import RendererError
+from renderers.bokehme import ABLATIONS, FULL, fused, near_focus, normalised_gamma, render_neurally, upsampled
+from renderers.deepfocus import deepfocus_inputs, refocus
+from renderers.networks import ARNet, DeepFocus, IUNet, resized
+from renderers.neural import BokehMe, DeepFocusRenderer, loaded
+from scenes.lens import ThinLens
+
+
+class Spy:
+    """A network that records what it is given and answers with a constant picture."""
+
+    def __init__(self, value: float = 0.5, logit: float = 0.0):
+        self.calls: list[tuple[torch.Tensor, ...]] = []
+        self.value, self.logit = value, logit
+
+    def __call__(self, image, defocus, *others):
+        self.calls.append((image, defocus, *others))
+        return torch.full_like(image, self.value)
+
+
+class ArnetSpy(Spy):
+    def __call__(self, image, defocus, *others):
+        picture = super().__call__(image, defocus, *others)
+        return picture, torch.full_like(picture[:, :1], self.logit)
+
+
+def ramp(height: int = 32, width: int = 48, largest: float = 3.7) -> torch.Tensor:
+    return torch.linspace(-0.5, largest, width).expand(1, 1, height, width).contiguous()
+
+
+GAMMA = torch.tensor([0.3])
+
+
+@pytest.mark.parametrize("largest, calls", [(0.4, 1), (1.0, 1), (1.2, 1), (2.0, 2), (3.7, 2), (4.0, 3)])
+def test_iunet_is_called_once_for_every_doubling_and_once_at_full_size(largest, calls):
+    iunet = Spy()
+    render_neurally(ArnetSpy(), iunet, torch.rand(1, 3, 32, 48), ramp(largest=largest), ramp(), GAMMA)
+    assert len(iunet.calls) == calls == math.floor(math.log2(max(largest, 1.0))) + 1
+    assert iunet.calls[-1][0].shape[-2:] == (32, 48)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (31, 45), (33, 20)])
+def test_sizes_and_defocus_shrink_together(size):
+    """ARNet sees the picture 1 / a as large and its defocus within [-1, 1]: a radius keeps its part of the picture."""
+    arnet, iunet, defocus = ArnetSpy(), Spy(), ramp(*size, largest=3.7)
+    picture, error = render_neurally(arnet, iunet, torch.rand(1, 3, *size), defocus, defocus, GAMMA)
+    image_small, defocus_small, _ = arnet.calls[0]
+    assert image_small.shape[-2:] == (int(size[0] / 3.7), int(size[1] / 3.7))
+    # Corners are kept, so that the largest value is; it rounds in float32.
+    assert float(defocus_small.abs().max()) == pytest.approx(1.0, abs=1e-6)
+    assert iunet.calls[0][0].shape[-2:] == (int(size[0] * 2 / 3.7), int(size[1] * 2 / 3.7))
+    assert picture.shape[-2:] == error.shape[-2:] == size
+
+
+def test_iunet_sees_clipped_defocus_but_in_b2():
+    for name, largest in (("B2", 3.7), ("B3", 1.0), ("B5", 1.0)):
+        iunet = Spy()
+        render_neurally(ArnetSpy(), iunet, torch.rand(1, 3, 32, 48), ramp(), ramp(), GAMMA, ABLATIONS[name])
+        assert float(iunet.calls[-1][1].max()) == pytest.approx(largest, abs=1e-6)
+
+
+def test_b1_has_no_iunet():
+    iunet = Spy()
+    picture, _ = render_neurally(
+        ArnetSpy(0.25), iunet, torch.rand(1, 3, 32, 48), ramp(), ramp(), GAMMA, ABLATIONS["B1"]
+    )
+    assert not iunet.calls
+    # Bilinear weights sum to 1 up to float32 rounding.
+    torch.testing.assert_close(picture, torch.full_like(picture, 0.25), atol=1e-6, rtol=0)
+
+
+def test_negative_light_is_never_passed_on():
+    iunet = Spy(-0.2)
+    picture, _ = render_neurally(ArnetSpy(-0.3), iunet, torch.rand(1, 3, 32, 48), ramp(), ramp(), GAMMA)
+    assert (picture == 0.0).all()
+    assert all((call[2] == 0.0).all() for call in iunet.calls)
+
+
+@pytest.mark.parametrize("name", ["B3", "B4", "B5"])
+def test_iunet_replaces_what_its_ablation_says(name):
+    """Far from focus by one measure, near by the other: the mask tells which one counts."""
+    size = (40, 40)  # too small for soft rims: 0.005 (40 + 40) rounds to 0
+    defocus, dilated = torch.full((1, 1, *size), 0.5), torch.full((1, 1, *size), 1.5)
+    coarse = torch.zeros(1, 3, 20, 20)
+    out = upsampled(Spy(1.0), torch.rand(1, 3, *size), defocus, dilated, coarse, GAMMA, ABLATIONS[name])
+    assert float(out.mean()) == {"B3": 1.0, "B4": 1.0, "B5": 0.0}[name]
+
+
+def test_the_mask_has_the_rims_of_opencv():
+    """A Gaussian of radius round(0.005 (h + w)), sigma 0.3 (radius - 1) + 0.8, over replicated borders."""
+    defocus = torch.from_numpy(np.random.default_rng(0).uniform(-2, 2, (1, 1, 120, 200)).astype(np.float32))
+    hard = (defocus.abs() < 1).float()[0, 0].numpy()
+    expected = cv2.GaussianBlur(hard, (5, 5), 0.3 * (2 - 1) + 0.8, borderType=cv2.BORDER_REPLICATE)
+    # float32 sums of 25 taps.
+    np.testing.assert_allclose(near_focus(defocus)[0, 0].numpy(), expected, atol=1e-6)
+
+
+def test_fusion_takes_the_scatter_where_no_error_is_expected():
+    classical, rendered = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    torch.testing.assert_close(fused(classical, rendered, torch.zeros(1, 1, 4, 4)), classical)
+    torch.testing.assert_close(fused(classical, rendered, torch.ones(1, 1, 4, 4)), rendered)
+
+
+def test_gamma_1_to_5_is_0_to_1_and_others_are_clipped():
+    assert normalised_gamma(torch.tensor([1.0, 2.2, 5.0, 0.5, 9.0])).tolist() == pytest.approx([0, 0.3, 1, 0, 1])
+
+
+# The renderers
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict:
+    """Random weights of every network, as safetensors."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for name, network in (("arnet", ARNet()), ("iunet", IUNet()), ("deepfocus", DeepFocus())):
+        paths[name] = folder / f"{name}.safetensors"
+        save_file(network.state_dict(), paths[name])
+    return paths
+
+
+@pytest.fixture
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    disparity = np.repeat(np.repeat(rng.uniform(0, 1, (5, 7)), 8, 0), 8, 1)[:37, :51]
+    return rng.uniform(0, 1.5, (37, 51, 3)).astype(np.float32), disparity.astype(np.float32)
+
+
+def renderers(weights) -> dict:
+    bokehme = {name: BokehMe(weights["arnet"], weights["iunet"], name) for name in (None, *ABLATIONS)}
+    deepfocus = {adaptive: DeepFocusRenderer(weights["deepfocus"], adaptive) for adaptive in (False, True)}
+    return bokehme | deepfocus
+
+
+def test_only_k_times_disparity_matters(weights, picture):
+    image, disparity = picture
+    for renderer in renderers(weights).values():
+        a = renderer(image, disparity, ThinLens(20.0, 0.4))
+        b = renderer(image, 2.0 * disparity, ThinLens(10.0, 0.8))
+        # A factor of two is exact in floating point.
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_pinhole_returns_the_picture(weights, picture):
+    for renderer in renderers(weights).values():
+        np.testing.assert_array_equal(renderer(*picture, ThinLens(0.0, 0.4)), picture[0])
+
+
+def test_whatever_the_weights_the_output_is_a_picture(weights, picture):
+    for renderer in renderers(weights).values():
+        out = renderer(*picture, ThinLens(45.0, 0.2), gamma=3.0)
+        assert out.shape == picture[0].shape and out.dtype == np.float32 and np.isfinite(out).all()
+        np.testing.assert_array_equal(out, renderer(*picture, ThinLens(45.0, 0.2), gamma=3.0))
+
+
+def test_bokehme_is_the_scatter_where_its_error_map_is_zero(weights, picture, tmp_path):
+    from renderers import RENDERERS
+
+    arnet = ARNet()
+    arnet.load_state_dict(loaded(ARNet(), weights["arnet"]).state_dict())
+    with torch.no_grad():
+        # The last four channels before the shuffle become the error map.
+        arnet.conv1.conv.weight[12:] = 0.0
+        arnet.conv1.conv.bias[12:] = -200.0
+    save_file(arnet.state_dict(), tmp_path / "trusting.safetensors")
+    renderer = BokehMe(tmp_path / "trusting.safetensors", weights["iunet"])
+    expected = np.clip(RENDERERS["scatter"](*picture, ThinLens(12.0, 0.5)), 0.0, 1.0)
+    np.testing.assert_array_equal(renderer(*picture, ThinLens(12.0, 0.5)), expected)
+
+
+def test_deepfocus_takes_the_diameter_and_relative_disparity():
+    image = torch.rand(1, 3, 6, 6) * 4.0
+    disparity = torch.linspace(2.0, 3.0, 36).reshape(1, 1, 6, 6)
+    defocus_px = torch.linspace(-15.0, 15.0, 36).reshape(1, 1, 6, 6)
+    shown, normalised, diameter = deepfocus_inputs(image, disparity, defocus_px)
+    assert float(shown.max()) == 1.0
+    assert (float(normalised.min()), float(normalised.max())) == (0.0, 1.0)
+    assert float(diameter.max()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("adaptive, side, diameter_px", [(False, 40, 60.0), (True, 16, 24.0)])
+def test_deepfocus_resized_never_sees_a_radius_above_12(adaptive, side, diameter_px):
+    network, seen = DeepFocus(), {}
+    network.register_forward_pre_hook(lambda module, args: seen.update(args=args))
+    defocus_px = torch.linspace(0, 30.0, 1600).reshape(1, 1, 40, 40)
+    out = refocus(network, torch.rand(1, 3, 40, 40), defocus_px, defocus_px, adaptive=adaptive)
+    assert out.shape == (1, 3, 40, 40)
+    assert seen["args"][0].shape[-1] == side
+    assert float(seen["args"][2].max()) * 30.0 == pytest.approx(diameter_px, rel=1e-5)
+
+
+# Checkpoints
+
+
+def test_the_authors_checkpoints_load(weights, tmp_path):
+    """A file of torch with the key "model", as their release has it."""
+    state = loaded(ARNet(), weights["arnet"]).state_dict()
+    torch.save({"model": state}, tmp_path / "arnet.pth")
+    again = loaded(ARNet(), tmp_path / "arnet.pth").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+
+
+class Payload:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
+    torch.save({"model": Payload()}, tmp_path / "evil.pth")
+    with pytest.raises(RendererError, match=r"evil\.pth: is not a whole checkpoint"):
+        loaded(ARNet(), tmp_path / "evil.pth")
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_what_is_no_checkpoint_of_a_network_is_named(weights, tmp_path):
+    with pytest.raises(RendererError, match=r"iunet\.safetensors: is not a checkpoint of ARNet"):
+        loaded(ARNet(), weights["iunet"])
+    (tmp_path / "torn.safetensors").write_bytes(weights["arnet"].read_bytes()[:1000])
+    with pytest.raises(RendererError, match=r"torn\.safetensors: is not a whole checkpoint"):
+        loaded(ARNet(), tmp_path / "torn.safetensors")
+    with pytest.raises(RendererError, match="there are no such weights"):
+        loaded(ARNet(), tmp_path / "absent.safetensors")
+
+
+def test_a_picture_too_small_for_networks_is_refused(weights):
+    image, disparity = np.ones((3, 9, 3), np.float32), np.ones((3, 9), np.float32)
+    with pytest.raises(RendererError, match="at least 4 px"):
+        BokehMe(weights["arnet"], weights["iunet"])(image, disparity, ThinLens(1.0, 0.0))
+
+
+def test_importing_the_renderers_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import renderers, renderers.neural, sys; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_full_is_the_strongest_ablation():
+    assert ABLATIONS["B5"] == FULL and resized(torch.ones(1, 1, 2, 2), (3, 3)).shape[-1] == 3
