@@ -73,7 +73,7 @@ def _time(scene: str, options: Options) -> list[tuple]:
             exr = Path(folder) / "render.exr"
             load = {"do": "load", "kind": "procedural", "scene": scene, "seed": 0, "device": options.device}
             loaded = blender.ask({**load, "width": width, "height": height})
-            settings = {"adaptive_threshold": None, "time_limit_s": 0, "denoise": False, "slice": None, "overscan": 0}
+            settings = {"adaptive_threshold": None, "denoise": False, "slice": None, "overscan": 0}
             request = {"do": "render", "exr": str(exr), "seed": 0, **settings}
             # The first render builds the scene and measures it.
             blender.ask({**request, "samples": 1, "lens": None})

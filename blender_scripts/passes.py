@@ -17,12 +17,10 @@ class Passes:
     rgba_premul   (H, W, 4) float32, linear light, premultiplied
     depth         (H, W) float32 planar depth through the pixel centre; 65504 for the background and beyond. Of the
                   pinhole only: with depth of field each value belongs to one ray through some point of the lens
-    samples       largest number of samples of a pixel
     """
 
     rgba_premul: NDArray[np.float32]
     depth: NDArray[np.float32]
-    samples: int
 
 
 def read_passes(path: Path) -> Passes:
@@ -36,4 +34,4 @@ def read_passes(path: Path) -> Passes:
     # Background is 1e10.
     depth = np.minimum(plane("Depth.Z"), np.float32(HALF_MAX))
     rgba_premul = np.stack([plane(f"Combined.{c}") for c in "RGBA"], axis=-1)
-    return Passes(rgba_premul, depth, round(float(plane("Debug Sample Count.X").max())))
+    return Passes(rgba_premul, depth)

@@ -32,6 +32,9 @@ from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
 from scenes.stack import Stack
 
+# A picture with a time limit is first rendered with this many, to see how long they take.
+_PILOT_SAMPLES = 4
+
 # Depths of one picture may be this close before focus and blur lose their meaning: a wall seen straight on.
 _LEAST_DISPARITY_RATIO = 1.02
 
@@ -42,7 +45,7 @@ class Sampling:
 
     samples           per pixel and picture, even; the most of them where one of the next two is set
     noise_threshold   of Cycles' adaptive sampling; None for the same samples everywhere
-    time_limit_s      a picture may take; 0 for ever. The samples that fit in depend on the machine
+    time_limit_s      a picture may take about; 0 for ever. How many samples fit in depends on the machine
     denoise           OpenImageDenoise: not for ground truth
     """
 
@@ -260,12 +263,12 @@ class _Renderer:
     def picture(self, name: str, *, lens: dict[str, Any] | None, keep_depth: bool = False) -> None:
         if name in self._kept:
             return
-        first, second = self._pair(name, lens=lens, interval=None, overscan=0)
+        first, second, samples = self._pair(name, lens=lens, interval=None, overscan=0)
         linear = [_stored(passes.rgba_premul[..., :3]) for passes in (first, second)]
         if keep_depth:
             self._kept.add_depth(first.depth)
         noise_rmse = display_rmse(linear[0], linear[1]) / 2.0
-        self._kept.add(name, (linear[0] + linear[1]) / 2.0, noise_rmse, first.samples + second.samples)
+        self._kept.add(name, (linear[0] + linear[1]) / 2.0, noise_rmse, samples)
         self._on_picture()
 
     def layers(self, distances: list[float], overscan: int) -> tuple[DepthLayer, ...]:
@@ -275,7 +278,7 @@ class _Renderer:
             if name in self._kept:
                 continue
             interval = (near, None if far >= HALF_MAX else far)
-            first, second = self._pair(name, lens=None, interval=interval, overscan=overscan)
+            first, second, _ = self._pair(name, lens=None, interval=interval, overscan=overscan)
             rgba_premul = (first.rgba_premul + second.rgba_premul) / 2.0
             layer = DepthLayer(_straight(rgba_premul), disparity_of(first.depth), near, far)
             self._kept.add_layer(name, layer)
@@ -284,32 +287,36 @@ class _Renderer:
 
     def _pair(
         self, name: str, *, lens: dict[str, Any] | None, interval: tuple[float, float | None] | None, overscan: int
-    ) -> tuple[Passes, Passes]:
+    ) -> tuple[Passes, Passes, int]:
+        """Two renders with half the samples and seeds of their own, and the samples of both together."""
         sampling = self._job.sampling
-        seed = [self._job.seed, self._scene_index, *name.encode()]
-        seeds = np.random.SeedSequence(seed).generate_state(2) >> 1
         threshold = sampling.noise_threshold
         path = self._kept.path("render.exr")
+        request = {
+            "do": "render",
+            "exr": str(path.absolute()),
+            "lens": lens,
+            # Two pictures of sqrt(2) times the noise make one of the noise that is asked for.
+            "adaptive_threshold": None if threshold is None else threshold * math.sqrt(2.0),
+            "denoise": sampling.denoise,
+            "slice": interval,
+            "overscan": overscan,
+        }
+        samples = sampling.samples // 2
+        if sampling.time_limit_s:
+            # Cycles has a time limit too, but does not tell how many samples it took.
+            # The first render also builds the scene: it is not timed.
+            self._blender.ask({**request, "samples": 1, "seed": 0})
+            pilot = self._blender.ask({**request, "samples": _PILOT_SAMPLES, "seed": 0})
+            affordable = (sampling.time_limit_s - pilot["wall_s"]) / 2.0 / pilot["wall_s"] * _PILOT_SAMPLES
+            samples = min(samples, max(1, int(affordable)))
+        seed = [self._job.seed, self._scene_index, *name.encode()]
         passes = []
-        for half_seed in seeds:
-            self._blender.ask(
-                {
-                    "do": "render",
-                    "exr": str(path.absolute()),
-                    "samples": sampling.samples // 2,
-                    "seed": int(half_seed),
-                    "lens": lens,
-                    # Two pictures of sqrt(2) times the noise make one of the noise that is asked for.
-                    "adaptive_threshold": None if threshold is None else threshold * math.sqrt(2.0),
-                    "time_limit_s": sampling.time_limit_s / 2.0,
-                    "denoise": sampling.denoise,
-                    "slice": interval,
-                    "overscan": overscan,
-                }
-            )
+        for half_seed in np.random.SeedSequence(seed).generate_state(2) >> 1:
+            self._blender.ask({**request, "samples": samples, "seed": int(half_seed)})
             passes.append(read_passes(path))
             path.unlink()
-        return passes[0], passes[1]
+        return passes[0], passes[1], 2 * samples
 
 
 def _stored(linear: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,7 +48,6 @@ def neutralise(scene: bpy.types.Scene, width: int, height: int) -> None:
     view_layer = scene.view_layers[0]
     view_layer.material_override = None
     view_layer.use_pass_combined = view_layer.use_pass_z = True
-    view_layer.cycles.pass_debug_sample_count = True
 
 
 def use_device(scene: bpy.types.Scene, device: str) -> str:
@@ -95,14 +94,13 @@ def lens_and_sensor_m(scene: bpy.types.Scene) -> tuple[float, float]:
 
 
 def render(request: dict[str, Any]) -> dict[str, Any]:
-    """Render the loaded scene into a multi-layer float EXR with Combined, Depth and Debug Sample Count.
+    """Render the loaded scene into a multi-layer float EXR with Combined and Depth.
 
     exr                  path to write
-    samples              per pixel; the most of them where adaptive_threshold or time_limit_s is set
+    samples              per pixel; the most of them where adaptive_threshold is set
     seed                 of Cycles, 0 to 2^31 - 1
     lens                 None for the pinhole, or f_number, focus_distance, blades, rotation_rad
     adaptive_threshold   noise threshold of Cycles' adaptive sampling, None for the same samples everywhere
-    time_limit_s         stop after this time, 0 for never
     denoise              OpenImageDenoise
     slice                None, or (near, far) planar distances: only what lies between is seen, over transparency;
                          light and shadow of everything else stay. far None: to infinity, with the background
@@ -126,7 +124,7 @@ def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any]) -> None:
     cycles.use_adaptive_sampling = threshold is not None
     if threshold is not None:
         cycles.adaptive_threshold = threshold
-    cycles.time_limit = request["time_limit_s"]
+    cycles.time_limit = 0.0
     cycles.use_denoising = request["denoise"]
     if request["denoise"]:
         cycles.denoiser = "OPENIMAGEDENOISE"
