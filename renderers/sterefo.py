@@ -1,8 +1,9 @@
 """SteReFo (Busam et al. 2019, section 3.3): slices one pixel of radius apart, C <- C (1 - k*M) + k*(M I), result C / N.
 
-    M_i = 1(|S - S_i| <= 1),     S_i = S_min, S_min + 1, ... far to near,     k_i = disk of radius |S_i|, unit sum
+    M_i = 1(|S - S_i| < 1),     S_i = S_min, S_min + 1, ... far to near,     k_i = disk of radius |S_i|, unit sum
 
-Neighbouring masks overlap by half, as in the released code.
+Neighbouring masks overlap by half, as in the released code. There a pixel just one step away belongs to a slice as
+well; here it does not, else the next slice would blur a farthest plane that is in focus.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ def sterefo(linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: T
     slices = slice_defocus_px(defocus_px)
     composite = Composite(linear, hard_disks(slices, lens.aperture))
     for i, s in enumerate(slices):
-        composite.add(i, (np.abs(defocus_px - s) <= 1.0).astype(np.float32))
+        composite.add(i, (np.abs(defocus_px - s) < 1.0).astype(np.float32))
     return composite.normalised()
 
 

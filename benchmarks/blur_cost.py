@@ -1,0 +1,142 @@
+"""What a blur costs: seconds by renderer and blur radius at 1920 x 1080, against the plain r^2 scatter in the same run.
+
+    python benchmarks/blur_cost.py --renderers scatter,sterefo,drbokeh --radii 5,20,50 --json blur_cost.json
+
+The picture is one of 480 x 270 laid four by four: a sloping ground, in focus far away, and things that stand on it up
+to the nearest, whose blur has the radius of the row. The plain scatter pays the square of it; above 20 px it therefore
+renders one of the sixteen, scaled by area, unless `--full`.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tyro
+from ladder import best_of
+from numpy.typing import NDArray
+
+from renderers import RENDERERS
+from scenes.lens import ThinLens
+
+_PLAIN = "scatter-plain"
+_TILE_HEIGHT, _TILE_WIDTH = 270, 480
+_TILES = 4
+_PLAIN_RADIUS_MAX_PX = 20.0
+
+# One has nothing to do, the other needs layers instead of a disparity.
+_NOT_TIMED = ("identity", "oracle-layers")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time the classical renderers against the blur radius.
+
+    Example: python benchmarks/blur_cost.py --renderers scatter --radii 50
+    """
+
+    renderers: str = ",".join(name for name in RENDERERS if name not in _NOT_TIMED)
+    """Names to time, separated by commas; the plain scatter is always timed."""
+    radii: str = "5,10,20,50,100"
+    """Largest blur radii in the picture, pixels, separated by commas."""
+    json: Path | None = None
+    """File for the list of rows {renderer, radius, seconds, rmse_to_plain, cpu_seconds}."""
+    full: bool = False
+    """Render the plain scatter at full size at every radius."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = tyro.cli(Options, args=argv)
+    try:
+        names = [name for name in _renderer_names(options.renderers) if name != _PLAIN]
+        radii = _radii(options.radii)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    tile, tile_disparity = _tile()
+    image, disparity = np.tile(tile, (_TILES, _TILES, 1)), np.tile(tile_disparity, (_TILES, _TILES))
+    print("| renderer | radius px | seconds | cpu s / cores | times faster than plain | RMSE to plain |")
+    print("|---|---:|---:|---:|---:|---:|")
+    rows = []
+    for name in (_PLAIN, *names):
+        RENDERERS[name](tile[:9, :9], tile_disparity[:9, :9], ThinLens(2.0, 0.0))  # compiles
+    for radius in radii:
+        lens = ThinLens(radius, 0.0)
+        on_tile = radius > _PLAIN_RADIUS_MAX_PX and not options.full
+        compared = (tile, tile_disparity) if on_tile else (image, disparity)
+        plain, seconds, cpu_seconds = _timed(_PLAIN, *compared, lens)
+        area = _TILES**2 if on_tile else 1
+        plain_row = _row(_PLAIN, radius, area * seconds, area * cpu_seconds, 0.0)
+        rows.append(plain_row)
+        _print(plain_row, plain_row)
+        for name in names:
+            refocused, seconds, cpu_seconds = _timed(name, image, disparity, lens)
+            if on_tile:
+                refocused = RENDERERS[name](*compared, lens)
+            error = float(np.sqrt(np.mean(np.square(refocused - plain, dtype=np.float64))))
+            rows.append(_row(name, radius, seconds, cpu_seconds, error))
+            _print(rows[-1], plain_row)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+def _renderer_names(names: str) -> list[str]:
+    wanted = names.split(",")
+    for name in wanted:
+        if name not in RENDERERS or name in _NOT_TIMED:
+            known = ", ".join(known for known in RENDERERS if known not in _NOT_TIMED)
+            raise ValueError(f"renderer {name!r} cannot be timed here; there are {known}")
+    return wanted
+
+
+def _radii(radii: str) -> list[float]:
+    values = [float(radius) for radius in radii.split(",")]
+    if not all(0.0 < radius <= 500.0 for radius in values):
+        raise ValueError(f"radii {radii}: each must lie above 0 px and at most at 500 px")
+    return values
+
+
+def _tile() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Display picture and disparity in [0, 1] of one tile: texture down to single pixels, and a few lights."""
+    rng = np.random.default_rng(17)
+    y, x = np.indices((_TILE_HEIGHT, _TILE_WIDTH), np.float32)
+    disparity = 0.8 * np.clip(y / _TILE_HEIGHT - 0.3, 0.0, None) / 0.7
+    for depth in (0.2, 0.45, 0.7, 1.0):
+        cx, cy, r = rng.uniform(60, 420), rng.uniform(80, 230), rng.uniform(25, 50)
+        disparity[np.hypot(x - cx, y - cy) < r] = depth
+    image = rng.random((_TILE_HEIGHT, _TILE_WIDTH, 3), np.float32)
+    image = 0.5 * image + 0.5 * np.asarray(cv2.GaussianBlur(rng.random(image.shape, np.float32), (0, 0), 6.0))
+    image[rng.integers(_TILE_HEIGHT, size=12), rng.integers(_TILE_WIDTH, size=12)] = 4.0
+    return image.astype(np.float32), disparity.astype(np.float32)
+
+
+def _timed(
+    name: str, image: NDArray[np.float32], disparity: NDArray[np.float32], lens: ThinLens
+) -> tuple[NDArray[np.float32], float, float]:
+    """The picture, wall-clock seconds, and processor seconds over the cores: the wall time of a machine at rest."""
+    return best_of(lambda: RENDERERS[name](image, disparity, lens), runs_min=1)
+
+
+def _row(name: str, radius: float, seconds: float, cpu_seconds: float, rmse_to_plain: float) -> dict:
+    return {
+        "renderer": name,
+        "radius": radius,
+        "seconds": seconds,
+        "rmse_to_plain": rmse_to_plain,
+        "cpu_seconds": cpu_seconds,
+    }
+
+
+def _print(row: dict, plain: dict) -> None:
+    print(
+        f"| {row['renderer']} | {row['radius']:g} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} | "
+        f"{plain['seconds'] / row['seconds']:.1f} | {row['rmse_to_plain']:.6f} |",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
