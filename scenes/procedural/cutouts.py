@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.matte import crop_to_alpha
 from scenes.procedural import fibres, lattices, lights, plants, signs, solids
-from scenes.procedural.sketch import extended, tight
+from scenes.procedural.sketch import extended
 
 Picture = NDArray
 
@@ -72,7 +73,7 @@ class ProceduralCutouts:
 
 def finished(rgba: Picture) -> NDArray[np.float32]:
     """A drawn picture as the scene wants it: in range, cropped to alpha > 0, colour extended."""
-    rgba = np.ascontiguousarray(tight(rgba), np.float32)
+    rgba = np.ascontiguousarray(crop_to_alpha(rgba), np.float32)
     np.clip(rgba[..., 3], 0.0, 1.0, out=rgba[..., 3])
     np.maximum(rgba[..., :3], 0.0, out=rgba[..., :3])
     return extended(rgba)

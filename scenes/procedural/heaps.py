@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines, plants, solids
 from scenes.procedural.light import dapple
 from scenes.procedural.noise import Field, fractal
 from scenes.procedural.palette import Palette, from_hex, lighter, ramp
 from scenes.procedural.shading import cast_shadow, key_light
-from scenes.procedural.sketch import Sketch, mask, overlap, paste, tight
+from scenes.procedural.sketch import Sketch, mask, overlap, paste
 
 Picture = NDArray
 
@@ -92,7 +93,9 @@ def pebbles(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     palette = Palette.draw(rng=rng, among=("coast", "winter", "studio", "desert", "terracotta"))
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
-    sprites = [tight(solids.one_stone(side, palette, light, flat=rng.uniform(0.7, 1.0), rng=rng)) for _ in range(9)]
+    sprites = [
+        crop_to_alpha(solids.one_stone(side, palette, light, flat=rng.uniform(0.7, 1.0), rng=rng)) for _ in range(9)
+    ]
     return _heap(height, width, sprites, palette.tone(0.1, rng=rng), smallest=42, tilt=25.0, rng=rng)
 
 
@@ -101,7 +104,7 @@ def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     kinds = rng.choice(solids.FRUIT_KINDS, 2)
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
-    sprites = [tight(solids.one_fruit(str(kinds[i % 2]), side, light, rng=rng)) for i in range(8)]
+    sprites = [crop_to_alpha(solids.one_fruit(str(kinds[i % 2]), side, light, rng=rng)) for i in range(8)]
     return _heap(height, width, sprites, from_hex("1c1a14"), smallest=20, tilt=50.0, rng=rng)
 
 
@@ -117,7 +120,7 @@ def fallen_leaves(height: int, width: int, *, rng: np.random.Generator) -> Pictu
         plants.leaf_on(sheet, np.array([side * 0.04, side / 2]), 0.0, side * 0.88, tint, species, rng=rng)
         leaf = sheet.rgba()
         leaf[..., :3] *= np.exp(np.float32(0.25) * fractal(side, side, rng=rng, slope=2.0, cells=4))[..., None]
-        sprites.append(tight(leaf))
+        sprites.append(crop_to_alpha(leaf))
     return _heap(height, width, sprites, from_hex("1a130d"), smallest=26, tilt=180.0, rng=rng)
 
 

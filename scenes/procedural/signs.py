@@ -5,12 +5,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines
 from scenes.procedural.glyphs import font, word
 from scenes.procedural.noise import fractal, smoothstep
 from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.shading import inflated, key_light, lit, normals
-from scenes.procedural.sketch import Sketch, lay, text_width, tight
+from scenes.procedural.sketch import Sketch, lay, text_width
 
 Picture = NDArray
 
@@ -98,7 +99,7 @@ def letters(side: int, *, rng: np.random.Generator) -> Picture:
     sheet = Sketch(height, side, supersample=2)
     x = (side - text_width(text, face, tall)) / 2
     sheet.text(text, np.array([x, tall * 1.25]), tall, np.ones(3), font=face, weight=weight)
-    alpha = tight(sheet.rgba())[..., 3]
+    alpha = crop_to_alpha(sheet.rgba())[..., 3]
     alpha = np.pad(alpha, 1)
     height, width = alpha.shape
     tint = palette.any(rng=rng, accented=0.7)

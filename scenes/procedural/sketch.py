@@ -160,13 +160,6 @@ def overlap(image: NDArray, patch: NDArray, left: int, top: int) -> tuple[NDArra
     return image[y0:y1, x0:x1], patch[max(y0 - top, 0) : max(y1 - top, 0), max(x0 - left, 0) : max(x1 - left, 0)]
 
 
-def tight(rgba: NDArray) -> NDArray:
-    """The smallest window that holds every texel with alpha > 0."""
-    covered = rgba[..., 3] > 0.0
-    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
 def extended(rgba: NDArray) -> NDArray:
     """The picture with the colour of the nearest covered texel under alpha 0, so that no filter meets a dark halo."""
     bare = (rgba[..., 3] <= 0.0).astype(np.uint8)

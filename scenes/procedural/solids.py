@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines
 from scenes.procedural.noise import fractal, noise_at, smoothstep
 from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.shading import inflated, key_light, lit, normals
-from scenes.procedural.sketch import Sketch, lay, mask, tight
+from scenes.procedural.sketch import Sketch, lay, mask
 
 Picture = NDArray
 
@@ -45,7 +46,7 @@ def fruit(side: int, *, rng: np.random.Generator) -> Picture:
     canvas = np.zeros((side, side, 4), np.float32)
     size = round(side * (0.92 if count == 1 else rng.uniform(0.52, 0.62)))
     for i in range(count):
-        piece = tight(one_fruit(kind, size, light, rng=rng))
+        piece = crop_to_alpha(one_fruit(kind, size, light, rng=rng))
         spread = (i / max(count - 1, 1) - 0.5) * (side - size) if count > 1 else 0.0
         left = round(side / 2 + spread - piece.shape[1] / 2)
         top = round(side * (0.74 if count > 1 else 0.96) + i % 2 * side * 0.22 - piece.shape[0])
@@ -116,7 +117,7 @@ def stones(side: int, *, rng: np.random.Generator) -> Picture:
     foot = side * 0.98
     for i in range(count):
         size = round(width * 0.84**i)
-        stone = tight(one_stone(size, palette, light, flat=0.9 if count == 1 else 0.62, rng=rng))
+        stone = crop_to_alpha(one_stone(size, palette, light, flat=0.9 if count == 1 else 0.62, rng=rng))
         left = round((side - stone.shape[1]) / 2 + rng.normal(0.0, 0.02) * side * (i > 0))
         lay(canvas, stone, left, round(foot - stone.shape[0]))
         foot -= stone.shape[0] * 0.86

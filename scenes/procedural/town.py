@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.matte import crop_to_alpha
 from scenes.procedural import materials, plants, solids
 from scenes.procedural.glyphs import font, word
 from scenes.procedural.light import Day, dapple, ground_plane, hazed, sky
@@ -14,7 +15,7 @@ from scenes.procedural.noise import Field, fractal, noise_at, smoothstep
 from scenes.procedural.outdoors import dabs
 from scenes.procedural.palette import Colour, Palette, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.shading import blurred, cast_shadow, key_light
-from scenes.procedural.sketch import Sketch, mask, paste, text_width, tight
+from scenes.procedural.sketch import Sketch, mask, paste, text_width
 
 Picture = NDArray
 
@@ -604,7 +605,7 @@ def bookshelf(height: int, width: int, *, rng: np.random.Generator) -> Picture:
         while x < width:
             thing = rng.random()
             if thing < 0.05:
-                ornament = tight(solids.vessel(max(16, round(pitch * rng.uniform(0.45, 0.7))), rng=rng))
+                ornament = crop_to_alpha(solids.vessel(max(16, round(pitch * rng.uniform(0.45, 0.7))), rng=rng))
                 paste(picture, ornament, round(x + 0.04 * pitch), foot - ornament.shape[0])
                 x += ornament.shape[1] + 0.10 * pitch
             elif thing < 0.09:
@@ -684,10 +685,10 @@ def _thing(size: float, light, *, rng) -> Picture:
     n = max(16, round(size))
     pick = rng.random()
     if pick < 0.45:
-        return tight(solids.one_fruit(str(rng.choice(solids.FRUIT_KINDS)), round(n * 0.7), light, rng=rng))
+        return crop_to_alpha(solids.one_fruit(str(rng.choice(solids.FRUIT_KINDS)), round(n * 0.7), light, rng=rng))
     if pick < 0.85:
-        return tight(solids.vessel(round(n * 1.35), rng=rng))
-    return tight(plants.flowers(round(n * 1.6), rng=rng))
+        return crop_to_alpha(solids.vessel(round(n * 1.35), rng=rng))
+    return crop_to_alpha(plants.flowers(round(n * 1.6), rng=rng))
 
 
 def _table_top(picture, table: float, palette: Palette, *, rng) -> None:
