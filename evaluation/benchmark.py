@@ -49,7 +49,7 @@ class Options:
     """Folder of the results: results.json, rows.jsonl, pictures/."""
     renderers: tuple[str, ...] = ()
     """Names of our renderers, module:callable or file.py:callable of others (renderers.base.Renderer), each with NAME=
-    before it to rename it; separated by spaces or commas. Default: all of ours, where no command is given."""
+    before it to rename it; separated by spaces or commas."""
     commands: tuple[str, ...] = ()
     """Programs that exchange files, each as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity}
     {gamma}": NPY, float32 display values; {image_exr}, {disparity_exr}, {out_exr} for EXR, linear light."""
@@ -129,7 +129,7 @@ def _specs(options: Options) -> list[RendererSpec]:
     """The renderers asked for, each loaded once to see that it can be."""
     names = [name for item in options.renderers for name in item.split(",") if name]
     if not names and not options.commands:
-        names = list(RENDERERS)
+        raise OptionError(f"--renderers or --commands must name what to measure; there are {', '.join(RENDERERS)}")
     specs = [*map(python_spec, names), *map(command_spec, options.commands)]
     counts = Counter(spec.name for spec in specs)
     if twice := [name for name, count in counts.items() if count > 1]:

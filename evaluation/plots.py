@@ -14,19 +14,9 @@ WIDTH, HEIGHT = 640, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 150, 34, 50
 _LABEL_HEIGHT = 15
 
-# Okabe and Ito's colours, which people with any colour vision tell apart, without the yellow that white paper swallows.
-_COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
-    "#7f6bc4",
-    "#8c6d4f",
-    "#5b8c2a",
-    "#888888",
-)
+# Okabe and Ito's colours, which people with any colour vision tell apart, but for the yellow that white paper swallows;
+# and four more for long lists.
+_COLOURS = tuple("#0072b2 #d55e00 #009e73 #cc79a7 #56b4e9 #e69f00 #7f6bc4 #8c6d4f #5b8c2a #888888".split())
 
 # Fewer bins where there are few pictures.
 _BINS_MAX = 5

@@ -56,9 +56,8 @@ def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
         write_text(folder / "tables" / f"{table.key}.csv", table.csv())
     write_text(folder / "plots" / "error-versus-blur.svg", error_versus_blur(document))
     write_text(folder / "plots" / "error-versus-time.svg", error_versus_time(document))
-    heading = (
-        f"# {document['data']['name']}, protocol {document['protocol']['name']}\n\n{document['protocol']['source']}.\n"
-    )
+    protocol = document["protocol"]
+    heading = f"# {document['data']['name']}, protocol {protocol['name']}\n\n{protocol['source']}.\n"
     write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made)]))
     write_text(folder / "report.html", page(document, folder, cases))
     print(made[0].markdown())

@@ -72,7 +72,7 @@ class Table:
         """Of each column, the printed numbers that are best."""
         best = []
         for i, column in enumerate(self.columns):
-            values = [cells[i].value for _, cells in self.lines if cells[i].value is not None]
+            values = [number for _, cells in self.lines if (number := cells[i].value) is not None]
             if column.more is None or not values:
                 best.append(set())
             else:
