@@ -26,8 +26,8 @@ _TILE_HEIGHT, _TILE_WIDTH = 270, 480
 _TILES = 4
 _PLAIN_RADIUS_MAX_PX = 20.0
 
-# One has nothing to do, the other needs layers instead of a disparity.
-_NOT_TIMED = ("identity", "oracle-layers")
+# One has nothing to do, one needs layers instead of a disparity, and one is the plain loop on a GPU.
+_NOT_TIMED = ("identity", "oracle-layers", "scatter-taichi")
 
 
 @dataclass(frozen=True)

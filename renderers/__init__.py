@@ -6,12 +6,18 @@
 `renderers.base` states the protocol. Importing this package loads no method; each is imported when it is first called.
 """
 
+import os
+
 from renderers.base import ClassicalRenderer, Renderer
+
+# Taichi greets on standard output when it is imported, which is not ours to fill.
+os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
 
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.bounds:identity"),
     "scatter": ClassicalRenderer("renderers.scatter:scatter"),
     "scatter-plain": ClassicalRenderer("renderers.scatter_plain:scatter_plain"),
+    "scatter-taichi": ClassicalRenderer("renderers.scatter_taichi:scatter_taichi"),
     "vdslr": ClassicalRenderer("renderers.vdslr:vdslr"),
     "sterefo": ClassicalRenderer("renderers.sterefo:sterefo"),
     "rvr": ClassicalRenderer("renderers.rvr:rvr"),

@@ -76,6 +76,15 @@ def test_it_equals_the_plain_loop_to_a_thousandth(blur_parameter, focus):
     assert display_rmse(fast, plain) < 1e-3
 
 
+@pytest.mark.usefixtures("taichi_cpu")
+def test_the_gpu_form_equals_the_plain_loop():
+    linear, disparity = random_picture(np.random.default_rng(9), 30, 41)
+    for lens in (ThinLens(4.0, 0.5), ThinLens(25.0, 0.1)):
+        gathered = RENDERERS["scatter-taichi"](linear, disparity, lens, gamma=1.0)
+        # The same weights summed in another order, in float32.
+        np.testing.assert_allclose(gathered, RENDERERS["scatter-plain"](linear, disparity, lens, gamma=1.0), rtol=1e-4)
+
+
 def test_the_plain_loop_is_the_formula():
     linear, disparity = random_picture(np.random.default_rng(2), 14, 17)
     lens = ThinLens(6.0, 0.3)
@@ -98,6 +107,14 @@ def test_a_highlight_leaves_no_trace_in_its_rows():
     blurred = scatter(linear, np.ones((40, 400), np.float32), ThinLens(9.7, 0.0))
     # Float64 rows: 1e-16 of the highlight would still be 1e-9 of the dark.
     np.testing.assert_allclose(blurred[:, 60:], 1e-3, rtol=1e-6)
+
+
+def test_the_dark_beside_highlights_is_never_less_than_black():
+    """Rounding in the running sums must not go below zero, where a power is not a number."""
+    rng = np.random.default_rng(10)
+    values = np.where(rng.random((30, 200, 4)) < 0.1, 10.0 ** rng.uniform(-6, 6, (30, 200, 4)), 0.0)
+    bank, kernel = soft_disks(rng.uniform(0.0, 6.0, (30, 200)).astype(np.float32), Disk())
+    assert splat(values.astype(np.float32), kernel, bank).min() >= 0.0
 
 
 def half_disk(t: np.ndarray) -> np.ndarray:
