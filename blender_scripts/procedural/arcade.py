@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, tubes
+from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, tubes
 
 _BAY = 2.6
 _BAYS = 11
@@ -136,7 +136,7 @@ def _outside(rng: np.random.Generator, length: float) -> None:
 def _lanterns() -> None:
     iron = materials.plain("iron", (0.02, 0.02, 0.02), roughness=0.4, metallic=1.0)
     glow = materials.light("lantern", (1.0, 0.72, 0.4), 9.0, sampled=False)
-    globe = lathe("globe", [(0.09 * math.sin(a), -0.09 * math.cos(a)) for a in np.linspace(0, math.pi, 13)])
+    globe = sphere("globe", 0.09)
     for i in range(_BAYS):
         y = (i + 0.5) * _BAY + 0.9
         chain = np.array([(0.0, y, _HEIGHT), (0.0, y, _HEIGHT - 0.3), (0.0, y, _HEIGHT - 0.6)])

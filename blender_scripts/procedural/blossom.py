@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, copies, link, mesh, placements, terrain, tubes
+from blender_scripts.procedural.buildings import gabled_house
+from blender_scripts.procedural.geometry import box, copies, link, placements, sphere, terrain, tubes
 
 
 def build(rng: np.random.Generator) -> None:
@@ -116,40 +117,17 @@ def _beyond(rng: np.random.Generator) -> None:
         offset=0.5,
         grout=(0.06, 0.02, 0.015),
     )
-    x, y, w, eaves, top, depth = 2.2, 20.0, 6.0, 4.6, 7.4, 8.0
-    gable = [(-w / 2, 0, 0), (w / 2, 0, 0), (w / 2, 0, eaves), (0, 0, top), (-w / 2, 0, eaves)]
-    back = [(vx, depth, vz) for vx, _, vz in gable]
-    turn = rng.uniform(-35, 35)
-    link(
-        "house",
-        mesh("house", gable + back, [(0, 1, 2, 3, 4), (9, 8, 7, 6, 5), (1, 6, 7, 2), (5, 0, 4, 9)]),
-        plaster,
-        at=(x, y, 0),
-        turn_deg=(0, 0, turn),
-    )
+    x, y, turn = 2.2, 20.0, rng.uniform(-35, 35)
+    on_front = gabled_house("house", (6.0, 8.0), 4.6, 7.4, plaster, tile, at=(x, y, 0), turn_deg=turn)
     pane = materials.plain("pane", (0.03, 0.04, 0.05), roughness=0.04, coat=1.0)
     shutter = materials.wood("shutter", (0.07, 0.2, 0.14), (0.04, 0.12, 0.09), axis=2)
     white = materials.plain("window paint", (0.8, 0.79, 0.75), roughness=0.5)
-    radians = math.radians(turn)
     for u, v in ((-1.5, 3.0), (1.5, 3.0), (0.0, 5.0)):
-        for name, du, wide, tall, deep, surface in (
-            ("pane", 0.0, 0.9, 1.3, 0.04, pane),
-            ("shutter", -0.75, 0.5, 1.35, 0.1, shutter),
-            ("shutter", 0.75, 0.5, 1.35, 0.1, shutter),
-            ("sill", 0.0, 1.1, 0.08, 0.3, white),
-            ("bar", 0.0, 0.05, 1.3, 0.08, white),
-        ):
-            place = (x + math.cos(radians) * (u + du), y + math.sin(radians) * (u + du), v)
-            box(name, (wide, deep, tall), surface, at=place, turn_deg=(0, 0, turn))
-    for side in (-1, 1):
-        corners = [
-            (side * (w / 2 + 0.4), -0.4, eaves - 0.37),
-            (0, -0.4, top + 0.05),
-            (0, depth + 0.4, top + 0.05),
-            (side * (w / 2 + 0.4), depth + 0.4, eaves - 0.37),
-        ]
-        half = link("roof", mesh("roof", corners, [(0, 1, 2, 3)]), tile, at=(x, y, 0), turn_deg=(0, 0, turn))
-        half.modifiers.new("thick", "SOLIDIFY").thickness = 0.1
+        on_front("pane", (0.9, 0.04, 1.3), pane, u, v)
+        on_front("bar", (0.05, 0.08, 1.3), white, u, v)
+        on_front("sill", (1.1, 0.3, 0.08), white, u, v)
+        for side in (-0.75, 0.75):
+            on_front("shutter", (0.5, 0.1, 1.35), shutter, u + side, v)
     brick = materials.tiles(
         "chimney",
         (0.35, 0.13, 0.08),
@@ -160,7 +138,7 @@ def _beyond(rng: np.random.Generator) -> None:
         grout=(0.4, 0.38, 0.35),
         plane="xz",
     )
-    box("chimney", (0.6, 0.6, 1.6), brick, at=(x + 0.9, y + 2.0, top - 0.9), turn_deg=(0, 0, turn))
+    box("chimney", (0.6, 0.6, 1.6), brick, at=(x + 0.9, y + 2.0, 6.5), turn_deg=(0, 0, turn))
     black = materials.plain("cable", (0.02, 0.02, 0.02), roughness=0.5)
     t = np.linspace(-1, 1, 30)
     wires = [np.stack([14 * t, 13 + 5 * t, 6.1 + 0.35 * k + 0.7 * t**2 + 0.6 * t], axis=1) for k in range(3)]
@@ -179,7 +157,7 @@ def _beyond(rng: np.random.Generator) -> None:
     far = materials.leaf("far wood", (0.03, 0.07, 0.02), (0.11, 0.18, 0.05))
     px, py = rng.uniform(-190, 190, 2600), rng.uniform(100, 330, 2600)
     crowns = np.stack([px, py, height(px, py) + 1.5], axis=1)
-    ball = plants.ball()
+    ball = sphere("crown", 1.0)
     vertices = np.array([v.co for v in ball.vertices]) * (1.0, 1.0, 1.2)
     quads = np.array([p.vertices for p in ball.polygons if len(p.vertices) == 4])
     upright = np.stack([0 * px, 0 * px, rng.uniform(0, 6.3, len(px))], axis=1)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, lathe, link, rounded, terrain, tubes, waves
+from blender_scripts.procedural.geometry import box, lathe, link, rounded, sphere, terrain, tubes, waves
 
 
 def build(rng: np.random.Generator) -> None:
@@ -151,7 +151,7 @@ def _greenhouse(rng: np.random.Generator) -> None:
     box("front panes", (x1 - x0, 0.006, eaves - low), pane, at=(middle, y, low), bevel_m=0)
     green = materials.leaf("tomato", (0.03, 0.1, 0.02), (0.12, 0.26, 0.05))
     fruit = materials.plain("tomato fruit", (0.7, 0.05, 0.02), roughness=0.2, coat=0.5)
-    ball = lathe("fruit", [(0.035 * math.sin(a), -0.032 * math.cos(a)) for a in np.linspace(0, math.pi, 13)])
+    ball = sphere("fruit", 0.035, squash=0.914)
     for x in np.arange(x0 + 0.3, x1 - 0.2, 0.5):
         plants.bush("tomato", (x, y + 1.0, 0.1), (0.3, 0.3, 1.5), green, leaf_m=0.1, leaf_count=500, rng=rng)
         for _ in range(5):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import bmesh
 import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Vector
@@ -103,9 +104,13 @@ def lathe(name: str, profile: Sequence[tuple[float, float]], *, segments: int = 
     return data
 
 
-def _weld(data: bpy.types.Mesh) -> None:
-    import bmesh
+def sphere(name: str, radius_m: float, *, squash: float = 1.0) -> bpy.types.Mesh:
+    """A ball, or with `squash` an ellipsoid of that many times its height."""
+    angle = np.linspace(0.0, math.pi, 15)
+    return lathe(name, [(radius_m * math.sin(a), -squash * radius_m * math.cos(a)) for a in angle], segments=28)
 
+
+def _weld(data: bpy.types.Mesh) -> None:
     edit = bmesh.new()
     edit.from_mesh(data)
     bmesh.ops.remove_doubles(edit, verts=edit.verts, dist=1e-5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, lathe, link, rounded, tubes
+from blender_scripts.procedural.geometry import box, lathe, link, rounded, sphere, tubes
 
 
 def build(rng: np.random.Generator) -> None:
@@ -90,7 +90,7 @@ def _back(rng: np.random.Generator) -> None:
             where = (sx + rng.uniform(-0.01, 0.01), 1.58, level + 0.025)
             link("spirit", body.copy(), spirits[int(rng.integers(len(spirits)))], at=where, scale=size)
             link("label", band, label, at=where, scale=size)
-    bulb = lathe("bulb", [(0.009 * math.sin(a), -0.009 * math.cos(a)) for a in np.linspace(0, math.pi, 9)], segments=12)
+    bulb = sphere("bulb", 0.009)
     glow = materials.light("bulb", (1.0, 0.66, 0.3), 130.0, sampled=False)
     wire = materials.plain("wire", (0.02, 0.02, 0.02))
     for k in range(5):
@@ -227,9 +227,7 @@ def _olives(rng: np.random.Generator) -> None:
     body = link("dish", lathe("dish", dish), glaze, at=(*at, 1.0))
     body.modifiers.new("thick", "SOLIDIFY").thickness = 0.003
     skin = materials.plain("olive", (0.16, 0.2, 0.04), roughness=0.25, variation=0.3, grain=60.0)
-    olive = lathe(
-        "olive", [(0.0085 * math.sin(a), -0.011 * math.cos(a)) for a in np.linspace(0, math.pi, 11)], segments=20
-    )
+    olive = sphere("olive", 0.0085, squash=1.29)
     for k in range(26):
         angle, radius = rng.uniform(0, 2 * math.pi), 0.045 * math.sqrt(rng.uniform())
         z = 1.018 + 0.012 * (k > 15) + 0.18 * radius

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import bevel, box, lathe, link, rounded, smoothed, terrain, tubes
+from blender_scripts.procedural.geometry import bevel, box, lathe, link, rounded, smoothed, sphere, terrain, tubes
 
 _X, _Y, _Z = 2.7, 5.6, 2.7  # half width, depth, height
 
@@ -156,7 +156,7 @@ def _table(rng: np.random.Generator) -> None:
     bowl = lathe("bowl", rounded([(0.0, 0.0), (0.05, 0.0), (0.11, 0.04), (0.125, 0.07)], steps=3))
     link("bowl", bowl, glaze, at=(-0.4, 3.52, 0.435)).modifiers.new("thick", "SOLIDIFY").thickness = 0.004
     peel = materials.plain("orange", (0.85, 0.32, 0.02), roughness=0.45, variation=0.1, bump_m=0.0008, bump_scale=700.0)
-    ball = lathe("orange", [(0.038 * math.sin(a), -0.036 * math.cos(a)) for a in np.linspace(0, math.pi, 17)])
+    ball = sphere("orange", 0.038, squash=0.947)
     for dx, dy, dz in ((-0.045, -0.03, 0.05), (0.045, -0.025, 0.05), (0.0, 0.05, 0.05), (0.0, 0.0, 0.11)):
         link("orange", ball, peel, at=(-0.4 + dx, 3.52 + dy, 0.435 + dz))
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, link, mesh, terrain, tubes, waves
+from blender_scripts.procedural.buildings import gabled_house
+from blender_scripts.procedural.geometry import box, link, terrain, tubes, waves
 
 
 def build(rng: np.random.Generator) -> None:
@@ -122,31 +123,8 @@ def _barn(rng: np.random.Generator, height) -> None:
         plane="xy",
         roughness=0.8,
     )
-    width, depth, eaves, top = 6.0, 9.0, 3.0, 5.2
     turn = rng.uniform(-28, 28)
-    gable = [(-width / 2, 0, 0), (width / 2, 0, 0), (width / 2, 0, eaves), (0, 0, top), (-width / 2, 0, eaves)]
-    back = [(vx, depth, vz) for vx, _, vz in gable]
-    faces = [(0, 1, 2, 3, 4), (9, 8, 7, 6, 5), (1, 6, 7, 2), (5, 0, 4, 9)]
-    link("barn", mesh("barn", gable + back, faces), red, at=(x, y, z), turn_deg=(0, 0, turn))
-    over = 0.4
-    pitch = (top - eaves) / (width / 2)
-    low = eaves - over * pitch
-    for side in (-1, 1):
-        corners = [
-            (side * (width / 2 + over), -over, low),
-            (0, -over, top + 0.05),
-            (0, depth + over, top + 0.05),
-            (side * (width / 2 + over), depth + over, low),
-        ]
-        roof_half = link("roof", mesh("roof", corners, [(0, 1, 2, 3)]), roof, at=(x, y, z), turn_deg=(0, 0, turn))
-        roof_half.modifiers.new("thick", "SOLIDIFY").thickness = 0.12
-    radians = math.radians(turn)
-    right, front = np.array([math.cos(radians), math.sin(radians)]), np.array([math.sin(radians), -math.cos(radians)])
-
-    def on_gable(u: float, v: float, size: tuple[float, float], material) -> None:
-        px, py = np.array([x, y]) + right * u + front * 0.04
-        box("trim", (size[0], 0.08, size[1]), material, at=(px, py, z + v), turn_deg=(0, 0, turn), bevel_m=0.01)
-
-    on_gable(0.0, 0.0, (2.4, 2.5), white)
-    on_gable(0.0, 0.0, (2.2, 2.38), red)
-    on_gable(0.0, 3.3, (0.9, 0.9), white)
+    on_front = gabled_house("barn", (6.0, 9.0), 3.0, 5.2, red, roof, at=(x, y, z), turn_deg=turn)
+    on_front("door frame", (2.4, 0.16, 2.5), white, 0.0, 0.0)
+    on_front("door", (2.2, 0.2, 2.38), red, 0.0, 0.0)
+    on_front("hatch", (0.9, 0.16, 0.9), white, 0.0, 3.3)

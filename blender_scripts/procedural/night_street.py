@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials
-from blender_scripts.procedural.geometry import box, lathe, link, text, tubes
+from blender_scripts.procedural.geometry import box, lathe, link, sphere, text, tubes
 
 _ROAD = 7.0  # between the kerbs
 _PAVEMENT = 2.6
@@ -108,7 +108,7 @@ def _houses(rng: np.random.Generator, side: int) -> None:
 def _lamps(side: int) -> None:
     iron = materials.plain("lamp iron", (0.02, 0.022, 0.024), roughness=0.45, metallic=0.8)
     glow = materials.light("lamp", (1.0, 0.7, 0.36), 60.0, sampled=False)
-    globe = lathe("lamp globe", [(0.13 * math.sin(a), -0.13 * math.cos(a)) for a in np.linspace(0, math.pi, 13)])
+    globe = sphere("lamp globe", 0.13)
     x = side * (_ROAD / 2 + 0.45)
     for y in np.arange(7.0 + 4.0 * (side > 0), 95.0, 11.0):
         t = np.linspace(0, 1, 9)
@@ -124,7 +124,7 @@ def _lamps(side: int) -> None:
 def _strings(rng: np.random.Generator) -> None:
     """Bulbs on wires across the street."""
     wire = materials.plain("string wire", (0.01, 0.01, 0.01), roughness=0.6)
-    bulb = lathe("string bulb", [(0.032 * math.sin(a), -0.032 * math.cos(a)) for a in np.linspace(0, math.pi, 9)])
+    bulb = sphere("string bulb", 0.032)
     tones = [
         materials.light(f"string {i}", tone, 45.0, sampled=False)
         for i, tone in enumerate([(1.0, 0.8, 0.5), (1.0, 0.35, 0.2), (0.5, 0.75, 1.0), (0.6, 1.0, 0.5)])

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 import bpy
 import numpy as np
+from mathutils import Vector
 from numpy.typing import NDArray
 
 from blender_scripts.procedural import materials
-from blender_scripts.procedural.geometry import copies, lathe, link, mesh, placements, tubes
+from blender_scripts.procedural.geometry import copies, link, mesh, placements, sphere, tubes
 
 # A leaf of length 1 along +x: two halves folded along the midrib.
 _LEAF_OUTLINE = [(0.0, 0.0), (0.18, 0.12), (0.42, 0.2), (0.7, 0.15), (0.9, 0.06), (1.0, 0.0)]
@@ -179,7 +180,7 @@ def bush(
     )
     radius = lump * rng.uniform(0.45, 1.0, leaf_count) ** 0.4
     core = materials.plain("bush core", (0.01, 0.02, 0.006), roughness=1.0)
-    link(f"{name} core", ball(), core, at=at, scale=0.72 * np.array(size))
+    link(f"{name} core", sphere(f"{name} core", 1.0), core, at=at, scale=0.72 * np.array(size))
     leaves(name, np.array(at) + heading * radius[:, None] * size, leaf_m, material, rng=rng)
 
 
@@ -197,8 +198,6 @@ def flower(
     rng: np.random.Generator,
 ) -> None:
     """A daisy: bent stem, a few leaves, a heart with a ring of petals that looks where `facing` points."""
-    from mathutils import Vector
-
     path = branch(np.array(at), rng.normal(0.0, 0.12, 3) + (0.0, 0.0, 1.0), height_m, wander=0.05, rise=0.0, rng=rng)
     link(f"{name} stem", tubes(f"{name} stem", [path], [0.0025], sides=6), stem)
     leaves(f"{name} leaves", path[2:5] + rng.normal(0, 0.004, (3, 3)), 0.3 * height_m, stem, width=0.5, rng=rng)
@@ -212,22 +211,9 @@ def flower(
         petal_m * rng.uniform(0.85, 1.1, petals),
     )
     link(f"{name} petals", copies(f"{name} petals", *leaf_shape(0.9), ring), petal).matrix_world = tilt
-    dome = bpy.data.meshes.new(f"{name} heart")
-    import bmesh
-
-    edit = bmesh.new()
-    bmesh.ops.create_icosphere(edit, subdivisions=3, radius=0.3 * petal_m)
-    edit.to_mesh(dome)
-    edit.free()
-    dome.shade_smooth()
-    heart_obj = link(f"{name} heart", dome, heart)
+    heart_obj = link(f"{name} heart", sphere(f"{name} heart", 0.3 * petal_m), heart)
     heart_obj.matrix_world = tilt
     heart_obj.scale = (1.0, 1.0, 0.5)
-
-
-def ball() -> bpy.types.Mesh:
-    """A sphere of radius 1."""
-    return lathe("ball", [(math.sin(a), -math.cos(a)) for a in np.linspace(0.0, math.pi, 13)], segments=24)
 
 
 def bark(name: str = "bark") -> bpy.types.Material:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, text, tubes
+from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, text, tubes
 
 _HALF = 2.6  # half the width of the street
 _NAMES = [
@@ -176,7 +176,7 @@ def _fingerpost(rng: np.random.Generator) -> None:
             z,
         )
         text("finger text", body, 0.105, green, at=at, turn_deg=(90, 0, turn), depth_m=0.002)
-    knob = lathe("knob", [(0.05 * math.sin(a), -0.05 * math.cos(a)) for a in np.linspace(0, math.pi, 13)])
+    knob = sphere("knob", 0.05)
     link("knob", knob, green, at=(x, y, 2.78))
 
 

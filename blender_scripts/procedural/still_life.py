@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
-from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, text, tubes
+from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, text, tubes
 
 _TITLES = [
     "OPTICS",
@@ -246,7 +246,7 @@ def bear(at, height_m: float, rng: np.random.Generator) -> None:
     skin = materials.plain("plush", (0.5 - 0.6 * melanin, 0.34 - 0.42 * melanin, 0.2 - 0.26 * melanin), roughness=1.0)
     count, points = 5200, 5
     roots, normals = [], []
-    ball = lathe("ball", [(math.sin(a), -math.cos(a)) for a in np.linspace(0, math.pi, 25)])
+    ball = sphere("ball", 1.0)
     areas = np.array([np.prod(axes) ** (2 / 3) for _, axes in parts])
     for (centre, axes), share in zip(parts, areas / areas.sum(), strict=True):
         link("plush", ball, skin, at=np.array(at) + s * np.array(centre), scale=s * np.array(axes))
@@ -323,9 +323,7 @@ def _lamp(rng: np.random.Generator) -> None:
     )
     shade.modifiers.new("thick", "SOLIDIFY").thickness = 0.003
     glow = materials.light("lamp bulb", (1.0, 0.75, 0.45), 22.0)
-    ball = lathe(
-        "lamp bulb", [(0.028 * math.sin(a), -0.028 * math.cos(a)) for a in np.linspace(0, math.pi, 13)], segments=24
-    )
+    ball = sphere("lamp bulb", 0.028)
     link("lamp bulb", ball, glow, at=head - (0, 0, 0.01))
 
 

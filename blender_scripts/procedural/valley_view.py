@@ -2,10 +2,13 @@
 
 import math
 
+import bpy
 import numpy as np
 
 from blender_scripts.procedural import light, materials, plants
+from blender_scripts.procedural.buildings import gabled_house
 from blender_scripts.procedural.geometry import box, copies, lathe, link, mesh, placements, rounded, terrain, tubes
+from blender_scripts.procedural.nodes import Nodes
 
 
 def build(rng: np.random.Generator) -> None:
@@ -40,10 +43,6 @@ def build(rng: np.random.Generator) -> None:
 
 def _slopes():
     """Meadow where it is flat, rock where it is steep, snow up high."""
-    import bpy
-
-    from blender_scripts.procedural.nodes import Nodes
-
     material = bpy.data.materials.new("slopes")
     material.use_nodes = True
     material.node_tree.nodes.clear()
@@ -112,36 +111,13 @@ def _village(rng: np.random.Generator, height) -> None:
             11 * size * rng.uniform(0.8, 1.2),
             5 * size * rng.uniform(0.8, 1.3),
         )
-        top, turn = eaves + 0.45 * w, rng.choice([8.0, 98.0]) + rng.uniform(-9, 9)
-        walls = [
-            (-w / 2, -d / 2, 0),
-            (w / 2, -d / 2, 0),
-            (w / 2, -d / 2, eaves),
-            (0, -d / 2, top),
-            (-w / 2, -d / 2, eaves),
-        ]
-        walls += [(vx, d / 2, vz) for vx, _, vz in walls]
-        link(
-            "house",
-            mesh("house", walls, [(0, 1, 2, 3, 4), (9, 8, 7, 6, 5), (1, 6, 7, 2), (5, 0, 4, 9)]),
-            white,
-            at=(x, y, z),
-            turn_deg=(0, 0, turn),
+        turn = rng.choice([8.0, 98.0]) + rng.uniform(-9, 9)
+        on_front = gabled_house(
+            "house", (w, d), eaves, eaves + 0.45 * w, white, roof, at=(x, y, z), turn_deg=turn, overhang_m=0.6
         )
-        for side in (-1, 1):
-            corners = [
-                (side * (w / 2 + 0.6), -d / 2 - 0.6, eaves - 0.5),
-                (0, -d / 2 - 0.6, top + 0.15),
-                (0, d / 2 + 0.6, top + 0.15),
-                (side * (w / 2 + 0.6), d / 2 + 0.6, eaves - 0.5),
-            ]
-            link("roof", mesh("roof", corners, [(0, 1, 2, 3)]), roof, at=(x, y, z), turn_deg=(0, 0, turn))
-        radians = math.radians(turn)
         for u in (-0.25, 0.25):
             for v in (0.25, 0.65):
-                px = x + math.cos(radians) * u * w + math.sin(radians) * (d / 2 + 0.05)
-                py = y + math.sin(radians) * u * w - math.cos(radians) * (d / 2 + 0.05)
-                box("pane", (1.0, 0.1, 1.3), pane, at=(px, py, z + v * eaves), turn_deg=(0, 0, turn), bevel_m=0)
+                on_front("pane", (1.0, 0.1, 1.3), pane, u * w, v * eaves)
     z = float(height(np.float64(cx - 8), np.float64(cy)))
     box("tower", (6, 6, 24), white, at=(cx - 9, cy - 6, z - 1), bevel_m=0)
     spire = [(-3.4, -3.4, 0), (3.4, -3.4, 0), (3.4, 3.4, 0), (-3.4, 3.4, 0), (0, 0, 15)]
