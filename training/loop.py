@@ -295,11 +295,16 @@ class Checkpoints(Callback):
 
     Files appear whole: written aside, then renamed. The run also ends here when `stop_asked` says so, with a checkpoint
     of the step just finished.
+
+    every            steps between checkpoints
+    validate_every   steps between validations, None without any
     """
 
-    def __init__(self, out: Path, model: Model, every: int, stop_asked: Callable[[], bool]):
+    def __init__(self, out: Path, model: Model, every: int, validate_every: int | None, stop_asked: Callable[[], bool]):
         self._out, self._model, self._every, self._stop_asked = out, model, every, stop_asked
+        self._validate_every = validate_every
         self._best: float | None = None
+        self._save_after_validation = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best}
@@ -310,19 +315,28 @@ class Checkpoints(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         # All processes stop at the same step, whichever of them got the signal.
         stop = trainer.strategy.reduce_boolean_decision(self._stop_asked(), all=False)
+        validates = self._validate_every is not None and trainer.global_step % self._validate_every == 0
         if stop or trainer.global_step % self._every == 0:
-            self._save(trainer, pl_module)
-        trainer.should_stop |= stop
+            # A validation that is due belongs to the step: a run that goes on from here does not come back to it.
+            self._save_after_validation = validates
+            if not validates:
+                self._save(trainer, pl_module)
+        if stop:
+            trainer.should_stop = True
+            if not validates:
+                # Lightning would validate at every stop, which an uninterrupted run does not.
+                trainer.limit_val_batches = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Training)
-        value = trainer.callback_metrics.get(f"val/{pl_module.criterion}")
-        if value is None or trainer.sanity_checking:
-            return
-        score = float(value) if pl_module.larger_is_better else -float(value)
+        value = float(trainer.callback_metrics[f"val/{pl_module.criterion}"])
+        score = value if pl_module.larger_is_better else -value
         if self._best is None or score > self._best:
             self._best = score
             self._save_weights(trainer, pl_module)
+        if self._save_after_validation:
+            self._save_after_validation = False
+            self._save(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save(trainer, pl_module)
@@ -341,7 +355,8 @@ class Checkpoints(Callback):
         assert isinstance(pl_module, Training)
         state = {name: value.detach().cpu().contiguous() for name, value in pl_module.validated.state_dict().items()}
         aside = self._out / f".{self._model}.safetensors"
-        save_file(state, aside, metadata={"model": self._model, "step": str(trainer.global_step)})
+        # One entry: safetensors writes several in any order, and equal weights should be equal bytes.
+        save_file(state, aside, metadata={"training": f"{self._model}, step {trainer.global_step}"})
         os.replace(aside, self._out / f"{self._model}.safetensors")
 
 
@@ -363,8 +378,7 @@ class MetricsFile(Callback):
             self._write(trainer, "train/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._write(trainer, "val/")
+        self._write(trainer, "val/")
 
     def _write(self, trainer: pl.Trainer, prefix: str) -> None:
         if trainer.is_global_zero:

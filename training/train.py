@@ -211,7 +211,13 @@ def _trainer(options: Options, preset: Preset, steps: int, data: TrainingData, s
             logger=TensorBoardLogger(options.out, name="", version="tensorboard"),
             callbacks=[
                 MetricsFile(options.out / "metrics.jsonl", _LINE_EVERY),
-                Checkpoints(options.out, options.model, preset.checkpoint_every, stop_asked),
+                Checkpoints(
+                    options.out,
+                    options.model,
+                    preset.checkpoint_every,
+                    preset.validate_every if data.validates else None,
+                    stop_asked,
+                ),
                 ProgressBar(),
             ],
         )

@@ -1,0 +1,153 @@
+"""Refocus one picture, or sweep the focus through it."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from bokehdata.format import DatasetError
+from bokehdata.images import write_exr_rgb, write_png
+from bokehdata.progress import Progress
+from evaluation.sources import read_disparity, read_display
+from renderers import RENDERERS
+from renderers.base import Image, RendererError
+from scenes.color import REFERENCE_GAMMA, linear_from_display
+from scenes.lens import ThinLens
+
+_FRAMES_PER_SECOND = 15
+_STILL = (".png", ".jpg", ".jpeg", ".exr")
+_MOVING = (".gif", ".mp4")
+
+
+class OptionError(ValueError):
+    """An option whose value cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Refocus a picture: what a lens of large aperture would have made of it.
+
+    Example: bokehforge render photo.jpg --disparity photo_disparity.png --focus 640,360 --blur 30 --out refocused.png
+    """
+
+    image: tyro.conf.Positional[Path]
+    """Sharp picture; integer files hold display values, floating-point ones (EXR, HDR, TIFF) linear light."""
+    disparity: Path
+    """Map of the same size, larger is nearer: .exr or .npy as it is, integer files as 0 to 1."""
+    out: Path
+    """File to write: .png (16 bit), .jpg, .exr (linear light); .gif or .mp4 for a sweep."""
+    blur: float
+    """K, blur radius in pixels of what is one unit of disparity away from the focus."""
+    focus: str | None = None
+    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep."""
+    sweep: int | None = None
+    """Pictures of a focus sweep from the farthest to the nearest disparity; the film runs there and back."""
+    gamma: float = REFERENCE_GAMMA
+    """Blur happens in linear light, display ** gamma: larger values make brighter disks of highlights."""
+    renderer: str = "bokehme"
+    """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
+
+
+def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
+    """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
+    options = tyro.cli(Options, args=argv, prog=prog)
+    try:
+        _render(options)
+    except (OptionError, DatasetError, RendererError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{prog}: error: {error.filename or options.out}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{prog}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _render(options: Options) -> None:
+    _require_sane(options)
+    image, disparity = read_display(options.image), read_disparity(options.disparity)
+    if image.shape[:2] != disparity.shape:
+        sizes = [f"{shape[1]} x {shape[0]} px" for shape in (disparity.shape, image.shape)]
+        raise OptionError(f"{options.disparity}: is {sizes[0]}, the picture is {sizes[1]}; resize the map")
+    if options.sweep is None:
+        picture = _refocused(options, image, disparity, _focus_disparity(options.focus or "", disparity))
+        _write_picture(options.out, picture)
+    else:
+        focus_disparities = np.linspace(max(float(disparity.min()), 0.0), float(disparity.max()), options.sweep)
+        frames = []
+        with Progress(options.sweep, "picture") as progress:
+            for focus_disparity in focus_disparities:
+                frames.append(_levels(_refocused(options, image, disparity, float(focus_disparity))))
+                progress.add()
+        _write_film(options.out, frames + frames[-2:0:-1])
+    print(f"{options.out}: {options.renderer}, K {options.blur:g} px")
+
+
+def _require_sane(options: Options) -> None:
+    if options.renderer not in RENDERERS:
+        raise OptionError(f"--renderer is {options.renderer!r}; there are {', '.join(RENDERERS)}")
+    for name, value in (("--blur", options.blur), ("--gamma", options.gamma)):
+        if not 0.0 <= value < float("inf") or (name == "--gamma" and value == 0.0):
+            raise OptionError(f"{name} is {value:g}; it must be a number above 0")
+    if (options.focus is None) == (options.sweep is None):
+        raise OptionError("give either --focus or --sweep")
+    if options.sweep is not None and options.sweep < 2:
+        raise OptionError(f"--sweep is {options.sweep}; it must be at least 2")
+    endings = _STILL if options.sweep is None else _MOVING
+    if options.out.suffix.lower() not in endings:
+        raise OptionError(f"--out is {options.out}; the file must end in {', '.join(endings)}")
+
+
+def _focus_disparity(focus: str, disparity: NDArray[np.float32]) -> float:
+    """The disparity that --focus means: its own value, or that of a pixel."""
+    try:
+        numbers = [float(part) for part in focus.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and np.isfinite(numbers[0]) and numbers[0] >= 0.0:
+        return numbers[0]
+    if len(numbers) != 2:
+        raise OptionError(f"--focus is {focus!r}; it must be a pixel X,Y or a disparity of at least 0")
+    x, y = numbers
+    height, width = disparity.shape
+    if not (0 <= x < width and 0 <= y < height):
+        raise OptionError(f"--focus is {focus!r}, outside of the picture of {width} x {height} px")
+    return max(float(disparity[int(y), int(x)]), 0.0)
+
+
+def _refocused(options: Options, image: Image, disparity: NDArray[np.float32], focus_disparity: float) -> Image:
+    lens = ThinLens(options.blur, focus_disparity)
+    return RENDERERS[options.renderer](image, disparity, lens, gamma=options.gamma)
+
+
+def _levels(display: Image) -> NDArray[np.uint8]:
+    return np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _write_picture(path: Path, display: Image) -> None:
+    match path.suffix.lower():
+        case ".exr":
+            write_exr_rgb(path, linear_from_display(display))
+        case ".png":
+            write_png(path, display)
+        case _:
+            iio.imwrite(path, _levels(display), quality=95)
+
+
+def _write_film(path: Path, frames: list[NDArray[np.uint8]]) -> None:
+    if path.suffix.lower() == ".gif":
+        iio.imwrite(path, frames, duration=1000 / _FRAMES_PER_SECOND, loop=0)
+        return
+    # The usual pixel format of H.264 halves colour, so that sides must be even.
+    height, width = (side // 2 * 2 for side in frames[0].shape[:2])
+    even = [frame[:height, :width] for frame in frames]
+    try:
+        iio.imwrite(path, even, fps=_FRAMES_PER_SECOND, codec="libx264", macro_block_size=2, plugin="FFMPEG")
+    except ImportError as error:
+        raise OptionError(f"--out is {path}; MP4 needs the package imageio-ffmpeg, or write a .gif") from error

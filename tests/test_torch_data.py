@@ -1,0 +1,177 @@
+"""Training samples: drawn from their number alone, and true to the pictures they are cut from."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from bokehdata.format import DatasetError
+from bokehdata.reader import Dataset
+from bokehdata.torch_data import (
+    CropSettings,
+    Picture,
+    PictureCrops,
+    corrupted_disparity,
+    plain_planes,
+    read_picture,
+    sample_of,
+)
+from raytrace import gen
+from renderers.dilated_defocus import dilated_defocus_px
+from renderers.error_map import improved_error_map
+from renderers.scatter import scatter
+from scenes.lens import ThinLens, signed_defocus_px
+from training.samples import bokehme_planes, margin_for
+
+RECIPE = """
+scenes: 3
+size_px: 64
+foregrounds: [1, 2]
+blur_parameters: [6, 12]
+focus: layers
+focus_count: 2
+gammas: [2.2, 4]
+noise: 0.02
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    """Three small scenes: 2 blur parameters x 2 focus disparities x 2 gammas each."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    arguments = ["--recipe", str(folder / "tiny.yaml"), "--out", str(folder / "tiny"), "--workers", "1"]
+    assert gen.main([*arguments, "--arch", "cpu"]) == 0
+    return Dataset(folder / "tiny")
+
+
+WHOLE = CropSettings(crop_px=None, augmentation=0.0, turned=False)
+
+
+def equal(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) if k != "name" else a[k] == b[k] for k in a)
+
+
+def test_a_sample_depends_on_its_number_alone(dataset):
+    settings = CropSettings(crop_px=32, margin_px=15)
+    crops = PictureCrops(dataset, settings, seed=5)
+    backwards = [crops[n] for n in (40, 7, 0)]
+    again = PictureCrops(dataset, settings, seed=5)
+    assert all(equal(sample, again[n]) for sample, n in zip(backwards, (40, 7, 0), strict=True))
+    assert not equal(crops[7], PictureCrops(dataset, settings, seed=6)[7])
+    assert not equal(crops[7], crops[8])
+
+
+def test_workers_give_the_samples_of_one_process(dataset):
+    crops = PictureCrops(dataset, CropSettings(crop_px=32, margin_px=15), seed=5)
+    loader = DataLoader(crops, batch_size=3, sampler=range(2, 14), num_workers=2, multiprocessing_context="spawn")
+    names = [name for batch in loader for name in batch["name"]]
+    assert names == [crops[n]["name"] for n in range(2, 14)]
+
+
+def test_an_epoch_has_every_picture_once_and_the_next_another_order(dataset):
+    crops = PictureCrops(dataset, WHOLE, seed=0)
+    assert len(crops) == 3 * 2 * 2 * 2
+    epochs = [[crops[epoch * len(crops) + i]["name"] for i in range(len(crops))] for epoch in range(2)]
+    assert len(set(epochs[0])) == len(crops) and sorted(epochs[0]) == sorted(epochs[1])
+    assert epochs[0] != epochs[1]
+
+
+def test_large_blur_is_left_out_where_a_network_cannot_learn_it(dataset):
+    crops = PictureCrops(dataset, WHOLE, seed=0, blur_parameter_max=6.0)
+    assert len(crops) == 12
+    with pytest.raises(DatasetError, match="no picture with a blur parameter up to 5 px"):
+        PictureCrops(dataset, WHOLE, seed=0, blur_parameter_max=5.0)
+
+
+def test_a_crop_larger_than_a_picture_is_refused_by_name(dataset):
+    with pytest.raises(DatasetError, match=r"/bokeh_\d\d_\d\d.*64 x 64 px, smaller than a crop of 65 px"):
+        PictureCrops(dataset, CropSettings(crop_px=65), seed=0)[0]
+
+
+def test_planes_of_a_crop_are_those_of_the_whole_picture(dataset):
+    """The margin is wide enough: scatter, dilation and error map in it do not know that they are in a crop."""
+    picture = read_picture(dataset[0], dataset[0].bokeh_settings()[-1])
+    lens, gamma = picture.lens, picture.gamma
+    defocus_px = signed_defocus_px(picture.disparity, lens.blur_parameter, lens.focus_disparity).astype(np.float32)
+    linear = scatter(picture.image**gamma, picture.disparity, lens)
+    whole = {
+        "image": picture.image,
+        "truth": picture.truth.clip(0, 1),
+        "classical": (linear ** (1 / gamma)).clip(0, 1),
+        "defocus_px": defocus_px[..., None],
+        "dilated_px": dilated_defocus_px(defocus_px)[..., None],
+        "error_map": improved_error_map(picture.disparity, lens)[..., None],
+    }
+    settings = CropSettings(crop_px=24, margin_px=margin_for(12.0), augmentation=0.0, turned=False)
+    for seed in range(6):
+        sample = sample_of(picture, settings, bokehme_planes, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        y, x = rng.integers(64 - 24 + 1), rng.integers(64 - 24 + 1)
+        for name, plane in whole.items():
+            expected = plane[y : y + 24, x : x + 24].transpose(2, 0, 1)
+            # Running sums along other rows: float64 rounding, then float32, then a power.
+            np.testing.assert_allclose(sample[name].numpy(), expected, atol=2e-5, err_msg=name)
+
+
+def picture_of(disparity: np.ndarray) -> Picture:
+    """A picture whose planes say where each pixel comes from."""
+    h, w = disparity.shape
+    place = np.stack([*np.mgrid[:h, :w], np.zeros((h, w))], -1).astype(np.float32)
+    return Picture("places", place, 2.0 * place, disparity, ThinLens(10.0, 0.5), 2.2)
+
+
+def test_planes_are_turned_together():
+    """Any pixel of a sample still has its own truth and defocus, and all eight orientations occur."""
+    rng = np.random.default_rng(0)
+    disparity = rng.uniform(0, 1, (20, 30)).astype(np.float32)
+    picture, orientations = picture_of(disparity), set()
+    for seed in range(60):
+        settings = CropSettings(crop_px=8, augmentation=0.0)
+        sample = sample_of(picture, settings, plain_planes, rng=np.random.default_rng(seed))
+        y, x = sample["image"][0].long(), sample["image"][1].long()
+        assert torch.equal(sample["truth"], 2.0 * sample["image"])
+        np.testing.assert_array_equal(sample["defocus_px"][0], np.float32(10.0) * (disparity[y, x] - np.float32(0.5)))
+        step = (y[0, 1] - y[0, 0], x[0, 1] - x[0, 0], y[1, 0] - y[0, 0], x[1, 0] - x[0, 0])
+        orientations.add(tuple(int(s) for s in step))
+    assert len(orientations) == 8
+
+
+def test_augmentation_changes_what_is_given_and_never_the_truth(dataset):
+    """Defocus, scatter and its dilation come from the corrupted disparity; truth and error map from the true one."""
+    picture = read_picture(dataset[1], dataset[1].bokeh_settings()[-1])
+
+    def sample(augmentation: float):
+        settings = CropSettings(crop_px=None, augmentation=augmentation, turned=False)
+        return sample_of(picture, settings, bokehme_planes, rng=np.random.default_rng(1))
+
+    clean, corrupted = sample(0.0), sample(1.0)
+    for name in ("image", "truth", "error_map"):
+        assert torch.equal(clean[name], corrupted[name]), name
+    for name in ("classical", "defocus_px"):
+        assert not torch.equal(clean[name], corrupted[name]), name
+
+
+def test_corrupted_disparity_stays_within_its_range_and_near_or_far_grows():
+    rng = np.random.default_rng(0)
+    disparity = np.repeat(np.repeat(rng.uniform(0.1, 0.9, (8, 8)), 6, 0), 6, 1).astype(np.float32)
+    kinds = set()
+    for seed in range(40):
+        corrupted = corrupted_disparity(disparity, rng=np.random.default_rng(seed))
+        # A Gaussian's weights sum to 1 up to float32 rounding.
+        assert disparity.min() - 1e-6 <= corrupted.min() and corrupted.max() <= disparity.max() + 1e-6
+        assert not np.array_equal(corrupted, disparity)
+        kinds.add((bool((corrupted >= disparity).all()), bool((corrupted <= disparity).all())))
+    assert kinds == {(True, False), (False, True), (False, False)}
+    constant = np.full((20, 20), 0.25, np.float32)
+    np.testing.assert_allclose(corrupted_disparity(constant, rng=rng), constant, atol=1e-6)
+
+
+@pytest.mark.parametrize("module", ["bokehdata.reader", "bokehdata.writer", "bokehdata.view"])
+def test_only_torch_data_imports_torch(module):
+    code = f"import {module}, sys; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path.cwd()).returncode == 0

@@ -1,0 +1,324 @@
+"""Runs are reproducible, resumable and honest: same seed, same bytes, whatever stopped them on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+
+from bokehdata.format import DatasetError
+from bokehdata.reader import Dataset
+from bokehdata.torch_data import CropSettings, PictureCrops, plain_planes
+from raytrace import gen
+from renderers.networks import ARNet
+from scenes.recipe import RecipeError, load_recipe
+from training import held_out, loop, train
+from training.loop import ArnetTraining, StepBatches, precision_and_recall
+from training.on_the_fly import OnTheFly, Stream
+from training.presets import PRESETS
+from training.samples import bokehme_planes
+
+RECIPE = """
+size_px: 48
+foregrounds: [1, 2]
+blur_parameters: [8, 20]
+focus: layers
+focus_count: 1
+gammas: [2.2]
+noise: 0.02
+"""
+
+
+def generated(recipe: Path, out: Path, *, scenes: int, seed: int) -> Path:
+    arguments = ["--recipe", str(recipe), "--out", str(out), "--scenes", str(scenes), "--seed", str(seed)]
+    assert gen.main([*arguments, "--workers", "1", "--arch", "cpu"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(recipe, tmp_path_factory) -> Path:
+    """Four scenes of two pictures."""
+    return generated(recipe, tmp_path_factory.mktemp("data") / "tiny", scenes=4, seed=7)
+
+
+def run(out: Path, data: Path | str, *options: str, model: str = "arnet") -> int:
+    arguments = ["--model", model, "--data", str(data), "--out", str(out), "--preset", "smoke", "--workers", "0"]
+    return train.main([*arguments, *options])
+
+
+def metrics(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory) -> Path:
+    """An uninterrupted run of 20 steps."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    assert run(out, data) == 0
+    return out
+
+
+# Reproducible
+
+
+def test_the_same_seed_gives_the_same_weights_and_numbers(finished, data, tmp_path):
+    assert run(tmp_path / "again", data) == 0
+    for name in ("arnet.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes(), name
+    assert run(tmp_path / "other", data, "--seed", "1") == 0
+    assert (tmp_path / "other" / "arnet.safetensors").read_bytes() != (finished / "arnet.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [3, 10, 13])
+def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(finished, data, tmp_path, monkeypatch, stop_at):
+    """Before the first validation, at it, and between it and the second; weights, moments and rates go on."""
+    steps = 0
+
+    def stop(self) -> bool:
+        nonlocal steps
+        steps += 1
+        return steps >= stop_at
+
+    with monkeypatch.context() as context:
+        context.setattr(loop.StopSignal, "__call__", stop)
+        assert run(tmp_path, data) == 130
+    stopped = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert stopped["global_step"] == stop_at
+    assert run(tmp_path, data) == 0
+    for name in ("arnet.safetensors", "metrics.jsonl"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
+    ends = [torch.load(out / "last.ckpt", weights_only=True) for out in (tmp_path, finished)]
+    assert [end["global_step"] for end in ends] == [20, 20]
+    for name, value in ends[0]["state_dict"].items():
+        assert torch.equal(value, ends[1]["state_dict"][name]), name
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(data, tmp_path):
+    command = [sys.executable, "-m", "training.train", "--model", "arnet", "--data", str(data), "--preset", "smoke"]
+    command += ["--out", str(tmp_path), "--steps", "100000", "--workers", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from here" in errors and "Traceback" not in errors
+    step = torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]
+    assert f"stopped after step {step} of 100000" in errors
+
+
+def test_ranks_share_the_steps_out():
+    """Three processes see together what one sees whose batch is three times as large."""
+    alone = list(StepBatches(2, 5, 6))
+    ranks = [list(StepBatches(2, 5, 2, rank=rank, world=3)) for rank in range(3)]
+    assert [sum(parts, []) for parts in zip(*ranks, strict=True)] == alone
+
+
+# Honest
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_by_name(data, tmp_path, monkeypatch, capsys):
+    objective = ArnetTraining.objective
+
+    def broken(self, batch):
+        terms = objective(self, batch)
+        return {"loss": terms["loss"] * float("nan")} if self.global_step == 12 else terms
+
+    monkeypatch.setattr(ArnetTraining, "objective", broken)
+    assert run(tmp_path, data) == 1
+    message = capsys.readouterr().err
+    assert "the loss is nan at step 12, batch: 0000" in message and "at gamma 2.2" in message
+    # The checkpoint before it is whole and finite.
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 10
+    assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_too(data, tmp_path, monkeypatch, capsys):
+    objective = ArnetTraining.objective
+
+    def broken(self, batch):
+        terms = objective(self, batch)
+        # Its value is 0, its derivative is infinite.
+        terms["loss"] = terms["loss"] + torch.sqrt(terms["loss"] - terms["loss"].detach())
+        return terms
+
+    monkeypatch.setattr(ArnetTraining, "objective", broken)
+    assert run(tmp_path, data) == 1
+    assert "the gradient is nan at step 0, batch: 0000" in capsys.readouterr().err
+
+
+def test_a_run_says_what_it_was(finished, data):
+    said = json.loads((finished / "run.json").read_text())
+    assert (said["model"], said["parameters"], said["seed"]) == ("arnet", 923_664, 0)
+    assert said["data"] == {"training": [held_out.digest(Dataset(data))]}
+    assert said["preset"]["name"] == "smoke" and said["preset"]["steps"] == 20
+    assert {"git", "torch", "lightning"} <= said["software"].keys()
+    (last,) = [line for line in metrics(finished) if line["step"] == 20]
+    assert {"val/fused_psnr", "val/classical_psnr", "val/fused_psnr_near_edges"} <= last.keys()
+    assert any((finished / "tensorboard").iterdir())
+    assert set(load_file(finished / "arnet.safetensors")) == set(ARNet().state_dict())
+
+
+def test_a_folder_of_another_run_is_refused(finished, data, capsys):
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    assert run(finished, data, "--seed", "3") == 2
+    assert "holds a run with another seed (0)" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "options, culprit",
+    [
+        (["--steps", "0"], "--steps is 0"),
+        (["--arnet", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
+        (["--init", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
+        (["--validation", "nowhere"], "nowhere: no such folder"),
+        (["--precision", "7"], "--precision 7"),
+    ],
+)
+def test_bad_input_is_named_on_one_line(data, tmp_path, capsys, options, culprit):
+    model = "iunet" if "--arnet" in options else "arnet"
+    assert run(tmp_path / "out", data, *options, model=model) == 2
+    message = capsys.readouterr().err
+    assert culprit in message and "Traceback" not in message
+
+
+# Held out
+
+
+def test_held_out_scenes_are_never_trained_on(data, recipe, tmp_path):
+    scenes = list(Dataset(data))
+    training, validation = held_out.split(scenes)
+    held_out.require_disjoint(training, validation)
+    assert len(training) == 3 and len(validation) == 1
+    crops = [PictureCrops(part, CropSettings(24), seed=0) for part in (training, validation)]
+    seen = [{part[n]["name"].split("/")[0] for n in range(2 * len(part))} for part in crops]
+    assert seen[0] & seen[1] == set() and seen[0] | seen[1] == {scene.name for scene in scenes}
+
+    # Scene i of a seed is the same draw in every recipe, whatever becomes of it.
+    other = tmp_path / "other.yaml"
+    other.write_text(recipe.read_text().replace("noise: 0.02", "noise: 0.03"))
+    same_seed = Dataset(generated(other, tmp_path / "same", scenes=1, seed=7))
+    with pytest.raises(DatasetError, match="which is trained on; validate on another seed"):
+        held_out.require_disjoint(scenes, same_seed)
+    held_out.require_disjoint(scenes, Dataset(generated(recipe, tmp_path / "fresh", scenes=2, seed=8)))
+
+
+def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):
+    assert run(tmp_path / "out", data, "--validation", str(data)) == 2
+    assert "which is trained on" in capsys.readouterr().err
+
+
+def test_one_scene_cannot_be_split(data):
+    with pytest.raises(DatasetError, match="two at least"):
+        held_out.split(list(Dataset(data))[:1])
+
+
+# Learning
+
+
+def test_arnet_learns_one_batch_by_heart(data):
+    """120 steps bring Eq. 10 on two crops below half of what the scatter alone costs, and the error map towards E*."""
+    torch.manual_seed(0)
+    pictures = PictureCrops(list(Dataset(data)), CropSettings(32, 23), seed=0, planes=bokehme_planes)
+    batch = next(iter(DataLoader(pictures, batch_size=2)))
+    training = ArnetTraining(PRESETS["arnet"]["smoke"], 120)
+    optimiser = torch.optim.Adam(training.network.parameters(), 2e-3)
+    losses = []
+    for _ in range(120):
+        optimiser.zero_grad()
+        loss = training.objective(batch)["loss"]
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    print(losses[::10], losses[-1])
+    assert losses[-1] < 0.2
+
+
+@pytest.mark.parametrize("model", ["iunet", "deepfocus", "error-map"])
+def test_every_model_trains_and_saves_what_it_trained(model, data, finished, tmp_path):
+    assert run(tmp_path, data, "--steps", "10", "--arnet", str(finished / "arnet.safetensors"), model=model) == 0
+    (line,) = [line for line in metrics(tmp_path) if line["step"] == 10]
+    assert all(np.isfinite(value) for value in line.values())
+    assert load_file(tmp_path / f"{model}.safetensors")
+    if model == "error-map":
+        assert {"val/bce", "val/precision", "val/recall"} <= line.keys()
+
+
+def test_training_goes_on_from_given_weights(data, tmp_path):
+    torch.manual_seed(5)
+    network = ARNet()
+    save_file(network.state_dict(), tmp_path / "begin.safetensors")
+    torch.manual_seed(6)
+    training = ArnetTraining(PRESETS["arnet"]["cpu"], 10)
+    training.start_from(tmp_path / "begin.safetensors")
+    for part in (training.network, training.validated):
+        assert all(torch.equal(value, network.state_dict()[name]) for name, value in part.state_dict().items())
+    assert all(parameter.requires_grad for parameter in training.network.parameters())
+
+
+def test_precision_and_recall_of_masks():
+    predicted = torch.tensor([1, 1, 1, 0, 0, 0], dtype=torch.bool)
+    actual = torch.tensor([1, 0, 0, 1, 1, 1], dtype=torch.bool)
+    assert precision_and_recall(predicted, actual) == (1 / 3, 1 / 4)
+    nothing = torch.zeros(6, dtype=torch.bool)
+    assert np.isnan(precision_and_recall(nothing, actual)[0]) and np.isnan(precision_and_recall(predicted, nothing)[1])
+
+
+# On the fly
+
+
+def on_the_fly(recipe: Path, *, seed: int = 3, stream: Stream | None = None) -> OnTheFly:
+    settings = CropSettings(24, 11)
+    return OnTheFly(load_recipe(str(recipe)), settings, seed=seed, planes=plain_planes, stream=stream)
+
+
+def batches(dataset: OnTheFly, count: int, *, batch: int = 3, workers: int = 0) -> list[torch.Tensor]:
+    context = "spawn" if workers else None
+    loader = DataLoader(dataset, batch_size=batch, num_workers=workers, multiprocessing_context=context)
+    return [sample["truth"] for sample, _ in zip(loader, range(count), strict=False)]
+
+
+def test_scenes_on_the_fly_are_those_of_their_seed_and_go_on_where_they_stopped(recipe):
+    whole = batches(on_the_fly(recipe), 8)
+    again = batches(on_the_fly(recipe), 3)
+    assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=False))
+    # 5 steps of 3 samples end within the two crops of a picture.
+    rest = batches(on_the_fly(recipe, stream=Stream(batch=3, first_step=5)), 3)
+    assert all(torch.equal(a, b) for a, b in zip(rest, whole[5:], strict=True))
+    assert not torch.equal(whole[0], batches(on_the_fly(recipe, seed=4), 1)[0])
+    assert not torch.equal(whole[0], batches(on_the_fly(recipe, stream=Stream(rank=1, world=2, batch=3)), 1)[0])
+
+
+def test_workers_on_the_fly_go_on_with_the_stream_whose_turn_it_is(recipe):
+    whole = batches(on_the_fly(recipe), 4, workers=2)
+    rest = batches(on_the_fly(recipe, stream=Stream(batch=3, first_step=1)), 3, workers=2)
+    assert all(torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True))
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_training_on_the_fly_needs_no_disk(recipe, tmp_path):
+    assert run(tmp_path, "on-the-fly", "--recipe", str(recipe), "--steps", "2") == 0
+    assert json.loads((tmp_path / "run.json").read_text())["recipe"]["name"] == "tiny"
+    assert load_file(tmp_path / "arnet.safetensors")
+
+
+def test_a_recipe_that_blurs_more_than_a_model_learns_is_refused(recipe):
+    with pytest.raises(RecipeError, match="a K of 8 px"):
+        OnTheFly(load_recipe(str(recipe)), CropSettings(24), seed=0, blur_parameter_max=6.0)
