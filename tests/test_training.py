@@ -246,7 +246,7 @@ def test_arnet_learns_one_batch_by_heart(data):
         loss = training.objective(batch)["loss"]
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     print(losses[::10], losses[-1])
     assert losses[-1] < 0.2
 

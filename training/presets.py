@@ -72,6 +72,7 @@ PRESETS: dict[Model, dict[Name, Preset]] = {
             averaging=0.999,
             blur_parameter_max=24.0,
             validate_every=1000,
+            checkpoint_every=200,
         ),
         "paper": Preset(256, 16, 1e-4, epochs=50, blur_parameter_max=24.0),
     },
