@@ -7,6 +7,8 @@ from importlib.metadata import version
 # Command: module with `main(argv, prog) -> exit code`, and a line of help.
 COMMANDS = {
     "gen": ("raytrace.gen", "trace ground truth: scenes of billboards and their bokeh stacks"),
+    "train": ("training.train", "train BokehMe's networks, DeepFocus or the error map"),
+    "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),
     "verify": ("bokehforge.verify", "prove a dataset whole: checksums, shapes, ranges, one picture traced again"),

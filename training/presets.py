@@ -1,6 +1,6 @@
 """How each model is trained: named settings, those of the papers and small ones for a CPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Model = Literal["arnet", "iunet", "deepfocus", "error-map"]
@@ -40,54 +40,32 @@ class Preset:
     validation_pictures: int = 48
 
 
+_SMOKE = Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2)
+
+# A step takes about a quarter of a second on two cores that have nothing else to do.
+_CPU = Preset(
+    96,
+    4,
+    1e-3,
+    steps=10000,
+    schedule="cosine",
+    gradient_norm_max=1.0,
+    averaging=0.999,
+    validate_every=1000,
+    checkpoint_every=200,
+)
+
 # BokehMe, section 4.1: Adam at 1e-4, batches of 16, 50 epochs, K = 12 for ARNet and 24 for IUNet. It does not give the
-# crop; 128 px is that of DeepFocus, whose preprocessing it names, and IUNet's blur is twice as large. A batch of 4
-# takes about a quarter of a second on two cores.
+# crop; 128 px is that of DeepFocus, whose preprocessing it names, and IUNet's blur is twice as large.
+_PAPER = Preset(128, 16, 1e-4, epochs=50)
+
 PRESETS: dict[Model, dict[Name, Preset]] = {
-    "arnet": {
-        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
-        "cpu": Preset(
-            96, 4, 1e-3, steps=10000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
-        ),
-        "paper": Preset(128, 16, 1e-4, epochs=50),
-    },
+    "arnet": {"smoke": _SMOKE, "cpu": _CPU, "paper": _PAPER},
     "iunet": {
-        "smoke": Preset(
-            32,
-            2,
-            1e-3,
-            steps=20,
-            blur_parameter_max=24.0,
-            validate_every=10,
-            checkpoint_every=10,
-            validation_pictures=2,
-        ),
-        "cpu": Preset(
-            128,
-            4,
-            1e-3,
-            steps=8000,
-            schedule="cosine",
-            gradient_norm_max=1.0,
-            averaging=0.999,
-            blur_parameter_max=24.0,
-            validate_every=1000,
-            checkpoint_every=200,
-        ),
-        "paper": Preset(256, 16, 1e-4, epochs=50, blur_parameter_max=24.0),
+        "smoke": replace(_SMOKE, blur_parameter_max=24.0),
+        "cpu": replace(_CPU, crop_px=128, steps=8000, blur_parameter_max=24.0),
+        "paper": replace(_PAPER, crop_px=256, blur_parameter_max=24.0),
     },
-    "deepfocus": {
-        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
-        "cpu": Preset(
-            96, 4, 1e-3, steps=10000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
-        ),
-        "paper": Preset(128, 16, 1e-4, epochs=200),
-    },
-    "error-map": {
-        "smoke": Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, validation_pictures=2),
-        "cpu": Preset(
-            96, 4, 1e-3, steps=4000, schedule="cosine", gradient_norm_max=1.0, averaging=0.999, validate_every=1000
-        ),
-        "paper": Preset(128, 16, 1e-4, epochs=50),
-    },
+    "deepfocus": {"smoke": _SMOKE, "cpu": _CPU, "paper": replace(_PAPER, epochs=200)},
+    "error-map": {"smoke": _SMOKE, "cpu": replace(_CPU, steps=4000), "paper": _PAPER},
 }
