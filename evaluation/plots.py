@@ -13,10 +13,15 @@ from typing import Any
 WIDTH, HEIGHT = 640, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 150, 34, 50
 _LABEL_HEIGHT = 15
+# Of a letter at 12 px, about.
+_LETTER_WIDTH = 7.0
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, but for the yellow that white paper swallows;
-# and four more for long lists.
-_COLOURS = tuple("#0072b2 #d55e00 #009e73 #cc79a7 #56b4e9 #e69f00 #7f6bc4 #8c6d4f #5b8c2a #888888".split())
+# and seven more for long lists.
+_COLOURS = tuple(
+    "#0072b2 #d55e00 #009e73 #cc79a7 #56b4e9 #e69f00 #7f6bc4 "
+    "#8c6d4f #5b8c2a #888888 #b03a5b #2a8c8c #c0a000 #4d4d8f".split()
+)
 
 # Fewer bins where there are few pictures.
 _BINS_MAX = 5
@@ -100,8 +105,11 @@ class _Axis:
             self._low, self._high = low - margin, high + margin
             self.ticks = _log_ticks(self._low, self._high)
         else:
-            self._low, self._high = 0.0, 1.05 * max(values, default=1.0)
-            self.ticks = _linear_ticks(self._high)
+            low, high = min(values, default=0.0), max(values, default=1.0)
+            margin = 0.06 * (high - low) or 0.1 * high
+            # From zero on where that wastes little room.
+            self._low, self._high = 0.0 if low < 0.4 * high else low - margin, high + margin
+            self.ticks = _linear_ticks(self._low, self._high)
 
     def __call__(self, value: float) -> float:
         position = (math.log10(value) if self._log else value) - self._low
@@ -119,13 +127,12 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _linear_ticks(high: float) -> list[float]:
-    step = 10.0 ** math.floor(math.log10(high))
-    for divisor in (1, 2, 5, 10):
-        if high / (step / divisor) >= 4:
-            break
-    step /= divisor
-    return [i * step for i in range(int(high / step) + 1)]
+def _linear_ticks(low: float, high: float) -> list[float]:
+    """About four to eight multiples of 1, 2 or 5 times a power of ten."""
+    span = high - low
+    step = 10.0 ** math.floor(math.log10(span))
+    step = next(step / divisor for divisor in (1, 2, 5, 10) if span * divisor / step >= 4)
+    return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_x: bool) -> str:
@@ -156,24 +163,55 @@ def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
             parts.append(f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="2"/>')
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{ink}"/>' for a, b in at]
-    parts += _labels(series, x, y, at_end=not log_x)
+    parts += _end_labels(series, x, y) if not log_x else _point_labels(series, x, y)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _labels(series: Sequence[Series], x: _Axis, y: _Axis, *, at_end: bool) -> list[str]:
-    """Names beside the last point of each series, moved apart where they would cover each other."""
-    anchors = [(y(one.points[-1][1]), x(one.points[-1][0]), i) for i, one in enumerate(series) if one.points]
-    labels, lowest = [], float("-inf")
-    for wanted, beside, index in sorted(anchors):
-        at = max(wanted, lowest + _LABEL_HEIGHT)
-        lowest = at
-        # At the end of lines all names stand in one column, with a thread to their point.
-        left = WIDTH - _RIGHT + 14 if at_end else beside + 9
-        name, ink = html.escape(series[index].name), colour(index)
-        if at_end or at > wanted + 2:
-            labels.append(
-                f'<line x1="{beside + 5:.1f}" y1="{wanted:.1f}" x2="{left - 3:.1f}" y2="{at:.1f}" '
-                f'stroke="{ink}" stroke-opacity=".45"/>'
-            )
-        labels.append(f'<text x="{left:.1f}" y="{at + 4:.1f}" style="fill:{ink}">{name}</text>')
+def _end_labels(series: Sequence[Series], x: _Axis, y: _Axis) -> list[str]:
+    """Names in one column right of the lines, moved apart downwards, each with a thread to its last point."""
+    ends = sorted((y(one.points[-1][1]), x(one.points[-1][0]), i) for i, one in enumerate(series) if one.points)
+    left, labels, lowest = WIDTH - _RIGHT + 14, [], float("-inf")
+    for at_y, at_x, index in ends:
+        lowest = max(at_y, lowest + _LABEL_HEIGHT)
+        labels += [_thread(at_x, at_y, left - 3, lowest, index), _label(series[index].name, left, lowest, index)]
     return labels
+
+
+def _point_labels(series: Sequence[Series], x: _Axis, y: _Axis) -> list[str]:
+    """Names beside their points, where they cover neither points nor other names."""
+    points = [(x(one.points[0][0]), y(one.points[0][1]), i) for i, one in enumerate(series) if one.points]
+    taken = [(a - 5, b - 5, a + 5, b + 5) for a, b, _ in points]
+    labels = []
+    for at_x, at_y, index in sorted(points, key=lambda point: (point[1], point[0])):
+        width = _LETTER_WIDTH * len(series[index].name)
+        places = [
+            (at_x + side * 9 - (width if side < 0 else 0), at_y + step * _LABEL_HEIGHT * 0.9)
+            for step in (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6)
+            for side in (1, -1)
+        ]
+        boxes = [(a, b - _LABEL_HEIGHT / 2, a + width, b + _LABEL_HEIGHT / 2) for a, b in places]
+        free = (i for i, box in enumerate(boxes) if _is_inside(box) and not any(_overlap(box, b) for b in taken))
+        chosen = next(free, 0)
+        taken.append(boxes[chosen])
+        left, middle = places[chosen]
+        if abs(middle - at_y) > _LABEL_HEIGHT:
+            labels.append(_thread(at_x, at_y, left - 2 if left > at_x else left + width + 2, middle, index))
+        labels.append(_label(series[index].name, left, middle, index))
+    return labels
+
+
+def _is_inside(box: tuple[float, float, float, float]) -> bool:
+    return box[0] > _LEFT and box[1] > _TOP and box[2] < WIDTH and box[3] < HEIGHT - _BOTTOM
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _thread(x1: float, y1: float, x2: float, y2: float, index: int) -> str:
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{colour(index)}" stroke-opacity=".45"/>'
+
+
+def _label(name: str, left: float, middle: float, index: int) -> str:
+    return f'<text x="{left:.1f}" y="{middle + 4:.1f}" style="fill:{colour(index)}">{html.escape(name)}</text>'

@@ -1,0 +1,484 @@
+"""The benchmark measures what it says on every kind of data, survives bad renderers, and goes on where it stopped."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from bokehdata.format import bokeh_settings
+from bokehdata.images import read_exr_rgb, write_png
+from bokehdata.writer import DatasetWriter, SceneWriter
+from evaluation import lpips
+from evaluation.benchmark import main
+from evaluation.protocols import PRESETS, best_on_lattice, tasks
+from evaluation.sources import open_cases, read_disparity, read_display
+from scenes.billboard import Billboard, Scene
+from scenes.color import REFERENCE_GAMMA
+from scenes.stack import Stack
+
+WIDTH, HEIGHT = 64, 48
+STACK = Stack((4.0, 10.0), (0.2, 0.8), (REFERENCE_GAMMA, 4.0))
+METRICS = ("rmse", "rmse_s", "psnr", "ssim", "ssim_uniform7", "zncc", "lpips", "seconds")
+
+# Renderers of somebody else: each notes its call, so that tests see what it was given and how often.
+STRANGERS = """
+    import json, os, signal
+    import numpy as np
+
+    def note(image, disparity, lens, gamma, scene):
+        with open(os.environ["CALLS"], "a") as calls:
+            call = {"k": lens.blur_parameter, "focus": lens.focus_disparity, "gamma": gamma,
+                    "layers": scene is not None, "disparity": float(disparity.sum())}
+            print(json.dumps(call), file=calls)
+
+    def copy(image, disparity, lens, *, gamma, scene):
+        note(image, disparity, lens, gamma, scene)
+        return image
+
+    def brighter(image, disparity, lens, *, gamma, scene):
+        # Right at K = 12 times the focus disparity, and off by a brightness beyond it.
+        return image + np.float32(abs(lens.blur_parameter / 12.0 / lens.focus_disparity - 1.0))
+
+    def flat(image, disparity, lens, *, gamma, scene):
+        if scene is not None: raise RuntimeError("did not ask for layers")
+        return np.full_like(image, 0.5)
+    flat.layered = False
+
+    def awkward(image, disparity, lens, *, gamma, scene):
+        if lens.focus_disparity > 0.5: raise RuntimeError("focus too near\\nfor me")
+        if lens.blur_parameter > 5.0: os.kill(os.getpid(), signal.SIGKILL)
+        return image if gamma > 3.0 else image * np.nan
+
+    def hungry(image, disparity, lens, *, gamma, scene):
+        return image + np.ones(25_000_000, np.float64)[:1].astype(np.float32) * 0.0
+"""
+
+
+def texture(seed: int, *shape: int) -> np.ndarray:
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]] / 7.0
+    rng = np.random.default_rng(seed)
+    waves = [np.sin(x * rng.uniform(0.5, 2) + y * rng.uniform(0.5, 2) + rng.uniform(0, 6)) for _ in range(3)]
+    return (0.5 + 0.45 * np.stack(waves, axis=-1)).astype(np.float32)
+
+
+def write_dataset(root: Path, scenes: int, stack: Stack = STACK) -> Path:
+    """Two layers, near on the left, and "truths" that only need to differ from each other."""
+    with DatasetWriter(root, {"recipe": "test"}) as writer:
+        for i in range(scenes):
+            layers = []
+            for j, disparity in enumerate((0.8, 0.2)):
+                rgba = np.ones((HEIGHT, WIDTH, 4), np.float16)
+                rgba[..., :3] = texture(10 * i + j, HEIGHT, WIDTH)
+                if j == 0:
+                    rgba[:, WIDTH // 2 :, 3] = 0.0
+                layers.append(Billboard(rgba, disparity))
+            with SceneWriter(root, i) as scene:
+                scene.write_scene(Scene(tuple(layers), WIDTH, HEIGHT, 0), stack, seed=0, noise=0.002)
+                scene.write_image(1.5 * texture(i, HEIGHT, WIDTH))
+                for number, setting in enumerate(bokeh_settings(stack)):
+                    truth = texture(i, HEIGHT, WIDTH) * np.float32(1.0 + 0.1 * number)
+                    scene.write_bokeh(setting, truth, noise_rmse=0.001, samples=64)
+            writer.add(scene.entry)
+    return root
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "pairs", 2)
+
+
+@pytest.fixture(scope="module")
+def blb(dataset, tmp_path_factory) -> Path:
+    """The first scene as BLB would hold it."""
+    root = tmp_path_factory.mktemp("blb")
+    shutil.copytree(
+        dataset / "000000", root / "277", ignore=shutil.ignore_patterns("layers", "*.yaml", "disparity*", "*_g*")
+    )
+    return root
+
+
+@pytest.fixture
+def strangers(tmp_path, monkeypatch) -> Path:
+    """File of the STRANGERS; what `copy` was called with goes to calls.jsonl beside it."""
+    path = tmp_path / "strangers.py"
+    path.write_text(textwrap.dedent(STRANGERS))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls.jsonl"))
+    return path
+
+
+def calls(strangers: Path) -> list[dict]:
+    path = strangers.with_name("calls.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def benchmark(*words) -> int:
+    return main([str(word) for word in ("--no-lpips", *words)])
+
+
+def results(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text(), parse_constant=pytest.fail)
+
+
+def numbers(document: dict) -> list[dict]:
+    """Rows without what may differ from run to run."""
+    varying = ("seconds", "peak_memory_bytes", "start_memory_bytes")
+    return [{key: value for key, value in row.items() if key not in varying} for row in document["rows"]]
+
+
+# ---------- what is measured
+
+
+def test_there_is_a_row_for_every_renderer_and_picture(dataset, tmp_path):
+    assert benchmark("--data", dataset, "--renderers", "scatter,identity", "--out", tmp_path / "out") == 0
+    document = results(tmp_path / "out")
+    assert document["complete"]
+    # 2 scenes of 2 blurs, 2 focus settings and 2 gammas.
+    assert len(document["rows"]) == 2 * 16
+    assert {(row["renderer"], row["image"]) for row in document["rows"]} == {
+        (renderer, f"{scene}/{name}")
+        for renderer in ("scatter", "identity")
+        for scene in ("000000", "000001")
+        for name in (f"bokeh_{k:02d}_{f:02d}{g}" for k in (0, 1) for f in (0, 1) for g in ("", "_g4"))
+    }
+    row = document["rows"][0]
+    assert set(METRICS) <= set(row)
+    assert (
+        set(row["regions"])
+        == set(document["regions"])
+        == {
+            "all",
+            "in_focus",
+            "boundaries",
+            "highlights",
+            "border_cropped",
+        }
+    )
+    assert (row["level"], row["focus_index"], row["true_blur_parameter"], row["blur_parameter"]) == (1, 0, 4.0, 4.0)
+    assert row["blur_radius_px"] == pytest.approx(4.0 * 0.6, rel=1e-6)
+    assert document["software"]["numpy"] == np.__version__
+
+
+def test_the_numbers_are_those_of_the_displayed_files(dataset, tmp_path):
+    benchmark("--data", dataset, "--renderers", "identity", "--out", tmp_path / "out")
+    for row in results(tmp_path / "out")["rows"]:
+        scene, name = row["image"].split("/")
+        image, truth = (
+            np.clip(read_exr_rgb(dataset / scene / f"{file}.exr"), 0, 1).astype(np.float64) ** (1 / 2.2)
+            for file in ("image", name)
+        )
+        # The benchmark works in single precision.
+        assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, image, data_range=1.0), abs=1e-4)
+
+
+def test_a_blb_folder_gives_the_same_numbers(dataset, blb, tmp_path):
+    benchmark("--data", dataset, "--renderers", "identity", "--out", tmp_path / "ours")
+    benchmark("--data", blb, "--renderers", "identity", "--out", tmp_path / "blb")
+    ours = {row["image"].split("/")[1]: row for row in results(tmp_path / "ours")["rows"] if row["scene"] == "000000"}
+    theirs = results(tmp_path / "blb")["rows"]
+    assert len(theirs) == 4
+    for row in theirs:
+        twin = ours[row["image"].split("/")[1]]
+        assert [row[name] for name in METRICS[:-1]] == [twin[name] for name in METRICS[:-1]]
+
+
+def test_a_plain_folder_takes_its_lens_from_settings(strangers, tmp_path):
+    root = tmp_path / "plain"
+    for name in ("image", "disparity", "truth"):
+        (root / name).mkdir(parents=True)
+    display = texture(0, HEIGHT, WIDTH)
+    write_png(root / "image" / "a.png", display)
+    write_png(root / "truth" / "a.png", display * 0.5)
+    disparity = np.tile(np.linspace(0, 2, WIDTH, dtype=np.float32), (HEIGHT, 1))
+    np.save(root / "disparity" / "a.npy", disparity)
+    settings = {"a": {"blur_parameter": 7.0, "focus_box": [10, 0, 13, HEIGHT], "gamma": 1.8}}
+    (root / "settings.json").write_text(json.dumps(settings))
+    assert benchmark("--data", root, "--renderers", f"{strangers}:copy", "--out", tmp_path / "out") == 0
+    (row,) = results(tmp_path / "out")["rows"]
+    assert row["rmse"] == pytest.approx(float(np.sqrt(np.mean((0.5 * display) ** 2))), rel=1e-4)
+    call = calls(strangers)[-1]
+    assert (call["k"], call["gamma"], call["layers"]) == (7.0, 1.8, False)
+    # The median of columns 10, 11 and 12.
+    assert call["focus"] == pytest.approx(disparity[0, 11])
+
+
+def test_integer_files_are_display_values_and_floating_point_ones_linear_light(tmp_path, dataset):
+    write_png(tmp_path / "grey.png", np.full((16, 16, 3), 0.5), bits=8)
+    assert read_display(tmp_path / "grey.png")[0, 0, 0] == pytest.approx(128 / 255)
+    assert read_disparity(tmp_path / "grey.png")[0, 0] == pytest.approx(128 / 255)
+    exr = dataset / "000000" / "image.exr"
+    assert np.array_equal(read_display(exr), read_exr_rgb(exr) ** (1 / 2.2))
+
+
+def test_a_renderer_gets_gamma_disparity_and_the_true_layers(dataset, strangers, tmp_path):
+    benchmark("--data", dataset, "--renderers", f"{strangers}:copy", f"{strangers}:flat", "--out", tmp_path / "out")
+    # The first picture is rendered once more, to warm up.
+    seen = calls(strangers)[1:]
+    assert [(call["k"], call["focus"], call["gamma"]) for call in seen[:8]] == [
+        (k, f, g) for k in (4.0, 10.0) for f in (0.2, 0.8) for g in (2.2, 4.0)
+    ]
+    assert all(call["layers"] for call in seen)
+    assert seen[0]["disparity"] == pytest.approx(HEIGHT * WIDTH * 0.5, rel=1e-5)
+    assert not any("error" in row for row in results(tmp_path / "out")["rows"])
+
+
+def test_a_program_exchanges_files(dataset, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, numpy as np\n"
+        "image, disparity, out, k, f, g = sys.argv[1:]\n"
+        "if float(f) > 0.5: sys.exit('cannot focus so near')\n"
+        "a, d = np.load(image), np.load(disparity)\n"
+        "assert a.dtype == d.dtype == np.float32 and a.shape[:2] == d.shape\n"
+        "np.save(out, a * 0 + float(k) / 20)\n"
+    )
+    placeholders = "{image} {disparity} {out} {blur_parameter} {focus_disparity} {gamma}"
+    command, out = f"prog={sys.executable} {program} {placeholders}", tmp_path / "out"
+    assert benchmark("--data", dataset, "--limit", 8, "--commands", command, "--out", out) == 0
+    rows = results(out)["rows"]
+    assert sorted({row["error"] for row in rows if "error" in row}) == [
+        f"RendererError: {sys.executable} ended with exit code 1: cannot focus so near"
+    ]
+    row = next(row for row in rows if row["image"] == "000000/bokeh_01_00")
+    truth = np.clip(read_exr_rgb(dataset / "000000" / "bokeh_01_00.exr"), 0, 1) ** (1 / 2.2)
+    assert row["rmse"] == pytest.approx(float(np.sqrt(np.mean((0.5 - truth) ** 2))), rel=1e-5)
+
+
+def test_a_renderer_that_fails_is_recorded_and_the_others_go_on(dataset, strangers, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert benchmark("--data", dataset, "--renderers", f"{strangers}:awkward", "identity", "--out", out) == 0
+    document = results(out)
+    awkward = {row["image"]: row for row in document["rows"] if row["renderer"] == "awkward"}
+    assert awkward["000000/bokeh_00_01"]["error"] == "RuntimeError: focus too near for me"
+    assert "signal 9" in awkward["000000/bokeh_01_00"]["error"]
+    assert "NaN" in awkward["000001/bokeh_00_00"]["error"]
+    assert "psnr" in awkward["000000/bokeh_00_00_g4"]
+    assert [r["failed"] for r in document["renderers"]] == [14, 0]
+    assert "awkward failed on 000000/bokeh_00_01" in capsys.readouterr().err
+
+
+def test_memory_is_that_of_the_renderer_alone(dataset, strangers, tmp_path):
+    out = tmp_path / "out"
+    benchmark("--data", dataset, "--limit", 1, "--renderers", f"{strangers}:hungry", f"{strangers}:flat", "--out", out)
+    hungry, flat = results(out)["renderers"]
+    # An array of 25 million doubles; half of it is what must show at least, if the system shares pages.
+    assert hungry["peak_memory_bytes"] - flat["peak_memory_bytes"] > 100_000_000
+
+
+# ---------- protocols
+
+
+def test_a_corrupted_disparity_reaches_the_renderer_and_the_regions_stay_true(dataset, strangers, tmp_path):
+    out = tmp_path / "out"
+    benchmark(
+        "--data", dataset, "--protocol", "blb-corrupted", "--limit", 1, "--renderers", f"{strangers}:copy", "--out", out
+    )
+    rows = results(out)["rows"]
+    assert [row["corruption"] for row in rows] == [
+        None,
+        *(f"{kind}{level}" for kind in ("blur", "dilate", "erode") for level in range(1, 6)),
+    ]
+    # There is no level 3 in two: the middle one stands in.
+    assert {row["level"] for row in rows} == {2}
+    given = {row["corruption"]: call["disparity"] for row, call in zip(rows, calls(strangers)[1:], strict=True)}
+    # Dilation by 2 L + 1 pixels moves the edge by L, over the whole height, by a step of 0.6.
+    for level in range(1, 6):
+        assert given[f"dilate{level}"] - given[None] == pytest.approx(level * HEIGHT * 0.6, rel=1e-4)
+        assert given[None] - given[f"erode{level}"] == pytest.approx(level * HEIGHT * 0.6, rel=1e-4)
+    assert len({json.dumps(row["regions"]) for row in rows}) == 1
+
+
+def test_the_best_blur_parameter_of_each_renderer_is_found(tmp_path, strangers):
+    data = write_dataset(tmp_path / "one", 1, Stack((10.0,), (0.8,)))
+    # The truth is the picture itself, so the best K is where `brighter` adds nothing: 12 x 0.8.
+    shutil.copy(data / "000000" / "image.exr", data / "000000" / "bokeh_00_00.exr")
+    out = tmp_path / "out"
+    benchmark("--data", data, "--protocol", "drbokeh", "--renderers", f"{strangers}:brighter", "--out", out)
+    (row,) = results(out)["rows"]
+    # The lattice has steps of 0.01 K_true.
+    assert row["blur_parameter"] == pytest.approx(9.6, abs=0.1)
+    assert row["true_blur_parameter"] == 10.0
+    assert row["rmse"] < row["at_true_blur_parameter"]["rmse"]
+    assert [10.0 * g for g in (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)] == pytest.approx(
+        [k for k, _ in row["searched"] if abs(k / 2.5 - round(k / 2.5)) < 1e-9]
+    )
+
+
+def test_an_unknown_blur_parameter_is_searched_from_1_to_100_px(tmp_path, strangers):
+    data = write_dataset(tmp_path / "one", 1, Stack((10.0,), (0.8,)))
+    shutil.copy(data / "000000" / "image.exr", data / "000000" / "bokeh_00_00.exr")
+    out = tmp_path / "out"
+    benchmark("--data", data, "--protocol", "best-k", "--renderers", f"{strangers}:brighter", "--out", out)
+    (row,) = results(out)["rows"]
+    # Disparities span 0.6: whole pixels over the span nearest to 9.6 x 0.6 = 5.76 are 6.
+    assert row["blur_parameter"] * 0.6 == pytest.approx(6.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("best", [0.25, 0.31, 0.5, 0.987, 1.0, 1.5])
+def test_the_search_finds_the_minimum_to_a_step(best):
+    grid = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+    found, errors = best_on_lattice(lambda x: abs(x - best), grid, 0.01)
+    assert found == pytest.approx(best, abs=0.0051)
+    assert set(grid) <= set(errors)
+    assert len(errors) < 20
+
+
+def test_the_search_passes_over_what_cannot_be_rendered():
+    found, _ = best_on_lattice(lambda x: float("inf") if x > 0.9 else abs(x - 1.2), (0.25, 0.5, 0.75, 1.0), 0.01)
+    assert found == pytest.approx(0.9)
+
+
+def test_a_limit_spreads_over_the_data(dataset):
+    cases = open_cases(dataset)
+    names = [task.name for task in tasks(PRESETS["blb"], cases, 4)]
+    assert names == [f"{scene}/bokeh_{k}_00" for scene in ("000000", "000001") for k in ("00", "01")]
+
+
+# ---------- going on, and other data
+
+
+def test_a_finished_run_renders_nothing_again(dataset, strangers, tmp_path):
+    words = ("--data", dataset, "--renderers", f"{strangers}:copy", "--out", tmp_path / "out")
+    benchmark(*words)
+    before, document = len(calls(strangers)), results(tmp_path / "out")
+    benchmark(*words)
+    assert len(calls(strangers)) == before
+    assert results(tmp_path / "out") == document
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(dataset, strangers, tmp_path):
+    words = ("--data", dataset, "--renderers", f"{strangers}:copy", "--out", tmp_path / "out")
+    benchmark(*words)
+    document = results(tmp_path / "out")
+    log = tmp_path / "out" / "rows.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    # A header, ten whole rows, half a row.
+    log.write_bytes(b"".join(lines[:11]) + lines[11][:40])
+    (tmp_path / "out" / "results.json").unlink()
+    before = len(calls(strangers))
+    benchmark(*words)
+    # Six rows are missing, and the first call of a process is not timed.
+    assert len(calls(strangers)) - before == 6 + 1
+    assert numbers(results(tmp_path / "out")) == numbers(document)
+
+
+def test_more_renderers_join_those_already_measured(dataset, strangers, tmp_path):
+    out = tmp_path / "out"
+    benchmark("--data", dataset, "--renderers", f"{strangers}:copy", "--out", out)
+    before = len(calls(strangers))
+    benchmark("--data", dataset, "--renderers", "identity", "--out", out)
+    assert len(calls(strangers)) == before
+    assert [renderer["name"] for renderer in results(out)["renderers"]] == ["copy", "identity"]
+    assert len(results(out)["rows"]) == 32
+
+
+def test_a_changed_renderer_or_picture_is_measured_again(strangers, tmp_path):
+    data = write_dataset(tmp_path / "data", 1, Stack((4.0,), (0.2, 0.8)))
+    words = ("--data", data, "--renderers", f"{strangers}:copy", "--out", tmp_path / "out")
+    benchmark(*words)
+    shutil.copy(data / "000000" / "bokeh_00_01.exr", data / "000000" / "bokeh_00_00.exr")
+    benchmark(*words)
+    # 2 + 1 to warm up, then 1 + 1.
+    assert len(calls(strangers)) == 5
+    strangers.write_text(strangers.read_text() + "\n# another version\n")
+    benchmark(*words)
+    assert len(calls(strangers)) == 8
+
+
+def test_a_folder_of_other_results_is_left_alone(dataset, tmp_path, capsys):
+    out = tmp_path / "out"
+    benchmark("--data", dataset, "--limit", 1, "--renderers", "identity", "--out", out)
+    before = (out / "results.json").read_bytes()
+    words = ("--data", dataset, "--limit", 1, "--protocol", "drbokeh", "--renderers", "identity", "--out", out)
+    assert benchmark(*words) == 2
+    assert "another protocol" in capsys.readouterr().err
+    assert (out / "results.json").read_bytes() == before
+
+
+def test_pictures_are_kept_for_as_many_images_as_asked(dataset, tmp_path):
+    out = tmp_path / "out"
+    benchmark("--data", dataset, "--renderers", "identity", "--out", out, "--pictures", 4, "--picture-side", 20)
+    document = results(out)
+    assert len(document["pictures"]) == 4
+    for image in document["pictures"]:
+        names = {path.name for path in (out / "pictures" / image).iterdir()}
+        assert names == {"image.webp", "truth.webp", "identity.webp", "identity.error.webp"}
+
+
+def test_lpips_is_null_and_explained_where_it_is_not_installed(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "_PACKAGE", "a-package-that-nobody-has")
+    words = ["--data", dataset, "--limit", 1, "--renderers", "identity", "--out", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    document = results(tmp_path / "out")
+    assert document["rows"][0]["lpips"] is None
+    assert not document["lpips"]["available"]
+    assert "not installed" in document["lpips"]["reason"]
+
+
+def test_lpips_is_a_number_where_it_is_installed(dataset, tmp_path):
+    try:
+        lpips.Lpips()
+    except lpips.LpipsUnavailable as reason:
+        pytest.skip(str(reason))
+    words = ["--data", dataset, "--limit", 1, "--renderers", "identity", "--out", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    assert results(tmp_path / "out")["rows"][0]["lpips"] > 0.0
+
+
+# ---------- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--renderers", "blurrr"), "no renderer 'blurrr'; there are"),
+        (("--renderers", "nowhere.at.all:render"), "cannot be imported"),
+        (("--renderers", "identity", "identity"), "two renderers are called identity"),
+        (("--renderers", "../x=identity"), "cannot name a renderer"),
+        (("--commands", "prog=program {image}"), "{out}"),
+        (("--commands", "prog=program {pictures} {out}"), "no placeholder {pictures}"),
+        ((), "must name what to measure"),
+        (("--renderers", "identity", "--limit", "0"), "--limit is 0"),
+        (("--renderers", "identity", "--repeats", "-1"), "--repeats is -1"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(dataset, tmp_path, capsys, words, complaint):
+    assert benchmark("--data", dataset, "--out", tmp_path / "out", *words) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_is_none_is_named(tmp_path, capsys):
+    assert benchmark("--data", tmp_path / "absent", "--renderers", "identity", "--out", tmp_path / "out") == 2
+    assert "absent: no such folder" in capsys.readouterr().err
+    for name in ("image", "disparity", "truth"):
+        (tmp_path / "plain" / name).mkdir(parents=True)
+    (tmp_path / "plain" / "settings.json").write_text("{")
+    assert benchmark("--data", tmp_path / "plain", "--renderers", "identity", "--out", tmp_path / "out") == 2
+    assert "settings.json: is not JSON" in capsys.readouterr().err
+
+
+def test_a_truncated_picture_fails_its_rows_only(tmp_path):
+    data = write_dataset(tmp_path / "data", 1, Stack((4.0,), (0.2, 0.8)))
+    broken = data / "000000" / "bokeh_00_01.exr"
+    broken.write_bytes(broken.read_bytes()[:-400])
+    assert benchmark("--data", data, "--renderers", "identity", "--out", tmp_path / "out") == 0
+    good, bad = results(tmp_path / "out")["rows"]
+    assert "psnr" in good
+    assert "bokeh_00_01.exr" in bad["error"]
+
+
+def test_the_file_runs_from_any_folder(dataset, tmp_path):
+    script = Path(__file__).parents[1] / "evaluation" / "benchmark.py"
+    words = [script, "--data", dataset, "--limit", 1, "--no-lpips", "--renderers", "identity", "--out", "out"]
+    finished = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert len(results(tmp_path / "out")["rows"]) == 1

@@ -1,0 +1,542 @@
+"""Tables say what the rows say, in the layouts of the papers; the page lets people sort, wipe, zoom and compare.
+
+A real browser looks at it. Every picture of the benchmark is one flat colour or two, so that a pixel on the screen proves
+which picture is shown, and where.
+"""
+
+import csv
+import io
+import json
+import shutil
+import statistics
+import time
+import xml.etree.ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import page as page_module
+from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
+from evaluation.plots import error_versus_blur, error_versus_time
+from evaluation.report import main
+from evaluation.results import PICTURES_FOLDER, SCHEMA
+from evaluation.tables import tables
+
+WIDTH, HEIGHT = 64, 48
+RENDERERS = ("soft", "hard", "slow")
+IMAGES = tuple(f"{scene:06d}/bokeh_{level:02d}_00" for scene in (0, 1) for level in (0, 1))
+# WebP is lossy: flat colours come back within a few levels. Those of any two pictures differ by 40 or more.
+COLOUR_TOLERANCE = 8
+METRICS = ("rmse", "rmse_s", "ssim", "ssim_uniform7", "zncc")
+REGIONS = ("all", "in_focus", "border_cropped")
+
+
+def rmse_of(renderer: str, image: str) -> float:
+    """soft is best and slow worst; the second scene is the harder one, but for `hard`."""
+    scene, level = int(image[:6]), int(image[13:15])
+    factor = {"soft": 1.0, "hard": 2.0, "slow": 4.0}[renderer]
+    harder = -0.002 * scene if renderer == "hard" else 0.003 * scene
+    return factor * (0.01 + 0.004 * level + harder)
+
+
+def scores(rmse: float) -> dict:
+    values = {
+        "rmse": rmse,
+        "rmse_s": 0.9 * rmse,
+        "psnr": -20.0 * np.log10(rmse),
+        "ssim": 1.0 - rmse,
+        "zncc": 1.0 - rmse / 2,
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def make_row(renderer: str, image: str) -> dict:
+    rmse = rmse_of(renderer, image)
+    return {
+        "renderer": renderer,
+        "target": renderer,
+        "data_sha256": "0",
+        "image": image,
+        "scene": image[:6],
+        "level": int(image[13:15]) + 1,
+        "focus_index": 0,
+        "gamma": 2.2,
+        "corruption": None,
+        "focus_disparity": 0.4,
+        "true_blur_parameter": 20.0,
+        "blur_parameter": 20.0,
+        "blur_radius_px": 10.0 + 10.0 * int(image[13:15]),
+        "noise_rmse": 0.001,
+        "width": WIDTH,
+        "height": HEIGHT,
+        **scores(rmse),
+        "ssim_uniform7": 1.0 - 2 * rmse,
+        "lpips": None,
+        "regions": {region: {"share": 0.5, **scores(rmse * (1 + i))} for i, region in enumerate(REGIONS)},
+        "seconds": {"soft": 0.1, "hard": 0.01, "slow": 3.0}[renderer],
+    }
+
+
+def make_document(rows: list[dict], **changes) -> dict:
+    return {
+        "schema": SCHEMA,
+        "complete": True,
+        "data": {"name": "flat <scenes>", "images": len(IMAGES), "sha256": "0"},
+        "protocol": {"name": "blb", "source": "a paper", "region": "all", "table": "levels"},
+        "metrics": {},
+        "regions": dict.fromkeys(REGIONS, "a sentence"),
+        "rules": {"space": "display values", "seconds": "", "memory": "", "repeats": 1},
+        "software": {},
+        "machine": {"processor": "a processor", "cores": 2, "system": "Linux"},
+        "lpips": {"available": False, "reason": "not asked for"},
+        "renderers": [
+            {"name": name, "target": name, "rows": 4, "failed": 0, "seconds_median": 0.1, "peak_memory_bytes": 10**8}
+            for name in RENDERERS
+        ],
+        "pictures": list(IMAGES),
+        "rows": rows,
+    } | changes
+
+
+@pytest.fixture
+def document() -> dict:
+    return make_document([make_row(renderer, image) for renderer in RENDERERS for image in IMAGES])
+
+
+# ---------- tables
+
+
+def column(table, group: str, name: str) -> dict[str, float]:
+    """Numbers of a column by renderer."""
+    (index,) = [i for i, c in enumerate(table.columns) if (c.group, c.name) == (group, name)]
+    return {renderer: cells[index].value for renderer, cells in table.lines}
+
+
+def named(document: dict, key: str):
+    return next(table for table in tables(document) if table.key == key)
+
+
+def test_the_levels_are_laid_out_as_bokehmes_table_1(document):
+    table = tables(document)[0]
+    assert [(c.group, c.name) for c in table.columns] == [
+        (f"Level {level}", name) for level in (1, 2) for name in ("PSNR", "SSIM", "Time (s)")
+    ]
+    psnr = [row["psnr"] for row in document["rows"] if row["renderer"] == "hard" and row["level"] == 2]
+    assert column(table, "Level 2", "PSNR")["hard"] == pytest.approx(statistics.fmean(psnr))
+    assert column(table, "Level 1", "Time (s)") == {"soft": 0.1, "hard": 0.01, "slow": 3.0}
+
+
+def test_mean_and_deviation_are_laid_out_as_dr_bokehs_table_1(document):
+    table = named(document, "mean-std")
+    assert [c.name for c in table.columns] == ["RMSE", "RMSE-s", "SSIM", "PSNR", "ZNCC"]
+    (name, cells), *_ = table.lines
+    errors = [rmse_of("soft", image) for image in IMAGES]
+    assert name == "soft"
+    assert (cells[0].value, cells[0].std) == pytest.approx((np.mean(errors), np.std(errors)))
+    assert f"**{np.mean(errors):.4f} ± {np.std(errors):.4f}**" in table.markdown()
+
+
+def test_the_best_number_of_a_column_is_bold_and_no_other(document):
+    for line in named(document, "mean-std").markdown().splitlines():
+        if line.startswith(("| hard", "| slow")):
+            assert "**" not in line
+        if line.startswith("| soft"):
+            assert line.count("**") == 2 * 5
+
+
+def test_latex_is_a_table_with_one_heading_per_level(document):
+    text = tables(document)[0].latex()
+    assert text.count(r"\multicolumn{3}{c}") == 2
+    assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}" in text
+    assert text.count(r"\\") == 2 + len(RENDERERS)
+    body = [line for line in text.splitlines() if line.startswith(RENDERERS)]
+    assert all(line.count("&") == 6 for line in body)
+    assert r"\textbf{" in text
+
+
+def test_csv_holds_the_full_numbers(document):
+    rows = list(csv.DictReader(io.StringIO(named(document, "mean-std").csv())))
+    assert [row["renderer"] for row in rows] == list(RENDERERS)
+    assert float(rows[2]["RMSE"]) == statistics.fmean(rmse_of("slow", image) for image in IMAGES)
+    assert float(rows[2]["RMSE std"]) == pytest.approx(np.std([rmse_of("slow", image) for image in IMAGES]))
+
+
+def test_every_region_has_its_numbers(document):
+    table = named(document, "regions")
+    means = {r: statistics.fmean(rmse_of(r, image) for image in IMAGES) for r in RENDERERS}
+    assert column(table, "in focus", "RMSE") == pytest.approx({r: 2 * mean for r, mean in means.items()})
+
+
+def test_failures_and_perfect_pictures_stay_out_of_the_means(document):
+    rows = document["rows"]
+    rows[0] = {key: value for key, value in rows[0].items() if key not in scores(0.1)} | {"error": "it failed"}
+    rows[1]["psnr"] = None
+    left = [row["psnr"] for row in rows[2:4]]
+    assert dict(named(document, "mean-std").lines)["soft"][3].value == pytest.approx(statistics.fmean(left))
+
+
+def test_a_renderer_without_a_number_has_a_dash(document):
+    for row in document["rows"][:4]:
+        row["error"] = "it failed"
+    assert "| soft | - | - | - | - | - |" in named(document, "mean-std").markdown()
+
+
+def test_the_drbokeh_protocol_leads_with_its_region_and_also_gives_the_true_blur():
+    rows = [make_row(renderer, image) for renderer in RENDERERS for image in IMAGES]
+    for row in rows:
+        row["searched"] = [[20.0, row["rmse"]]]
+        row["at_true_blur_parameter"] = {**scores(3 * row["rmse"]), "regions": row["regions"]}
+    protocol = {"name": "drbokeh", "source": "a paper", "region": "border_cropped", "table": "mean-std"}
+    document = make_document(rows, protocol=protocol)
+    keys = [table.key for table in tables(document)]
+    assert keys[:4] == ["mean-std", "mean-std-true", "mean-std-all", "mean-std-true-all"]
+    mean = statistics.fmean(rmse_of("soft", image) for image in IMAGES)
+    assert column(tables(document)[0], "", "RMSE")["soft"] == pytest.approx(3 * mean)  # the third region
+    assert column(tables(document)[2], "", "RMSE")["soft"] == pytest.approx(mean)
+    assert column(tables(document)[3], "", "RMSE")["soft"] == pytest.approx(3 * mean)
+
+
+def test_corrupted_disparities_have_a_column_each():
+    rows = []
+    for corruption in (None, "blur1", "dilate1"):
+        rows += [
+            make_row("soft", image) | {"corruption": corruption, "image": f"{image}{corruption}"} for image in IMAGES
+        ]
+    protocol = {"name": "blb-corrupted", "source": "a paper", "region": "all", "table": "corruptions"}
+    document = make_document(rows, protocol=protocol)
+    assert [c.group for c in tables(document)[0].columns] == ["as it is", "blur1", "dilate1"]
+    # The other tables are of the disparity as it is.
+    assert "4 images" in named(document, "mean-std").note
+
+
+def test_plots_are_pictures_of_every_renderer(document):
+    for plot in (error_versus_blur(document), error_versus_time(document)):
+        root = xml.etree.ElementTree.fromstring(plot)
+        texts = [element.text for element in root.iter() if element.tag.endswith("text")]
+        assert set(RENDERERS) <= set(texts)
+    circles = [
+        e for e in xml.etree.ElementTree.fromstring(error_versus_blur(document)).iter() if e.tag.endswith("circle")
+    ]
+    # Two levels for each renderer; the first and best one lies lowest.
+    assert len(circles) == 6
+    heights = [float(circle.get("cy")) for circle in circles]
+    assert min(heights[:2]) > max(heights[4:])
+
+
+# ---------- the command
+
+
+def display_of(image: str, name: str) -> np.ndarray:
+    """Colours that tell image and name; the right half of a renderer's picture is lighter by its error."""
+    number = IMAGES.index(image)
+    red = {TRUTH: 0.1, ALL_IN_FOCUS: 0.9, "soft": 0.3, "hard": 0.5, "slow": 0.7}[name]
+    picture = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    picture[:] = (red, 0.15 + 0.2 * number, 0.2)
+    return picture
+
+
+def colour_of(image: str, name: str) -> tuple[int, ...]:
+    return tuple(np.round(display_of(image, name)[0, 0] * 255).astype(int))
+
+
+@pytest.fixture(scope="module")
+def results_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "flat"
+    folder.mkdir()
+    document = make_document([make_row(renderer, image) for renderer in RENDERERS for image in IMAGES])
+    (folder / "results.json").write_text(json.dumps(document))
+    pictures = folder / PICTURES_FOLDER
+    for image in IMAGES:
+        for name in (TRUTH, ALL_IN_FOCUS, *RENDERERS):
+            write_picture(picture_file(pictures, image, name), display_of(image, name), 64)
+        for name in RENDERERS:
+            truth = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+            wrong = truth.copy()
+            wrong[:, WIDTH // 2 :] = 0.25 if name == "slow" else 0.0625
+            write_error(error_file(pictures, image, name), wrong, truth, 64)
+    assert main([str(folder)]) == 0
+    return folder
+
+
+def test_the_report_leaves_tables_plots_and_a_page(results_folder):
+    names = {str(path.relative_to(results_folder)) for path in results_folder.rglob("*") if path.is_file()}
+    assert {"report.md", "report.html", "plots/error-versus-blur.svg", "plots/error-versus-time.svg"} <= names
+    assert {f"tables/{key}.{kind}" for key in ("levels", "mean-std", "regions") for kind in ("tex", "csv")} <= names
+    assert "### Blur levels" in (results_folder / "report.md").read_text()
+
+
+def test_the_same_results_give_the_same_bytes(results_folder, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(results_folder, again)
+    assert main([str(again)]) == 0
+    for name in ("report.md", "report.html", "tables/levels.tex", "plots/error-versus-time.svg"):
+        assert (again / name).read_bytes() == (results_folder / name).read_bytes()
+
+
+def test_without_pictures_there_are_tables_still(document, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    assert main([str(tmp_path)]) == 0
+    assert "No pictures were kept" in (tmp_path / "report.html").read_text()
+
+
+def test_the_page_shows_the_worst_of_every_renderer_first(results_folder):
+    document = json.loads((results_folder / "results.json").read_text())
+    text = page_module.page(document, results_folder, cases=2)
+    shown = [image for image in IMAGES if f'data-case="{image}"' in text]
+    # The worst of soft and slow is in scene 1, that of hard in scene 0, both at the second level.
+    assert shown == [IMAGES[1], IMAGES[3]]
+    assert "The worst 2 of 4 images" in text
+
+
+def test_what_is_no_benchmark_is_named(tmp_path, capsys, document):
+    assert main([str(tmp_path / "absent")]) == 2
+    assert "results.json: No such file or directory" in capsys.readouterr().err
+    (tmp_path / "results.json").write_text("{")
+    assert main([str(tmp_path)]) == 2
+    assert "is not JSON" in capsys.readouterr().err
+    (tmp_path / "results.json").write_text(json.dumps(document | {"schema": 99}))
+    assert main([str(tmp_path)]) == 2
+    assert "schema" in capsys.readouterr().err
+    (tmp_path / "results.json").write_text(json.dumps(document | {"rows": []}))
+    assert main([str(tmp_path)]) == 2
+    assert "nothing" in capsys.readouterr().err or "anything" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
+# ---------- the page in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next((path for name in names if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip("no chromium on the path")
+    switches = (
+        "--no-sandbox --disable-gpu --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync"
+    )
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=switches.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, results_folder):
+    """The page, in a tab that fails the test if it asks for anything outside itself or raises an error."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.set_default_timeout(10_000)
+    outside, errors = [], []
+
+    def only_the_file(route):
+        if route.request.url.startswith(("file:", "data:")):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", only_the_file)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto((results_folder / "report.html").as_uri())
+    yield page
+    page.close()
+    assert outside == []
+    assert errors == []
+
+
+def pixel(tab, x: float, y: float = 0.5, selector: str = "#canvas") -> tuple[int, ...]:
+    """Colour of the stage, or of another canvas, as drawn, at fractions of its sides."""
+    return tuple(
+        tab.evaluate(
+            "([selector, x, y]) => { const c = document.querySelector(selector);"
+            "const at = [Math.floor(x * c.width), Math.floor(y * c.height)];"
+            "return [...c.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3); }",
+            [selector, x, y],
+        )
+    )
+
+
+def assert_colour(tab, wanted, x: float, y: float = 0.5, selector: str = "#canvas") -> None:
+    """A pixel becomes a colour; pictures are decoded in the background, so it may take a moment."""
+    deadline = time.monotonic() + 5.0
+    while np.abs(np.subtract(pixel(tab, x, y, selector), wanted)).max() > COLOUR_TOLERANCE:
+        assert time.monotonic() < deadline, f"shows {pixel(tab, x, y, selector)}, not {tuple(wanted)}"
+        tab.wait_for_timeout(20)
+
+
+def first_column(tab) -> list[str]:
+    return [text.strip() for text in tab.locator("#table tbody td:first-child").all_inner_texts()]
+
+
+def first_case(tab) -> str:
+    return tab.locator(".cases button").first.get_attribute("data-case")
+
+
+def test_a_click_on_a_heading_sorts_and_another_one_reverses(tab):
+    assert first_column(tab) == ["soft", "hard", "slow"]
+    tab.locator("[data-key=seconds]").click()
+    assert first_column(tab) == ["hard", "soft", "slow"]
+    tab.locator("[data-key=seconds]").click()
+    assert first_column(tab) == ["slow", "soft", "hard"]
+    # Of PSNR more is better, so the largest comes first.
+    tab.locator("[data-key=psnr]").click()
+    assert first_column(tab) == ["soft", "hard", "slow"]
+    assert tab.locator("th[aria-sort=descending]").inner_text().strip().startswith("PSNR")
+    tab.locator("[data-key=name]").focus()
+    tab.keyboard.press("Enter")
+    assert first_column(tab) == ["hard", "slow", "soft"]
+
+
+def cell(tab, renderer: str, key: str) -> str:
+    index = tab.evaluate(
+        "(key) => [...document.querySelectorAll('thead button')].findIndex((b) => b.dataset.key === key)", key
+    )
+    return tab.locator(f"tr[data-renderer={renderer}] td").nth(index).inner_text()
+
+
+def test_the_table_has_the_means_of_the_rows(tab):
+    errors = [rmse_of("soft", image) for image in IMAGES]
+    assert cell(tab, "soft", "rmse") == f"{np.mean(errors):.4f} ± {np.std(errors):.4f}"
+    assert cell(tab, "slow", "seconds") == "3.000"
+    assert "mean ± standard deviation of 4 images" in tab.locator("#counted").inner_text()
+    assert "best" in tab.locator("tr[data-renderer=soft] td").nth(1).get_attribute("class")
+
+
+def test_region_and_level_choose_the_rows(tab):
+    tab.select_option("#region", "in_focus")
+    errors = [2 * rmse_of("hard", image) for image in IMAGES]
+    assert cell(tab, "hard", "rmse").startswith(f"{np.mean(errors):.4f}")
+    tab.select_option("#region", "all")
+    tab.select_option("#level", "2")
+    errors = [rmse_of("hard", image) for image in (IMAGES[1], IMAGES[3])]
+    assert cell(tab, "hard", "rmse") == f"{np.mean(errors):.4f} ± {np.std(errors):.4f}"
+    assert not tab.locator("#blur-label").is_visible()
+
+
+def test_the_worst_case_of_the_chosen_renderer_comes_first_and_is_open(tab):
+    assert first_case(tab) == IMAGES[3]
+    assert_colour(tab, colour_of(IMAGES[3], "soft"), 0.25)
+    tab.select_option("#worst", "hard")
+    assert first_case(tab) == IMAGES[1]
+    assert tab.locator(".cases .worst").first.inner_text() == f"{rmse_of('hard', IMAGES[1]):.4f}"
+    assert_colour(tab, colour_of(IMAGES[1], "hard" if tab.input_value("#left") == "hard" else "soft"), 0.25)
+
+
+def test_dragging_the_handle_wipes_between_two_renderers(tab):
+    tab.select_option("#left", "hard")
+    tab.select_option("#right", "slow")
+    assert_colour(tab, colour_of(IMAGES[3], "hard"), 0.4)
+    assert_colour(tab, colour_of(IMAGES[3], "slow"), 0.6)
+    stage = tab.locator("#stage").bounding_box()
+    middle = stage["y"] + stage["height"] / 2
+    tab.mouse.move(stage["x"] + stage["width"] / 2, middle)
+    tab.mouse.down()
+    tab.mouse.move(stage["x"] + stage["width"] * 0.25, middle, steps=5)
+    tab.mouse.up()
+    assert_colour(tab, colour_of(IMAGES[3], "hard"), 0.2)
+    assert_colour(tab, colour_of(IMAGES[3], "slow"), 0.3)
+    assert float(tab.input_value("#wipe")) == pytest.approx(25, abs=1)
+    tab.locator("body").press("ArrowRight")
+    assert float(tab.input_value("#wipe")) == pytest.approx(27, abs=1)
+
+
+def test_the_slider_wipes_too(tab):
+    tab.locator("#wipe").focus()
+    tab.keyboard.press("End")
+    assert_colour(tab, colour_of(IMAGES[3], "soft"), 0.95)
+    tab.keyboard.press("Home")
+    assert_colour(tab, colour_of(IMAGES[3], TRUTH), 0.05)
+
+
+def test_the_error_map_shows_where_the_error_is(tab):
+    tab.select_option("#left", "slow")
+    tab.select_option("#right", "slow")
+    tab.locator("#show-error").click()
+    # Magma: black for none, and its lightest colour for 0.25 and more.
+    assert_colour(tab, (0, 0, 4), 0.2)
+    assert_colour(tab, (252, 253, 191), 0.8)
+    assert tab.locator("#scale").is_visible()
+    tab.locator("body").press("e")
+    assert_colour(tab, colour_of(IMAGES[3], "slow"), 0.2)
+
+
+def crop_side(tab) -> int:
+    return int(tab.locator("#crop-size").inner_text().split(" ")[0])
+
+
+def crop_corner(tab) -> str:
+    return tab.locator("#crop-size").inner_text().partition(" at ")[2]
+
+
+def test_every_crop_follows_the_pointer_until_it_is_pinned(tab):
+    tab.locator("#show-error").click()
+    stage = tab.locator("#stage").bounding_box()
+
+    def move(x: float) -> None:
+        tab.mouse.move(stage["x"] + x * stage["width"], stage["y"] + 0.3 * stage["height"])
+
+    move(0.9)
+    slow, hard = "#crops [data-name=slow] canvas", "#crops [data-name=hard] canvas"
+    assert_colour(tab, (252, 253, 191), 0.5, 0.5, slow)
+    # A quarter of the largest error is half way up the square-root scale.
+    assert_colour(tab, (183, 55, 121), 0.5, 0.5, hard)
+    move(0.1)
+    for canvas in (slow, hard):
+        assert_colour(tab, (0, 0, 4), 0.5, 0.5, canvas)
+    corner = crop_corner(tab)
+    tab.mouse.down()
+    tab.mouse.up()
+    move(0.8)
+    assert crop_corner(tab) == corner
+    assert_colour(tab, (0, 0, 4), 0.5, 0.5, slow)
+
+
+def test_the_slider_of_the_crops_zooms_all_of_them(tab):
+    tab.locator("#zoom").focus()
+    tab.keyboard.press("Home")
+    assert crop_side(tab) == HEIGHT
+    tab.keyboard.press("End")
+    assert crop_side(tab) == 16
+
+
+def test_the_wheel_zooms_about_the_pointer(tab):
+    tab.select_option("#left", "slow")
+    tab.locator("#show-error").click()
+    tab.locator("#wipe").focus()
+    tab.keyboard.press("End")
+    assert_colour(tab, (0, 0, 4), 0.2)
+    stage = tab.locator("#stage").bounding_box()
+    tab.mouse.move(stage["x"] + 0.95 * stage["width"], stage["y"] + 0.5 * stage["height"])
+    tab.mouse.wheel(0, -1500)
+    # The right half of the picture now fills the stage.
+    assert_colour(tab, (252, 253, 191), 0.05)
+    tab.mouse.wheel(0, 4000)
+    assert_colour(tab, (0, 0, 4), 0.2)
+
+
+def test_a_click_on_a_crop_compares_that_renderer(tab):
+    tab.locator("#crops [data-name=slow]").click()
+    assert tab.input_value("#left") == "slow"
+    tab.locator("#crops [data-name=hard]").click(modifiers=["Shift"])
+    assert tab.input_value("#right") == "hard"
+    assert_colour(tab, colour_of(IMAGES[3], "slow"), 0.2)
+    assert_colour(tab, colour_of(IMAGES[3], "hard"), 0.8)
+    assert tab.locator("#left-chip").inner_text() == f"slow · {rmse_of('slow', IMAGES[3]):.4f}"
+
+
+def test_keys_walk_through_the_cases(tab):
+    assert_colour(tab, colour_of(IMAGES[3], "soft"), 0.2)
+    tab.locator("body").press("n")
+    second = tab.locator(".cases button").nth(1).get_attribute("data-case")
+    assert_colour(tab, colour_of(second, "soft"), 0.2)
+    assert tab.locator("[aria-current]").get_attribute("data-case") == second
+    tab.locator("body").press("p")
+    assert_colour(tab, colour_of(IMAGES[3], "soft"), 0.2)
+
+
+def test_names_are_text_and_never_markup(tab):
+    assert "flat <scenes>" in tab.locator("h1").inner_text()
