@@ -42,6 +42,9 @@ def _shell(rng: np.random.Generator) -> None:
     )
     white = materials.plain("white paint", (0.8, 0.79, 0.76), roughness=0.5, variation=0.04)
     plank = materials.wood("floorboards", (0.42, 0.25, 0.13), (0.22, 0.11, 0.05), roughness=0.3, axis=1)
+    # The gaps between boards show a floor below, not the sky under the house.
+    below = materials.plain("subfloor", (0.02, 0.015, 0.01), roughness=0.9)
+    box("subfloor", (2 * _X, _Y + 3.5, 0.05), below, at=(0, _Y / 2 - 1.0, -0.08), bevel_m=0)
     for k, x in enumerate(np.arange(-_X, _X, 0.14)):
         y = -1.5 - (k * 0.37) % 1.6
         while y < _Y:

@@ -35,7 +35,7 @@ def build(rng: np.random.Generator) -> None:
     stalk = materials.leaf("stalk", (0.25, 0.2, 0.07), (0.5, 0.42, 0.18))
     for side in (-1, 1):
         reach = sorted((side * 0.12, side * 0.6))
-        plants.grass("stalks", (reach[0], reach[1]), (0.5, 1.1), 80, 1.02, stalk, width_m=0.004, bend=0.2, rng=rng)
+        plants.grass("stalks", (reach[0], reach[1]), (0.5, 1.1), 80, 1.02, stalk, width_m=0.007, bend=0.2, rng=rng)
     _fence(rng, height)
     _barn(rng, height)
     bark = plants.bark()

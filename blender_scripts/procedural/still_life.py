@@ -30,6 +30,7 @@ def build(rng: np.random.Generator) -> None:
     desk = materials.wood("desk", (0.5, 0.3, 0.16), (0.26, 0.13, 0.06), roughness=0.4)
     for k in range(12):
         box("plank", (2.4, 0.16, 0.04), desk, at=(0, -0.5 + 0.162 * k, 0.71), bevel_m=0.003)
+    box("desk frame", (2.3, 1.85, 0.03), desk, at=(0, 0.38, 0.675), bevel_m=0)
     wall = materials.plain("wall", (0.45, 0.52, 0.5), roughness=0.9, grain=2.0, bump_m=0.002, bump_scale=40.0)
     box("wall", (6.0, 0.1, 3.0), wall, at=(0, 1.5, 0), bevel_m=0.0)
     _pictures(rng)
