@@ -131,13 +131,13 @@ class Recipe:
             "background_slant",
             f"and background_disparity [{low}, {high}] lead out of [0, 1]",
         )
-        low, high = self.foreground_disparity
-        room = high - max(low, self.background_disparity[1])
-        slots = self.foregrounds[1] * (self.disparity_gap + 2 * self.foreground_slant) + self.background_slant
+        count, gap = self.foregrounds[1], self.disparity_gap
+        room = self.foreground_disparity[1] - max(self.foreground_disparity[0], high + self.background_slant + gap)
+        needed = count * 2 * self.foreground_slant + (count - 1) * gap
         self._require(
-            slots <= room or self.foregrounds[1] == 0,
+            needed <= room or count == 0,
             "foregrounds",
-            f"and their gaps and slants need {slots:.3g} of disparity in front of the background, there is {room:.3g}",
+            f"and their gaps and slants need {needed:.3g} of disparity in front of the background, there is {room:.3g}",
         )
 
     def _require(self, holds: bool, key: str, rule: str) -> None:

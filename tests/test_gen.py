@@ -428,7 +428,7 @@ def test_bad_input_is_named_in_one_line_and_finished_scenes_stay(refused, option
     [
         ("blur: 3", "key 'blur' is unknown"),
         ("scenes: many", "scenes is 'many'; it must be a whole number"),
-        ("foregrounds: [1, 30]", "there is 0.7"),
+        ("foregrounds: [1, 30]", "there is 0.65"),
         ("scenes: [", "is not YAML"),
     ],
 )

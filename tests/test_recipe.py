@@ -96,6 +96,14 @@ def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
     np.testing.assert_array_equal(again.transmission, picture)
 
 
+def test_a_recipe_that_just_fits_is_taken():
+    # Three slants of 2 x 1/32 and two gaps of 1/8 from 1/4 on, a gap in front of the background: sums without rounding.
+    fits = {"background_disparity": (0.0, 0.125), "disparity_gap": 0.125, "foreground_slant": 0.03125}
+    Recipe(name="fits", foregrounds=(3, 3), foreground_disparity=(0.0, 0.6875), **fits)
+    with pytest.raises(RecipeError, match="foregrounds"):
+        Recipe(name="fits", foregrounds=(3, 3), foreground_disparity=(0.0, 0.6874), **fits)
+
+
 # What is refused
 
 
@@ -154,8 +162,8 @@ def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
         ("apertures: [{shape: mask, file: nowhere.png}]", "nowhere.png is missing or not a picture"),
         ("apertures: [{shape: mask, file: mine.yaml}]", "mine.yaml is missing or not a picture"),
         ("apertures: [{shape: mask, png_base64: '????'}]", "not a PNG picture"),
-        # Twenty foregrounds with 0.05 between them take more than there is between 0.3 and 1.
-        ("foregrounds: [1, 20]", "need 1 of disparity in front of the background, there is 0.7"),
+        # Twenty foregrounds have nineteen gaps of 0.05; what is left for them begins a gap in front of 0.3.
+        ("foregrounds: [1, 20]", "need 0.95 of disparity in front of the background, there is 0.65"),
         ("foregrounds: [2, 2]\nforeground_slant: 0.2", "foregrounds"),
         # A background that slants through infinity, or through the camera's nearest plane.
         ("background_slant: 0.1", "background_slant is 0.1; and background_disparity [0.0, 0.3] lead out of [0, 1]"),

@@ -113,6 +113,17 @@ def test_the_overscan_is_enough_for_every_lens_and_even(recipe, seed):
     assert scene.overscan == overscan_of(recipe) and scene.overscan % 2 == 0
 
 
+def test_the_overscan_is_enough_where_near_and_far_are_as_far_apart_as_can_be():
+    recipe = Recipe(
+        name="far", size_px=16, foregrounds=(1, 1), background_disparity=(0.0, 0.0), foreground_disparity=(0.99, 1.0),
+        focus="even", focus_count=2, blur_parameters=(200.0,),
+    )  # fmt: skip
+    scene, stack = sampled(recipe, 0)
+    needed = [scene.blur_radius_max_px(lens) + 2 for _, _, lens in stack.lenses()]
+    # One ray from the nearest plane at focus 0, one from infinity at focus 1; at most 4 px for rounding to even.
+    assert scene.overscan - 4 - 200 * 0.01 <= max(needed) <= scene.overscan
+
+
 @properties
 @given(recipes(), st.integers(0, 2**32))
 def test_enough_of_every_cut_out_lies_inside_the_frame(recipe, seed):
@@ -231,6 +242,21 @@ def test_every_aperture_of_a_recipe_is_drawn():
 def test_only_mpib_has_slanted_scenes(name):
     assert not sampled(replace(load_recipe(name), size_px=16), 0)[0].is_slanted
     assert sampled(replace(load_recipe("mpib"), size_px=16), 0)[0].is_slanted
+
+
+def test_clustered_cut_outs_overlap_more():
+    def overlapping(cluster: float) -> int:
+        recipe = Recipe(
+            name="cluster", size_px=64, foregrounds=(2, 2), foreground_scale=(0.2, 0.2), rotation_deg=0.0,
+            cluster=cluster, blur_parameters=(1.0,),
+        )  # fmt: skip
+        scenes = [sampled(recipe, seed)[0] for seed in range(100)]
+        return sum(
+            bool(((scene.layers[0].rgba[..., 3] > 0) & (scene.layers[1].rgba[..., 3] > 0)).any()) for scene in scenes
+        )
+
+    # Two squares of side 0.2 meet by chance in less than half of the scenes, centred on each other's box always.
+    assert overlapping(1.0) > 90 and overlapping(0.0) < 50
 
 
 # What the default scenes are for, with their own pictures
