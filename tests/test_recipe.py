@@ -185,7 +185,7 @@ def test_a_name_that_names_no_folder_is_refused(name, tmp_path):
 
 
 def test_an_unknown_name_lists_those_that_there_are():
-    with pytest.raises(RecipeError, match="'sunset' is unknown; there are bokehme-train, default"):
+    with pytest.raises(RecipeError, match=f"'sunset' is unknown; there are {', '.join(recipe_names())}, or"):
         load_recipe("sunset")
 
 
