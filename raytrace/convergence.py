@@ -31,8 +31,9 @@ _DECAY = {"point": 2.0, "box": 1.0}
 _PILOT_SPACING_PX = 8.0
 _PILOT_MIN = 16
 
-# No set is larger, whatever the noise: its points are a pixel apart at a blur radius of 144 px.
-SAMPLES_MAX = 65536
+# No set is larger, whatever the noise: its points are a pixel apart at a blur radius of 72 px, and float32 sums of many
+# more would drift by as much as the noise that they take away.
+SAMPLES_MAX = 16384
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ channel; slanted layers are gathered ray by ray (`kernels`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +70,8 @@ class Tracer:
         samples   trace one set of this many lens points
         noise     or: take as many as bring the display RMSE below this, over the image and, within four times of it,
                   over every 16 x 16 block
-        raises    ValueError where not exactly one of `samples` and `noise` is given or it is not positive;
-                  SceneError where the scene's overscan is too small for the lens
+        raises    ValueError where not exactly one of `samples` and `noise` is given, or one of them or a gamma is not
+                  positive, or the pixel is neither; SceneError where the scene's overscan is too small for the lens
         """
         if (samples is None) == (noise is None):
             raise ValueError("give either a number of samples or a noise")
@@ -78,6 +79,10 @@ class Tracer:
             raise ValueError(f"samples is {samples}; it must be at least 1")
         if noise is not None and not noise > 0.0:
             raise ValueError(f"noise is {noise}; it must be above 0")
+        if not gammas or not min(gammas) > 0.0:
+            raise ValueError(f"gammas is {gammas}; it needs values above 0")
+        if pixel not in get_args(Pixel):
+            raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
         scene.require_overscan(lens)
         planar = self._numba and not scene.is_slanted
         parts = []

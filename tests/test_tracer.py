@@ -532,6 +532,9 @@ def test_a_plane_that_cuts_through_the_lens_is_refused(taichi_cpu):
         ({"noise": 0.0}, "noise is 0.0"),
         ({"noise": -0.1}, "noise is -0.1"),
         ({"noise": math.nan}, "noise is nan"),
+        ({"samples": 4, "gammas": ()}, r"gammas is \(\)"),
+        ({"samples": 4, "gammas": (2.2, 0.0)}, "gammas is .*0.0"),
+        ({"samples": 4, "pixel": "round"}, "pixel is 'round'"),
     ],
 )
 def test_a_call_that_makes_no_sense_names_the_value(trace, random_scene, options, message):
