@@ -70,6 +70,8 @@ class ClassicalRenderer:
         scene: Scene | None = None,
     ) -> Image:
         require_picture(image, disparity)
+        if not gamma > 0.0:
+            raise RendererError(f"gamma is {gamma}; it must be above 0")
         if lens.blur_parameter == 0.0:
             return image.copy()
         linear = linear_from_display(np.ascontiguousarray(image), gamma)

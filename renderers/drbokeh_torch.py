@@ -67,7 +67,7 @@ class LayerSums(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grad_sums):
+    def backward(ctx, *grad_sums):  # pyright: ignore[reportIncompatibleMethodOverride]
         grad_n, grad_w, grad_v = grad_sums
         rgb, alpha, disparity = ctx.saved_tensors
         blur_parameter, reach, leak = ctx.options

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from renderers.base import RendererError
 from scenes.aperture import Aperture, Disk
 
-# Half-sizes above this are refused: the rows would need more memory than any picture is worth.
-REACH_MAX_PX = 4096
+# Half-sizes above this are refused: kernels are drawn on their whole window, which would need gigabytes.
+REACH_MAX_PX = 1024
 
 # Radii are rounded to kernels that stand 1/512 px apart at focus and 1/36 px at 50 px: the larger a disk, the less of
 # it is rim.

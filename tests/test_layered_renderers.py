@@ -22,10 +22,9 @@ def convolved(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Normalised convolution: sums of what lies inside the picture."""
     h, (height, width) = len(kernel) // 2, linear.shape[:2]
     weighted = np.pad(np.dstack([linear, np.ones((height, width))]), ((h, h), (h, h), (0, 0)))
-    sums = sum(
-        kernel[2 * h - dy, 2 * h - dx] * weighted[dy : dy + height, dx : dx + width]
-        for dy, dx in np.ndindex(kernel.shape)
-    )
+    sums = np.zeros((height, width, 4))
+    for dy, dx in np.ndindex(kernel.shape):
+        sums += kernel[2 * h - dy, 2 * h - dx] * weighted[dy : dy + height, dx : dx + width]
     return sums[..., :3] / sums[..., 3:]
 
 

@@ -130,6 +130,22 @@ def test_extremes_give_finite_pictures(name, disparity, size):
     assert np.isfinite(refocused).all() and refocused.min() >= 0.0
 
 
+@pytest.mark.parametrize("focus", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", ALL)
+def test_black_before_bright_light_never_rounds_below_black(name, focus):
+    """A power of a value just below zero is not a number."""
+    overscan, size = overscan_px(14.0), 40
+    shape = (size + 2 * overscan,) * 2
+    black, lamp = np.zeros((*shape, 4), np.float16), np.ones((*shape, 4), np.float16)
+    y, x = np.indices(shape)
+    black[..., 3] = np.clip(24.3 - np.hypot(x - shape[1] / 2, y - shape[0] / 2), 0.0, 1.0)
+    lamp[..., :3] = 6e4
+    scene = Scene((Billboard(black, 1.0), Billboard(lamp, 0.0)), size, size, overscan)
+    image, disparity = picture_of(scene)
+    refocused = RENDERERS[name](image, disparity, ThinLens(14.0, focus), scene=scene)
+    assert np.isfinite(refocused).all() and refocused.min() >= 0.0
+
+
 @pytest.mark.parametrize("name", FROM_DISPARITY)
 def test_noise_for_a_disparity_gives_a_finite_picture(name):
     rng = np.random.default_rng(4)
@@ -301,6 +317,12 @@ def test_tensors_share_memory_and_give_the_same_picture():
 def test_pictures_that_do_not_fit_are_named(image, disparity, message):
     with pytest.raises(RendererError, match=message):
         RENDERERS["scatter"](image, disparity, ThinLens(3.0, 0.0))
+
+
+def test_a_gamma_of_zero_is_named():
+    image, disparity = np.ones((4, 5, 3), np.float32), np.ones((4, 5), np.float32)
+    with pytest.raises(RendererError, match="gamma is 0"):
+        RENDERERS["scatter"](image, disparity, ThinLens(3.0, 0.0), gamma=0.0)
 
 
 def test_a_blur_too_large_to_render_is_named():

@@ -189,7 +189,7 @@ def test_radii_are_rounded_by_little(aperture):
 
 @pytest.mark.parametrize(
     "aperture",
-    [Polygon(3, 17.0), Polygon(6, 0.0, curvature=0.4), Donut(0.5), Mask(np.tri(64, 64, dtype=np.uint8)[::-1] * 255)],
+    [Polygon(3, 17.0), Polygon(6, 0.0, curvature=0.4), Donut(0.5), Mask((np.tri(64)[::-1] * 255).astype(np.uint8))],
     ids=["triangle", "rounded", "donut", "mask"],
 )
 @pytest.mark.parametrize("side", [1.0, -1.0])
