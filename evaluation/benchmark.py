@@ -23,7 +23,7 @@ from evaluation.external import RendererSpec, RendererSpecError, command_spec, p
 from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench
 from evaluation.protocols import PRESETS, Task, tasks
-from evaluation.rendering import RenderProcess
+from evaluation.rendering import Arch, RenderProcess
 from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
 from evaluation.run import Run
 from evaluation.sources import open_cases
@@ -58,6 +58,8 @@ class Options:
     best blur parameter of each renderer, and the true one; best-k: unknown blur parameter, the best of 1 to 100 px."""
     limit: int | None = None
     """Measure on at most this many pictures, evenly spread over the data. Default: all."""
+    arch: Arch = "cpu"
+    """Where those of our renderers run that use Taichi; the others use the CPU."""
     repeats: int = 1
     """Timed calls per picture; its time is their median."""
     lpips: bool = True
@@ -102,7 +104,9 @@ def _benchmark(options: Options) -> int:
     settings = {"data": options.data.resolve().name, "protocol": asdict(preset)}
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(preset, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
-        run = Run(log, bench, specs, wanted, digests, _spread([task.name for task in wanted], options.pictures))
+        run = Run(
+            log, bench, specs, wanted, digests, _spread([task.name for task in wanted], options.pictures), options.arch
+        )
         if done := run.rows_there:
             print(f"{done} rows are there already")
         try:

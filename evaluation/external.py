@@ -20,7 +20,7 @@ import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from renderers import RENDERERS
-from renderers.base import Image, Renderer, RendererError
+from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
 from scenes.aperture import Disk
 from scenes.billboard import Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
@@ -61,7 +61,10 @@ class RendererSpec:
     def load(self) -> Renderer:
         """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
         if self.kind == "own":
-            return RENDERERS[self.target]
+            renderer = RENDERERS[self.target]
+            if isinstance(renderer, ClassicalRenderer):
+                importlib.import_module(renderer.operator.partition(":")[0])
+            return renderer
         if self.kind == "python":
             return _imported(self.target)
         return CommandRenderer(self.target)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -10,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from evaluation.external import RendererSpec, RendererSpecError
 from evaluation.protocols import Task
 from renderers.base import Image
+
+Arch = Literal["cpu", "cuda", "metal", "vulkan"]
 
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
@@ -43,11 +46,13 @@ class Rendered:
 class RenderProcess:
     """Renders tasks one at a time; a context manager. Starts again by itself after the renderer's process has died.
 
-    RendererSpecError where the renderer cannot even be loaded.
+    arch      where Taichi is started, for those of our renderers that bring it along
+
+    RendererSpecError where the renderer cannot even be loaded, or Taichi not be started there.
     """
 
-    def __init__(self, spec: RendererSpec):
-        self._spec = spec
+    def __init__(self, spec: RendererSpec, arch: Arch = "cpu"):
+        self._spec, self._arch = spec, arch
         self.peak_memory_bytes = 0
         self.start_memory_bytes = 0
         self._start()
@@ -83,7 +88,7 @@ class RenderProcess:
         # A fresh interpreter: a fork would carry our memory and our threads along.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._spec), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._spec, self._arch), daemon=True)
         self._process.start()
         theirs.close()
         try:
@@ -96,12 +101,16 @@ class RenderProcess:
         self.start_memory_bytes = answer["memory"]
 
 
-def _serve(connection: Connection, spec: RendererSpec) -> None:
+def _serve(connection: Connection, spec: RendererSpec, arch: Arch) -> None:
     """What the process does: load the renderer, then answer tasks until the other end closes."""
     # A renderer that prints must not write between the rows of the benchmark.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # An interrupt from the keyboard reaches every process; the benchmark ends this one itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         renderer = spec.load()
+        if spec.kind == "own":
+            _start_taichi(arch)
     except RendererSpecError as error:
         connection.send({"error": str(error)})
         return
@@ -112,7 +121,7 @@ def _serve(connection: Connection, spec: RendererSpec) -> None:
     while True:
         try:
             task, blur_parameter, repeats = connection.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         try:
             image, disparity, layers = inputs.of(task)
@@ -122,14 +131,24 @@ def _serve(connection: Connection, spec: RendererSpec) -> None:
                 call()
             rendered, seconds = _timed(call, repeats)
             rendered = _checked(rendered, image)
-        except KeyboardInterrupt:
-            return
         except Exception as error:  # a renderer may raise anything, and the next picture may go well
             connection.send({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
             continue
         warm = True
         connection.send({"shape": rendered.shape, "seconds": seconds, "memory": _peak_memory_bytes()})
         connection.send_bytes(rendered.tobytes())
+
+
+def _start_taichi(arch: Arch) -> None:
+    """Start Taichi where the module of a renderer has imported it: it leaves that to the program it runs in."""
+    taichi = sys.modules.get("taichi")
+    if taichi is None:
+        return
+    wanted = getattr(taichi, arch)
+    taichi.init(arch=wanted, log_level=taichi.ERROR, offline_cache=True)
+    # It falls back to the CPU with a mere warning.
+    if taichi.lang.impl.current_cfg().arch != wanted:
+        raise RendererSpecError(f"the backend {arch!r} is not available on this machine; use --arch cpu")
 
 
 def _timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:

@@ -14,7 +14,7 @@ from evaluation.external import RendererSpec
 from evaluation.measuring import Bench, GroundTruths, case_fields
 from evaluation.protocols import Task
 from evaluation.regions import REGIONS
-from evaluation.rendering import MEMORY_RULE, TIME_RULE, RenderProcess
+from evaluation.rendering import MEMORY_RULE, TIME_RULE, Arch, RenderProcess
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
 
@@ -26,6 +26,7 @@ class Run:
     log        rows of this and of earlier runs into the same folder
     digests    of the data, by the name of a task
     pictured   names of the tasks whose pictures are kept
+    arch       where renderers that use Taichi run
     """
 
     log: RowLog
@@ -34,6 +35,7 @@ class Run:
     wanted: Sequence[Task]
     digests: Mapping[str, str]
     pictured: set[str]
+    arch: Arch
 
     @property
     def rows_there(self) -> int:
@@ -53,7 +55,7 @@ class Run:
 
     def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
         truths = GroundTruths()
-        with RenderProcess(spec) as process:
+        with RenderProcess(spec, self.arch) as process:
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
                 if "error" in row:
@@ -72,7 +74,7 @@ class Run:
 
     def _key(self, spec: RendererSpec, task: Task) -> str:
         """Equal keys, equal numbers but for the time."""
-        made = [self._spec_digests[spec.name], task.name, self.digests[task.name], self.bench.repeats]
+        made = [self._spec_digests[spec.name], task.name, self.digests[task.name], self.bench.repeats, self.arch]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
 
     @cached_property
@@ -106,7 +108,7 @@ class Run:
             "regions": REGIONS,
             "rules": {"space": SPACE, "seconds": TIME_RULE, "memory": MEMORY_RULE, "repeats": self.bench.repeats},
             "software": software(),
-            "machine": machine(),
+            "machine": {**machine(), "taichi": self.arch},
             "lpips": dict(lpips_state),
             "renderers": [_summary(name, [row for row in rows if row["renderer"] == name]) for name in names],
             "pictures": [task.name for task in self.wanted if task.name in self.pictured],

@@ -482,3 +482,12 @@ def test_the_file_runs_from_any_folder(dataset, tmp_path):
     )
     assert finished.returncode == 0, finished.stderr
     assert len(results(tmp_path / "out")["rows"]) == 1
+
+
+def test_taichi_is_started_for_renderers_that_bring_it_along(dataset, tmp_path):
+    out = tmp_path / "out"
+    words = ("--data", dataset, "--limit", 1, "--renderers", "scatter-taichi", "scatter", "--out", out)
+    assert benchmark(*words) == 0
+    taichi, numba = results(out)["rows"]
+    # One method in two implementations, to the precision of its quantised kernels.
+    assert taichi["rmse"] == pytest.approx(numba["rmse"], rel=1e-3)
