@@ -38,24 +38,23 @@ class OptionError(ValueError):
 class Options:
     """Measure renderers against ground truth: RMSE, RMSE-s, PSNR, SSIM, ZNCC, LPIPS, time and memory, by region.
 
-    The same command resumes; more renderers into the same --out are added to those already there.
+    The same command resumes; more renderers into the same --out are added to those already there. A program of
+    --commands reads and writes NPY, float32 display values (image, out) and disparity; {image_exr}, {disparity_exr} and
+    {out_exr} name EXR files, linear light. A callable is called as renderers.base.Renderer says.
+
     Example: python evaluation/benchmark.py --data datasets/default --renderers scatter identity --out results/default
     """
 
     data: Path
-    """Folder of ground truth: a dataset of bokehforge, scenes in the layout of BLB, or image/, disparity/, truth/ and
-    settings.json."""
+    """Folder of a bokehforge dataset, of BLB scenes, or with image/, disparity/, truth/ and settings.json."""
     out: Path
     """Folder of the results: results.json, rows.jsonl, pictures/."""
     renderers: tuple[str, ...] = ()
-    """Names of our renderers, module:callable or file.py:callable of others (renderers.base.Renderer), each with NAME=
-    before it to rename it; separated by spaces or commas."""
+    """Ours by name, others as module:callable or file.py:callable, each as NAME=... to rename it; spaces or commas."""
     commands: tuple[str, ...] = ()
-    """Programs that exchange files, each as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity}
-    {gamma}": NPY, float32 display values; {image_exr}, {disparity_exr}, {out_exr} for EXR, linear light."""
+    """Programs as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity} {gamma}", see above."""
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
-    """blb: every picture at its true blur parameter; blb-corrupted: level 3 with 15 imperfect disparities; drbokeh: the
-    best blur parameter of each renderer, and the true one; best-k: unknown blur parameter, the best of 1 to 100 px."""
+    """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
     limit: int | None = None
     """Measure on at most this many pictures, evenly spread over the data. Default: all."""
     arch: Arch = "cpu"

@@ -117,9 +117,16 @@ class _Axis:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten, thinned to whole powers, then every other one, where those would be many."""
+    """Round numbers, at most seven: fewer per power of ten, then fewer powers, the wider the range."""
     powers = range(math.floor(low), math.ceil(high) + 1)
-    for digits, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+    for digits, step in (
+        ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1),
+        ((1, 2, 5), 1),
+        ((1, 3), 1),
+        ((1,), 1),
+        ((1,), 2),
+        ((1,), 3),
+    ):
         ticks = [digit * 10.0**power for power in powers[::step] for digit in digits]
         ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
         if len(ticks) <= 7:
