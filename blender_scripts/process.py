@@ -22,7 +22,7 @@ class BlenderProcess:
 
     def __init__(self, executable: Path | None = None):
         if executable is None:
-            command = [sys.executable, "-m", "blender_scripts.worker"]
+            command = [sys.executable, "-P", "-m", "blender_scripts.worker"]
         else:
             script = Path(__file__).with_name("inside_blender.py")
             command = [str(executable), "-b", "--factory-startup", "-P", str(script)]

@@ -171,7 +171,7 @@ def test_cycles_and_the_tracer_see_the_same_billboards(blender, tmp_path, apertu
     _load(blender, scene, tmp_path)
     theirs = np.stack(
         [
-            _block_means(_render(blender, scene, lens, tmp_path, samples=32, seed=seed).rgba_premul[..., :3])
+            _block_means(_render(blender, scene, lens, tmp_path, samples=64, seed=seed).rgba_premul[..., :3])
             for seed in range(16)
         ]
     )
