@@ -1,7 +1,7 @@
 """Where the tracer runs. Commands and test fixtures start it once; nothing starts at import."""
 
 import io
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Literal
 
 import numba
@@ -36,7 +36,9 @@ def _starts(name: str, threads: int | None) -> bool:
     options = {}
     if threads is not None:
         options["cpu_max_num_threads"] = threads
-        numba.set_num_threads(threads)
+        # The variable NUMBA_NUM_THREADS may have set a lower limit.
+        with suppress(ValueError):
+            numba.set_num_threads(threads)
     wanted = getattr(ti, name)
     try:
         # Taichi announces the backend on standard output, whatever the log level.

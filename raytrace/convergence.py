@@ -64,7 +64,7 @@ def trace_to_noise(transport: Transport, blocks: "BlockErrors", noise: float) ->
             copy_tiles(trial, image, tiles)
             tile_samples[tiles] = 2 * n
         above = blocks.tiles_above(noise)
-        pending = above[tile_samples[above] < SAMPLES_MAX]
+        pending = above[2 * tile_samples[above] <= SAMPLES_MAX]
     return Converged(image, blocks.image_rmse(), int(tile_samples.max()))
 
 

@@ -5,7 +5,6 @@
 writes 100 scenes under datasets/default. The same command again resumes, a larger --scenes extends.
 """
 
-import os
 import platform
 import sys
 import time
@@ -22,7 +21,7 @@ from bokehdata.format import DatasetError
 from bokehdata.progress import Progress
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space
 from raytrace import backend
-from raytrace.production import Job, ProductionError, available_cores, produce, worker_bytes
+from raytrace.production import Job, ProductionError, available_cores, memory_bytes, produce, worker_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder
 from scenes.billboard import SceneError
 from scenes.recipe import Recipe, RecipeError, load_recipe
@@ -49,7 +48,7 @@ class Options:
     out: Path | None = None
     """Folder of the dataset. Default: datasets/RECIPE under the current folder."""
     recipe: str = "default"
-    """Kind of scenes: default, bokehme-train, drbokeh-benchmark, mpib, night, or a YAML file with the same keys."""
+    """Kind of scenes: one of those in scenes/recipes (default, night, mpib, ...), or a YAML file with the same keys."""
     backgrounds: Path | None = None
     """Folder of photographs to use instead of procedural ones."""
     foregrounds: Path | None = None
@@ -57,7 +56,7 @@ class Options:
     noise: float | None = None
     """Display RMSE that an image may have against the converged one. Default: the recipe's, 0.002."""
     workers: int | None = None
-    """Processes that make scenes. Default: one per core, as far as memory allows."""
+    """Processes that make scenes. Default: one per core, as far as memory allows; on a GPU four at most."""
     arch: backend.Arch = "auto"
     """Where rays are traced; auto tries CUDA, then Metal, then the CPU."""
     format: Literal["exr", "png"] = "exr"
@@ -71,13 +70,14 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
+    out = options.out or Path("datasets") / Path(options.recipe).stem
     try:
-        return _generate(options)
+        return _generate(options, out)
     except (OptionError, RecipeError, AssetError, SceneError, DatasetError, backend.BackendError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
+        print(f"{prog}: error: {error.filename or out}: {error.strerror}", file=sys.stderr)
         return 2
     except ProductionError as error:
         print(f"{prog}: {error}", file=sys.stderr)
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
         return 130
 
 
-def _generate(options: Options) -> int:
+def _generate(options: Options, out: Path) -> int:
     begin = time.monotonic()
     recipe = _recipe(options)
     photographs = cutouts = None
@@ -102,9 +102,8 @@ def _generate(options: Options) -> int:
         _report_skipped(folder.folder, folder.skipped, len(folder))
 
     arch = backend.start(options.arch)
-    out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
-    workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan)
+    workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan, arch)
     images = recipe.images_per_scene
     layers = sum(recipe.foregrounds) / 2 + 1
     scene_bytes = estimated_bytes(recipe.size_px, recipe.size_px, overscan, round(layers), images, options.format)
@@ -142,7 +141,9 @@ def _generate(options: Options) -> int:
                 seconds.update(produced.seconds)
                 progress.add(1, produced.entry.images)
         noise = dataset.noise_rmse_max
-    _report(out, len(missing), recipe.scenes, images, time.monotonic() - begin, seconds, noise)
+    _report(out, len(missing), recipe.scenes, time.monotonic() - begin, seconds, noise)
+    if noise > recipe.noise:
+        print(f"the largest set of lens points was not enough for a noise of {recipe.noise:.2g} everywhere")
     return 0
 
 
@@ -157,7 +158,7 @@ def _recipe(options: Options) -> Recipe:
         if value is not None and value < least:
             raise OptionError(f"{name} is {value}; it must be at least {least}")
     if options.noise is not None and not 0.0 < options.noise < 1.0:
-        raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1")
+        raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1, in display values")
     changes = {"scenes": options.scenes, "size_px": options.size, "noise": options.noise}
     return replace(load_recipe(options.recipe), **{key: v for key, v in changes.items() if v is not None})
 
@@ -169,15 +170,18 @@ def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -
     print(f"{folder}: {usable} usable pictures{note}")
 
 
-def _default_workers(recipe: Recipe, side_px: int) -> int:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(available_cores(), memory * 2 // 3 // worker_bytes(recipe, side_px)))
+def _default_workers(recipe: Recipe, side_px: int, arch: str) -> int:
+    fitting = memory_bytes() * 2 // 3 // worker_bytes(recipe, side_px)
+    # Processes share one GPU and its memory; four draw and encode scenes about as fast as it traces them.
+    return max(1, min(available_cores() if arch == "cpu" else 4, fitting))
 
 
 def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -> dict:
     """How the dataset is made, for dataset.yaml: nothing about when, where or by how many."""
     return {
         "generator": "raytrace/gen.py",
+        "version": version("bokehforge"),
+        "backend": arch,
         "seed": options.seed,
         # Scenes may be added later, and none depends on how many there are.
         "recipe": {key: value for key, value in recipe.describe().items() if key != "scenes"},
@@ -191,8 +195,6 @@ def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -
         "colour": "linear = display ** gamma; layers and files without a suffix at gamma 2.2",
         "licence": _licence(photographs, cutouts),
         "software": {
-            "bokehforge": version("bokehforge"),
-            "backend": arch,
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "taichi", "numba", "opencv-python-headless", "OpenEXR")},
         },
@@ -210,10 +212,11 @@ def _licence(photographs, cutouts) -> str:
 
 
 def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
-    with Progress(len(dataset), "finished scene") as progress:
-        finished = dataset.finished(on_scene=progress.add)
-    if done := len(finished & set(range(recipe.scenes))):
-        print(f"{done} of {recipe.scenes} scenes are finished already")
+    wanted = range(recipe.scenes)
+    with Progress(len(dataset.indexed(wanted)), "finished scene") as progress:
+        finished = dataset.finished(wanted, on_scene=progress.add)
+    if finished:
+        print(f"{len(finished)} of {recipe.scenes} scenes are finished already")
     return finished
 
 
@@ -221,13 +224,11 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
-def _report(
-    out: Path, made: int, scenes: int, images: int, elapsed_s: float, seconds: Counter[str], noise: float
-) -> None:
+def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counter[str], noise: float) -> None:
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {100.0 * s / total:.0f} %" for part, s in seconds.items()) if total else "nothing to do"
     print(
-        f"{scenes} scenes are in {out}: {made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.4f}\n"
+        f"{scenes} scenes are in {out}: {made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.2g}\n"
         f"look at them:  bokehforge view {out}\n"
         f"check them:    bokehforge verify {out}"
     )

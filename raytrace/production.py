@@ -24,7 +24,7 @@ from bokehdata.index import IndexEntry
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from raytrace.backend import Backend, start
-from raytrace.tracer import Tracer
+from raytrace.tracer import TEXTURE_BYTES_MAX, Tracer, texture_bytes
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
 from scenes.lens import ThinLens
@@ -109,9 +109,7 @@ def produce_scene(job: Job, tracer: Tracer, scene_index: int) -> Produced:
 
 def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, noise: float) -> np.ndarray:
     """One picture of a stack traced anew, as `bokehdata.verify` wants it: (H, W, 3) linear light at its gamma."""
-    lens = ThinLens(
-        stack.blur_parameters[setting.blur_index], stack.focus_disparities[setting.focus_index], stack.aperture
-    )
+    lens = stack.lens(setting.blur_index, setting.focus_index)
     return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
 
 
@@ -168,8 +166,16 @@ def worker_bytes(recipe: Recipe, side_px: int) -> int:
     """Memory that one worker needs at its peak: half-float layers, their textures in float32, and the frames."""
     layers = recipe.foregrounds[1] + 1
     texels = layers * side_px**2
-    textures = min(4 * texels * (3 * len(recipe.gammas) + 1), max(2 * 2**30, 16 * texels))
+    textures = min(texture_bytes(texels, len(recipe.gammas)), max(TEXTURE_BYTES_MAX, texture_bytes(texels, 1)))
     return 8 * texels + textures + 100 * side_px**2 + 400 * 2**20
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or less in a container with a limit."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
 
 
 def _start(job: Job) -> Tracer:

@@ -23,8 +23,8 @@ from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 from scenes.stack import Pixel
 
-# Above this many bytes of texture the gammas of a stack are traced one after the other.
-_TEXTURE_BYTES_MAX = 2 * 2**30
+# Above this many bytes of texture the gammas of a stack are traced one after the other, and none is kept for another.
+TEXTURE_BYTES_MAX = 2 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,8 @@ class Tracer:
 
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
         self._numba = backend == "cpu" and not taichi
-        self._textures: Textures | None = None
+        self._textures: dict[tuple[float, ...], Textures] = {}
+        self._scene: Scene | None = None
 
     def render(
         self,
@@ -101,18 +102,30 @@ class Tracer:
         )
 
     def _textures_of(self, scene: Scene, gammas: tuple[float, ...], planar: bool) -> Textures:
-        kept = self._textures
-        if kept is None or kept.scene is not scene or kept.gammas != gammas:
-            self._textures = kept = None  # free the old ones before the new ones are made
-            self._textures = kept = Textures(scene, gammas, planar=planar)
-        return kept
+        if self._scene is not scene:
+            self._textures.clear()
+            self._scene = scene
+        if gammas not in self._textures:
+            groups = [*self._textures, gammas]
+            if sum(texture_bytes(_texels(scene), len(group)) for group in groups) > TEXTURE_BYTES_MAX:
+                self._textures.clear()
+            self._textures[gammas] = Textures(scene, gammas, planar=planar)
+        return self._textures[gammas]
 
 
 def _gamma_groups(scene: Scene, gammas: tuple[float, ...], planar: bool) -> list[tuple[float, ...]]:
     """Gammas that share a pass: planes share geometry and alpha among many, Taichi's vectors hold one RGBA."""
-    texels = len(scene.layers) * scene.layers[0].rgba[..., 0].size
-    together = planar and 4 * texels * (3 * len(gammas) + 1) <= _TEXTURE_BYTES_MAX
+    together = planar and texture_bytes(_texels(scene), len(gammas)) <= TEXTURE_BYTES_MAX
     return [gammas] if together else [(gamma,) for gamma in gammas]
+
+
+def texture_bytes(texels: int, num_gammas: int) -> int:
+    """Memory of float32 textures: three channels per gamma, and alpha."""
+    return 4 * texels * (3 * num_gammas + 1)
+
+
+def _texels(scene: Scene) -> int:
+    return sum(layer.rgba[..., 0].size for layer in scene.layers)
 
 
 def _trace_samples(transport: Transport, padded: NDArray[np.float32], samples: int, num_gammas: int) -> Converged:

@@ -93,6 +93,8 @@ class Transport:
 
     def trace(self, tiles: NDArray[np.int32], num_samples: int, out: NDArray[np.float32]) -> None:
         """Trace the named tiles with one lens set into `out`, the padded frame (3 G, H', W') float32 linear light."""
+        if not len(tiles):
+            return
         points = aperture_points(self._lens.aperture, num_samples)
         jitter = np.zeros_like(points)
         if self._pixel == "box":

@@ -8,6 +8,7 @@ turned by 180 degrees (`scenes.lens`).
 """
 
 import base64
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -82,10 +83,12 @@ class Polygon:
     curvature: float = 0.0
 
     def __post_init__(self):
-        if self.blades < 3:
-            raise ValueError(f"an aperture of {self.blades} blades; a polygon needs at least 3")
-        if not 0.0 <= self.curvature <= 1.0:
-            raise ValueError(f"blade curvature is {self.curvature}; it must lie in [0, 1]")
+        if not isinstance(self.blades, int) or self.blades < 3:
+            raise ValueError(f"blades is {self.blades!r}; a polygon needs a whole number from 3 on")
+        if not _is_number(self.rotation_deg):
+            raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
+        if not (_is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
+            raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
         """Radius of the boundary at angles in radians from +x towards +y."""
@@ -126,8 +129,8 @@ class Donut:
     inner_radius: float
 
     def __post_init__(self):
-        if not 0.0 <= self.inner_radius < 1.0:
-            raise ValueError(f"inner radius of a donut aperture is {self.inner_radius}; it must lie in [0, 1)")
+        if not (_is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
+            raise ValueError(f"inner_radius is {self.inner_radius!r}; it must lie in [0, 1)")
 
     @property
     def area(self) -> float:
@@ -159,8 +162,12 @@ class Mask:
 
     @classmethod
     def from_image(cls, grey: NDArray[np.uint8]) -> "Mask":
-        """The mask of a grey picture, reduced to at most 256 px a side."""
-        scale = _MASK_SIDE_MAX / max(grey.shape)
+        """The mask of a grey picture, closed around it to a square and reduced to at most 256 px a side."""
+        height, width = grey.shape
+        side = max(height, width)
+        y, x = (side - height) // 2, (side - width) // 2
+        grey = np.pad(grey, ((y, side - height - y), (x, side - width - x)))
+        scale = _MASK_SIDE_MAX / side
         if scale >= 1.0:
             return cls(grey)
         return cls(np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8))
@@ -208,7 +215,8 @@ def aperture_from(description: dict) -> Aperture:
         if shape == "mask":
             return Mask(_decode_mask(**keys))
     except TypeError as error:
-        raise ValueError(f"aperture {description}: {error}") from error
+        keys_of = {"disk": "none", "polygon": "blades, rotation_deg, curvature", "donut": "inner_radius"}
+        raise ValueError(f"aperture {description}: the keys of a {shape} are {keys_of.get(shape, 'file')}") from error
     raise ValueError(f"aperture shape {shape!r} is unknown; there are disk, polygon, donut and mask")
 
 
@@ -220,6 +228,10 @@ def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
     if grey is None:
         raise ValueError("the aperture mask is not a PNG picture in base64")
     return np.asarray(grey, np.uint8)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _polar(radius: NDArray, angle: NDArray) -> NDArray:

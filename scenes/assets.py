@@ -33,6 +33,7 @@ PAIR_LAYOUTS = (("fg", "alpha", False), ("original", "mask", True))
 ENLARGEMENT_MAX = 2.0
 BAND_TEXELS = 2**22
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a picture of 200 megapixels, up to 2 GiB
+CUTOUT_SIDE_MIN_PX = 16  # below this a drawing has fewer pixels than strokes
 RECTANGLE_COVERAGE = 0.995  # opaque part of a picture from which it is a rectangle and no cut-out
 
 
@@ -195,6 +196,7 @@ class PhotographFolder(_AssetFolder):
             "sha256": asset.sha256[0],
             "crop": [x, y, crop_width, crop_height],
             "flip": flip,
+            "expand_highlights": self._expand_highlights,
         }
 
     def _find(self) -> Iterator[_Asset]:

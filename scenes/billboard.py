@@ -29,7 +29,8 @@ class Billboard:
                 reference gamma, in [0, 65504], extended under alpha 0
     disparity   at the centre of the frame (W/2, H/2), >= 0
     slope       (gx, gy), change of disparity per pixel, x right, y down; (0, 0) faces the camera
-    asset       where the picture comes from: plain values for scene.yaml (kind, sha256 or generator and seed, ...)
+    asset       where the picture comes from: plain values for scene.yaml (kind, sha256 or style, child of the scene's
+                generator, placement, ...)
     """
 
     rgba: NDArray[np.float16]

@@ -61,7 +61,8 @@ class Recipe:
     focus_range             of "even", ends included
     gammas                  of the traced images, linear = display ** gamma
     apertures               shapes, one drawn for each scene: mappings with the key `shape` (disk, polygon, donut, mask)
-                            and the parameters of `scenes.aperture`; a mask names a picture by `file`, beside the recipe
+                            and the parameters of `scenes.aperture`; a mask names a grey picture by `file`, beside the
+                            recipe, and is closed around it to a square
     pixel                   "point" or "box"
     noise                   display RMSE that a traced image may have, unless the command says otherwise
     """
@@ -81,7 +82,7 @@ class Recipe:
     background_slant: float = 0.0
     foreground_slant: float = 0.0
     night: bool = False
-    lights: float = 0.15
+    lights: float = 0.12
     expand_highlights: float = 0.0
     blur_parameters: tuple[float, ...] = (12.0, 24.0)
     random_blur: tuple[float, float] | None = None
@@ -106,10 +107,11 @@ class Recipe:
         if self.random_blur is not None:
             low, high = self.random_blur
             self._require(0 < low <= high, "random_blur", "needs 0 < low <= high")
-        for key in ("scenes", "size_px", "focus_count"):
+        for key in ("scenes", "focus_count"):
             self._require(getattr(self, key) >= 1, key, "must be at least 1")
         self._require(self.size_px >= 16, "size_px", "must be at least 16 px")
-        self._require(self.foreground_scale[0] > 0, "foreground_scale", "must be above 0")
+        smallest, largest = self.foreground_scale
+        self._require(0 < smallest and largest <= 4, "foreground_scale", "must lie in (0, 4]")
         self._require(0 <= self.visible_min < 1, "visible_min", "must lie in [0, 1)")
         for key in ("cluster", "lights"):
             self._require(0 <= getattr(self, key) <= 1, key, "must lie in [0, 1]")
@@ -118,12 +120,14 @@ class Recipe:
         self._require(self.colour_jitter < 1, "colour_jitter", "must be below 1")
         self._require(bool(self.blur_parameters), "blur_parameters", "needs at least one value")
         self._require(min(self.blur_parameters) >= 0, "blur_parameters", "must be at least 0 px")
-        self._require(bool(self.gammas) and min(self.gammas) > 0, "gammas", "needs values above 0")
+        # Beyond these, half floats to a power leave the range of float32.
+        self._require(bool(self.gammas), "gammas", "needs at least one value")
+        self._require(0.1 <= min(self.gammas) and max(self.gammas) <= 10, "gammas", "must lie in [0.1, 10]")
         self._require(len(set(self.gammas)) == len(self.gammas), "gammas", "names a value twice")
         self._require(bool(self.apertures), "apertures", "needs at least one shape")
         self._require(self.focus in get_args(Focus), "focus", f"must be one of {', '.join(get_args(Focus))}")
         self._require(self.pixel in get_args(Pixel), "pixel", f"must be one of {', '.join(get_args(Pixel))}")
-        self._require(self.noise > 0, "noise", "must be above 0")
+        self._require(0 < self.noise < 1, "noise", "must lie between 0 and 1")
         self._require(self.disparity_gap > 0, "disparity_gap", "must be above 0")
         low, high = self.background_disparity
         self._require(
@@ -229,7 +233,7 @@ def _aperture_from(description: Any, path: Path) -> Aperture:
     if not isinstance(description, dict):
         raise RecipeError(f"recipe {path}: aperture {description!r} must be a mapping with the key 'shape'")
     try:
-        if description.get("shape") == "mask" and "file" in description:
+        if description.keys() == {"shape", "file"} and description["shape"] == "mask":
             picture = path.parent / str(description["file"])
             grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE) if picture.is_file() else None
             if grey is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.assets import Cutouts, Photographs
+from scenes.assets import CUTOUT_SIDE_MIN_PX, Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import HALF_MAX
 from scenes.matte import extend_colour, rotate_rgba
@@ -28,7 +28,7 @@ def sample_scene(
     """One scene of a recipe and the lens settings to trace it with.
 
     rng           gives every random choice; assets draw from children of it, so a change in how one asset is made
-                  leaves the rest of the scene as it was
+                  leaves the rest of the scene as it was. `child` of a layer's asset says which child that was.
     photographs   opaque backgrounds, procedural ones by default
     cutouts       foregrounds with alpha, procedural ones by default
     raises        AssetError where a file of the user's own has become unusable
@@ -44,16 +44,16 @@ def sample_scene(
 
     background_rng, *foreground_rngs = rng.spawn(1 + num_foregrounds)
     layers, outlines = [], []
-    for foreground_rng, disparity, slope in zip(foreground_rngs, disparities, slopes, strict=False):
+    for i, (foreground_rng, disparity, slope) in enumerate(zip(foreground_rngs, disparities, slopes, strict=False)):
         cutout, asset = _drawn_cutout(recipe, cutouts, foreground_rng)
         box = _placed(cutout, recipe, outlines, foreground_rng)
         outlines.append(box)
         rgba = extend_colour(_pasted(cutout, box, overscan, side))
-        layers.append(Billboard(_half(rgba), disparity, slope, {**asset, "x": box.x, "y": box.y}))
+        layers.append(Billboard(_half(rgba), disparity, slope, {**asset, "x": box.x, "y": box.y, "child": 1 + i}))
     rgb, asset = photographs.draw(side, side, rng=background_rng)
     opaque = np.ones((side, side, 4), np.float32)
     opaque[..., :3] = rgb
-    layers.append(Billboard(_half(opaque), disparities[-1], slopes[-1], asset))
+    layers.append(Billboard(_half(opaque), disparities[-1], slopes[-1], {**asset, "child": 0}))
 
     stack = Stack(
         blur_parameters=blur_parameters,
@@ -132,7 +132,7 @@ class _Box:
 
 def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
     """A cut-out of the recipe's size, turned and with its colours changed a little."""
-    side_px = max(4, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
+    side_px = max(CUTOUT_SIDE_MIN_PX, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
     rgba, asset = cutouts.draw(side_px, rng=rng)
     degrees = round(float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)), 2)
     gain = (1.0 + rng.uniform(-1.0, 1.0, 3) * recipe.colour_jitter) * (
@@ -140,7 +140,7 @@ def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) ->
     )
     rgba = rotate_rgba(rgba, degrees)
     rgba[..., :3] *= gain.astype(np.float32)
-    return rgba, {**asset, "degrees": degrees, "gain": [round(float(g), 4) for g in gain]}
+    return rgba, {**asset, "side_px": side_px, "degrees": degrees, "gain": [round(float(g), 4) for g in gain]}
 
 
 def _placed(rgba: NDArray[np.float32], recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:

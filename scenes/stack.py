@@ -28,8 +28,12 @@ class Stack:
     aperture: Aperture = field(default_factory=Disk)
     pixel: Pixel = "point"
 
+    def lens(self, blur_index: int, focus_index: int) -> ThinLens:
+        """The lens of file names with KK = blur_index and FF = focus_index."""
+        return ThinLens(self.blur_parameters[blur_index], self.focus_disparities[focus_index], self.aperture)
+
     def lenses(self) -> Iterator[tuple[int, int, ThinLens]]:
         """(KK, FF, lens) of every setting, blur outermost."""
-        for k, blur_parameter in enumerate(self.blur_parameters):
-            for f, focus_disparity in enumerate(self.focus_disparities):
-                yield k, f, ThinLens(blur_parameter, focus_disparity, self.aperture)
+        for k in range(len(self.blur_parameters)):
+            for f in range(len(self.focus_disparities)):
+                yield k, f, self.lens(k, f)

@@ -169,8 +169,12 @@ def test_a_mask_that_fills_the_square_is_cut_to_the_disk():
 
 
 def test_a_large_picture_is_reduced_and_keeps_its_proportions():
-    mask = Mask.from_image(np.full((600, 300), 255, np.uint8))
-    assert mask.transmission.shape == (256, 128)
+    disk = (np.hypot(*(np.indices((300, 300)) - 149.5)) < 60).astype(np.uint8) * 255
+    upright = Mask.from_image(np.pad(disk, ((150, 150), (0, 0))))
+    assert upright.transmission.shape == (256, 256)
+    width, height = np.ptp(aperture_points(upright, 5000), axis=0)
+    # The picture is 600 high, so its disk of radius 60 has 0.2 of the aperture's; a cell of 256 is 0.008.
+    assert width == pytest.approx(0.4, abs=0.02) and height == pytest.approx(0.4, abs=0.02)
 
 
 @each_shape
@@ -189,7 +193,11 @@ def png_base64(picture: np.ndarray) -> str:
     [
         ({"shape": "heart"}, "'heart' is unknown"),
         ({"blades": 5}, "None is unknown"),
-        ({"shape": "polygon", "blades": 2}, "2 blades"),
+        ({"shape": "polygon", "blades": 2}, "blades is 2"),
+        ({"shape": "polygon", "blades": 6.5}, "blades is 6.5"),
+        ({"shape": "polygon", "blades": 5, "rotation_deg": float("nan")}, "rotation_deg is nan"),
+        ({"shape": "donut", "inner_radius": "big"}, "inner_radius is 'big'"),
+        ({"shape": "donut"}, "keys of a donut are inner_radius"),
         ({"shape": "polygon"}, "blades"),
         ({"shape": "polygon", "blades": 5, "curvature": 1.5}, "1.5"),
         ({"shape": "polygon", "blades": 5, "curvature": float("nan")}, "nan"),

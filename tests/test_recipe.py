@@ -84,7 +84,7 @@ def test_a_recipe_described_and_loaded_again_is_the_same(name, tmp_path):
 
 
 def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "mask.png"), picture)
     recipe = load_recipe(written(tmp_path, "apertures: [{shape: mask, file: mask.png}]"))
     (aperture,) = recipe.apertures
@@ -150,6 +150,9 @@ def test_a_recipe_that_just_fits_is_taken():
         ("random_blur: 10", "random_blur is 10; it must be a list of 2 float values"),
         ("gammas: []", "gammas is ()"),
         ("gammas: [0]", "gammas is (0.0,)"),
+        ("gammas: [30]", "gammas is (30.0,)"),
+        ("noise: 5", "noise is 5.0; must lie between 0 and 1"),
+        ("foreground_scale: [0.1, 50]", "foreground_scale is (0.1, 50.0)"),
         ("gammas: [2.2, 2.2]", "gammas is (2.2, 2.2); names a value twice"),
         ("apertures: []", "apertures is ()"),
         ("apertures: disk", "apertures is 'disk'; it must be a list"),
@@ -158,7 +161,7 @@ def test_a_recipe_that_just_fits_is_taken():
         ("apertures: [{shape: polygon, blades: 2}]", "2"),
         ("apertures: [{shape: polygon, blades: six}]", "six"),
         ("apertures: [{shape: polygon, leaves: 6}]", "leaves"),
-        ("apertures: [{shape: donut, inner_radius: 1}]", "inner radius"),
+        ("apertures: [{shape: donut, inner_radius: 1}]", "inner_radius is 1"),
         ("apertures: [{shape: mask, file: nowhere.png}]", "nowhere.png is missing or not a picture"),
         ("apertures: [{shape: mask, file: mine.yaml}]", "mine.yaml is missing or not a picture"),
         ("apertures: [{shape: mask, png_base64: '????'}]", "not a PNG picture"),

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenes.billboard import Scene
+from scenes.matte import rotate_rgba
+from scenes.procedural import ProceduralCutouts
 from scenes.recipe import Recipe, load_recipe
 from scenes.sampling import overscan_of, sample_scene
 from scenes.stack import Stack
@@ -288,3 +290,31 @@ def test_three_tenths_of_the_pixels_of_default_scenes_lie_within_the_largest_blu
         distance_px = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         near.append(np.mean(distance_px <= largest_blur_px))
     assert np.mean(near) >= 0.3
+
+
+@pytest.mark.parametrize("name", ["default", "night"])
+def test_the_smallest_frame_holds_procedural_scenes(name):
+    recipe = replace(load_recipe(name), size_px=16, blur_parameters=(2.0,))
+    for seed in range(4):
+        scene, _ = sample_scene(recipe, rng=np.random.default_rng([seed, 0]))
+        assert (scene.width, scene.height) == (16, 16)
+
+
+def test_a_layer_is_drawn_again_from_what_its_record_says():
+    recipe = replace(load_recipe("default"), size_px=48, blur_parameters=(2.0,), foregrounds=(1, 1))
+    scene, _ = sample_scene(recipe, rng=np.random.default_rng([7, 3]))
+    asset = scene.layers[0].asset
+    children = np.random.default_rng([7, 3]).spawn(2)
+    rng = children[asset["child"]]
+    rng.uniform()  # the scale, from which side_px came
+    rgba, again = ProceduralCutouts(lights=recipe.lights).draw(asset["side_px"], rng=rng)
+    assert again == {key: asset[key] for key in again}
+    turned = rotate_rgba(rgba, asset["degrees"])
+    o = scene.overscan
+    x, y = asset["x"] + o, asset["y"] + o
+    height, width = (min(n, 48 + 2 * o - at) for n, at in zip(turned.shape[:2], (y, x), strict=True))
+    top, left = max(0, -y), max(0, -x)
+    np.testing.assert_array_equal(
+        scene.layers[0].rgba[y + top : y + height, x + left : x + width, 3],
+        turned[top:height, left:width, 3].astype(np.float16),
+    )

@@ -461,7 +461,7 @@ def test_a_budget_of_texture_memory_does_not_change_the_stack(trace, random_scen
     scene = random_scene(rng=np.random.default_rng(17))
     lens, gammas = ThinLens(20.0, 0.5), (1.0, 2.2, 5.0)
     together = trace(scene, lens, gammas=gammas, samples=50)
-    monkeypatch.setattr(tracer, "_TEXTURE_BYTES_MAX", 1)
+    monkeypatch.setattr(tracer, "TEXTURE_BYTES_MAX", 1)
     apart = trace(scene, lens, gammas=gammas, samples=50)
     np.testing.assert_array_equal(apart.linear, together.linear)
     assert len(apart.noise_rmse) == len(together.noise_rmse) == 3

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.assets import CUTOUT_SIDE_MIN_PX
 from scenes.matte import crop_to_alpha
 from scenes.procedural import fibres, lattices, lights, plants, signs, solids
 from scenes.procedural.sketch import extended
@@ -35,9 +36,6 @@ KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
     "vessel": (solids.vessel, 1.8),
 }
 
-# Below this a drawing has fewer pixels than strokes.
-_SIDE_MIN = 16
-
 
 @dataclass(frozen=True)
 class ProceduralCutouts:
@@ -59,8 +57,8 @@ class ProceduralCutouts:
         returns   (h, w, 4) straight alpha in [0, 1], colour in linear light >= 0, extended under alpha 0; every edge
                   of the picture touches a texel with alpha > 0
         """
-        if side_px < _SIDE_MIN:
-            raise ValueError(f"a cut-out of {side_px} px was asked for; the smallest is {_SIDE_MIN} px")
+        if side_px < CUTOUT_SIDE_MIN_PX:
+            raise ValueError(f"a cut-out of {side_px} px was asked for; the smallest is {CUTOUT_SIDE_MIN_PX} px")
         if rng.random() < self.lights:
             kind = "light-string"
             rgba = lights.light_string(side_px, rng=rng)
