@@ -7,12 +7,10 @@ renders ten built-in scenes into datasets/blender. The same command again resume
 
 import hashlib
 import platform
-import re
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,7 +91,7 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
     options = tyro.cli(Options, args=argv, prog=prog)
     try:
         return _render(options, prog)
-    except (Refusal, DatasetError) as error:
+    except (Refusal, BlenderCrash, DatasetError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -119,11 +117,14 @@ def _render(options: Options, prog: str) -> int:
     if options.dry_run:
         return 0
 
-    software = {"bokehforge": version("bokehforge"), "blender": _blender_version(options.blender)}
+    with BlenderProcess(options.blender) as blender:
+        found = blender.ask({"do": "check", "device": options.device})
+    print(f"Blender {found['blender']} on {found['device']}")
+    software = {"bokehforge": version("bokehforge"), "blender": found["blender"]}
     begin = time.monotonic()
     failed = []
     with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
-        finished = dataset.finished()
+        finished = dataset.finished(range(len(sources)))
         missing = [i for i in range(len(sources)) if i not in finished]
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
@@ -222,25 +223,6 @@ def _blend_source(path: Path, options: Options) -> _Source:
         {"kind": "blend", "path": str(path.absolute()), **chosen},
         {"kind": "blend", "name": path.name, "sha256": sha256, **chosen},
     )
-
-
-def _blender_version(executable: Path | None) -> str:
-    if executable is None:
-        try:
-            return version("bpy")
-        except PackageNotFoundError as error:
-            raise Refusal(
-                "the bpy module is not installed; pip install 'bokehforge[blender]' (Python 3.11), "
-                "or give an installed Blender with --blender"
-            ) from error
-    try:
-        told = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Refusal(f"--blender {executable}: cannot be run ({error})") from error
-    found = re.search(r"Blender (\d[\w. ]*)", told)
-    if found is None:
-        raise Refusal(f"--blender {executable}: does not say that it is Blender")
-    return found[1].strip()
 
 
 def _header(options: Options, job: Job, sources: list[_Source], software: dict[str, str]) -> dict[str, Any]:

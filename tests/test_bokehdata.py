@@ -1,11 +1,17 @@
 """What is written is what is read, at every moment of a run, and BLB folders read the same."""
 
+import errno
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -228,8 +234,8 @@ def test_continuing_after_a_kill_gives_the_bytes_of_an_uninterrupted_run(tmp_pat
     (killed / "index.jsonl").write_text(index[: len(index) - 40])
 
     with DatasetWriter(killed, HEADER) as dataset:
-        assert dataset.finished() == {0}
-        for scene_index in {0, 1, 2} - dataset.finished():
+        assert dataset.finished(range(3)) == {0}
+        for scene_index in {0, 1, 2} - dataset.finished(range(3)):
             dataset.add(write_scene_folder(killed, scene_index))
         # Already now, should a second kill come before the end.
         assert sorted(read_index(killed)[0]) == ["000000", "000001", "000002"]
@@ -253,7 +259,7 @@ with SceneWriter(root, 1) as writer:
     assert [path.name for path in (tmp_path / "out").glob(".0*")], "the kill should leave a half-written scene"
 
     with DatasetWriter(tmp_path / "out", HEADER) as dataset:
-        assert dataset.finished() == {0}
+        assert dataset.finished(range(3)) == {0}
         for scene_index in (1, 2):
             dataset.add(write_scene_folder(tmp_path / "out", scene_index))
     write_dataset(tmp_path / "whole")
@@ -281,9 +287,89 @@ def test_a_damaged_scene_is_not_finished_and_is_made_again(tmp_path, damage):
     before = all_bytes(tmp_path)
     damage(tmp_path / "000001")
     with DatasetWriter(tmp_path, HEADER) as dataset:
-        assert dataset.finished() == {0, 2}
+        assert dataset.finished(range(3)) == {0, 2}
         dataset.add(write_scene_folder(tmp_path, 1))
     assert all_bytes(tmp_path) == before
+
+
+def test_scenes_that_are_not_wanted_are_neither_read_nor_dropped(tmp_path):
+    write_dataset(tmp_path)
+    corrupt(tmp_path / "000001" / "info.json")
+    corrupt(tmp_path / "000002" / "info.json")
+    seen = []
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        assert dataset.indexed(range(2)) == {0, 1}
+        assert dataset.indexed([1, 7]) == {1}
+        assert dataset.finished(range(2), on_scene=lambda: seen.append(1)) == {0}
+    assert len(seen) == 2
+    assert sorted(read_index(tmp_path)[0]) == ["000000", "000002"]
+
+
+# A disk that is full
+
+
+@contextmanager
+def full_disk(file_bytes: int = 0) -> Iterator[None]:
+    """No file can be written beyond its first bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_an_error_that_names_the_index(tmp_path):
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        entry = write_scene_folder(tmp_path, 0)
+        with full_disk(), pytest.raises(DatasetError, match=r"/index\.jsonl: cannot be written \(File too large\)"):
+            dataset.add(entry)
+    assert list(read_index(tmp_path)[0]) == ["000000"]
+
+
+def test_a_disk_that_cannot_keep_what_it_took_is_an_error_that_names_the_file(tmp_path, monkeypatch):
+    def failing_fsync(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        entry = write_scene_folder(tmp_path, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing_fsync)
+            with pytest.raises(DatasetError, match=r"/index\.jsonl: cannot be written \(Input/output error\)"):
+                dataset.add(entry)
+            with pytest.raises(DatasetError, match=r"\.exr: cannot be written \(Input/output error\)"):
+                write_scene_folder(tmp_path, 1)
+
+
+def test_a_full_disk_at_the_end_of_a_run_leaves_no_lock(tmp_path):
+    dataset = DatasetWriter(tmp_path, HEADER)
+    dataset.add(write_scene_folder(tmp_path, 0))
+    with full_disk(), pytest.raises(DatasetError, match=r"index\.jsonl: cannot be written \(File too large\)"):
+        dataset.close()
+    # The process goes on with the lock of the first writer gone.
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        assert dataset.finished([0]) == {0}
+
+
+@pytest.mark.parametrize("name", ["image.exr", "image.png"])
+def test_a_full_disk_is_an_error_that_names_the_picture(tmp_path, name):
+    with full_disk(100), pytest.raises(DatasetError, match=rf"{name}: cannot be written \(.*File too large"):
+        images.write_linear(tmp_path / name, picture(0))
+
+
+@pytest.mark.parametrize("name", ["scene.yaml", "preview.jpg", "info.json"])
+def test_a_full_disk_is_an_error_that_names_the_file_of_a_scene(tmp_path, monkeypatch, name):
+    written_bytes = Path.write_bytes
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(DatasetError, match=rf"{name}: cannot be written \(No space left on device\)"):
+        write_scene_folder(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_scene_leaves_nothing_behind(tmp_path):
@@ -320,10 +406,53 @@ def test_another_header_is_refused_by_its_first_difference(tmp_path):
     assert all_bytes(tmp_path) == before
 
 
+def test_a_run_that_made_nothing_binds_no_other(tmp_path):
+    DatasetWriter(tmp_path, HEADER).close()
+    write_dataset(tmp_path, scenes=[0], header=HEADER | {"seed": 8})
+    write_dataset(tmp_path / "fresh", scenes=[0], header=HEADER | {"seed": 8})
+    assert all_bytes(tmp_path / "fresh") == {
+        name: data for name, data in all_bytes(tmp_path).items() if not name.startswith("fresh/")
+    }
+
+
+@pytest.mark.parametrize("lost", ["index.jsonl", "000000"])
+def test_scenes_or_an_index_alone_still_bind(tmp_path, lost):
+    write_dataset(tmp_path, scenes=[0])
+    (shutil.rmtree if lost == "000000" else os.remove)(tmp_path / lost)
+    before = all_bytes(tmp_path)
+    with pytest.raises(DatasetError, match="seed 7, this run has 8"):
+        DatasetWriter(tmp_path, HEADER | {"seed": 8})
+    assert all_bytes(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"names: [cat, dog]\n", "holds a dataset with schema None"),
+        (b"- a\n", "is not a mapping; choose another --out"),
+        (b"\xff\xfe", "is not text .*; choose another --out"),
+        (b"{", "is not YAML .*; choose another --out"),
+    ],
+    ids=["of another program", "list", "not UTF-8", "torn"],
+)
+def test_a_foreign_header_is_refused_and_stays(tmp_path, content, message):
+    (tmp_path / "dataset.yaml").write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        DatasetWriter(tmp_path, HEADER)
+    assert all_bytes(tmp_path) == {"dataset.yaml": content}
+
+
+def test_what_file_browsers_leave_does_not_fill_a_folder(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"icons")
+    (tmp_path / "Thumbs.db").write_bytes(b"thumbs")
+    write_dataset(tmp_path, scenes=[0])
+    assert len(Dataset(tmp_path)) == 1
+
+
 def test_newer_software_continues_a_dataset(tmp_path):
     write_dataset(tmp_path, scenes=[0])
     with DatasetWriter(tmp_path, HEADER | {"software": {"bokehforge": "0.2.0"}}) as dataset:
-        assert dataset.finished() == {0}
+        assert dataset.finished(range(3)) == {0}
 
 
 def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path):
@@ -343,8 +472,14 @@ def test_two_writers_exclude_each_other(tmp_path):
 
 def test_a_run_that_cannot_fit_is_refused_with_both_sizes(tmp_path):
     require_space(tmp_path / "new" / "folder", 1000)
-    with pytest.raises(DatasetError, match=r"needs about 1000000000\.00 GB and the disk has .* GB free"):
+    with pytest.raises(DatasetError, match=r"needs about 1000000000\.0 GB and the disk has .* free"):
         require_space(tmp_path / "new" / "folder", 10**18)
+
+
+def test_sizes_below_a_gigabyte_are_told_in_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=900_000))
+    with pytest.raises(DatasetError, match=r"needs about 3\.5 MB and the disk has 0\.9 MB free"):
+        require_space(tmp_path, 3_500_000)
 
 
 @pytest.mark.parametrize("image_format", ["exr", "png"])

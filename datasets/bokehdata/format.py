@@ -7,6 +7,8 @@ Code written for BLB (BokehMe's benchmark set) reads these scenes: its file name
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,10 +39,21 @@ _BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?\.(?:exr
 _SCENE_FOLDER_NAME = re.compile(r"\d{6,}")
 # A scene in the hands of a process, or a file about to be replaced.
 _LEFTOVER_NAME = re.compile(rf"\.\d{{6,}}\.\d+|\.(?:{re.escape(DATASET_FILE)}|{re.escape(INDEX_FILE)})")
+# What file browsers leave in every folder that they show.
+_BROWSER_NAME = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory")
 
 
 class DatasetError(Exception):
     """A dataset that cannot be read or written as asked; the message names the path, what is wrong, and the fix."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """DatasetError for an OSError of what is done to the file at `path`: that of a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror}); mend that and run again") from error
 
 
 class BokehSetting(NamedTuple):
@@ -63,6 +76,11 @@ def unfinished_folder_name(scene_index: int) -> str:
 def is_leftover_name(name: str) -> bool:
     """Whether a killed run may have left a file or folder of this name half-written."""
     return _LEFTOVER_NAME.fullmatch(name) is not None
+
+
+def is_browser_name(name: str) -> bool:
+    """Whether a file of this name is of a file browser's making, and no part of a dataset."""
+    return _BROWSER_NAME.fullmatch(name) is not None
 
 
 def is_scene_folder_name(name: str) -> bool:

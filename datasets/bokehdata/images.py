@@ -13,7 +13,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from bokehdata.format import DatasetError
+from bokehdata.format import DatasetError, writing
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 
 
@@ -66,8 +66,8 @@ def write_png(path: Path, display: NDArray, bits: Literal[8, 16] = 16) -> None:
         raise ValueError(_out_of_range(path))
     largest = 2**bits - 1
     levels = np.rint(np.clip(display, 0.0, 1.0) * largest).astype(np.uint8 if bits == 8 else np.uint16)
-    if not cv2.imwrite(str(path), levels[..., ::-1]):
-        raise DatasetError(f"{path}: cannot be written")
+    with writing(path):
+        path.write_bytes(cv2.imencode(".png", levels[..., ::-1])[1].tobytes())
 
 
 def read_png_levels(path: Path) -> NDArray:

@@ -70,7 +70,7 @@ class SceneFolder:
     def scene_document(self) -> dict[str, Any]:
         """`scene.yaml`; DatasetError where there is none, as in BLB, or its schema is newer than this code."""
         path = self.path / SCENE_FILE
-        document = _yaml(path)
+        document = read_yaml(path)
         _require_schema(path, document)
         return document
 
@@ -197,7 +197,7 @@ class Dataset(Sequence[SceneFolder]):
     @cached_property
     def header(self) -> dict[str, Any]:
         """`dataset.yaml`: recipe, seed, lens model, units, versions, licence notes; DatasetError where absent."""
-        return _yaml(self.root / DATASET_FILE)
+        return read_yaml(self.root / DATASET_FILE)
 
     def __len__(self) -> int:
         return len(self._scenes)
@@ -214,10 +214,12 @@ def _require_schema(path: Path, document: dict[str, Any]) -> None:
         )
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; DatasetError where it cannot be read or holds none."""
     try:
         document = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
+    # ValueError: a date with a month 13.
+    except (yaml.YAMLError, ValueError) as error:
         raise DatasetError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: is not a mapping")

@@ -5,7 +5,7 @@ process holds the `DatasetWriter` and with it the index and the lock; any number
 `SceneWriter`, which needs neither, and hand back the `IndexEntry`:
 
     with DatasetWriter(out, header) as dataset:
-        for scene_index in wanted - dataset.finished():
+        for scene_index in wanted - dataset.finished(wanted):
             with SceneWriter(out, scene_index) as writer:      # perhaps in another process
                 writer.write_scene(scene, stack, seed=0, noise=0.002)
                 writer.write_image(linear)
@@ -21,7 +21,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,18 @@ from bokehdata.format import (
     bokeh_settings,
     image_file,
     info_document,
+    is_browser_name,
     is_leftover_name,
+    is_scene_folder_name,
     layer_file,
     scene_document,
     scene_folder_name,
     stored_from_linear,
     unfinished_folder_name,
+    writing,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
+from bokehdata.reader import read_yaml
 from bokehdata.space import SpaceScene, layer_disparity_file, space_document, space_information
 from scenes.billboard import Scene
 from scenes.stack import Stack
@@ -75,12 +79,12 @@ class DatasetWriter:
 
     root     folder of the dataset; made where it does not exist
     header   plain values for dataset.yaml: recipe, seed, lens model, pixel and border rule, units, licence notes, and
-             under `software` the versions, which alone may differ when a dataset is continued. Leave out the number
-             of scenes: it may grow.
+             under `software` versions of libraries, which alone may differ when a dataset is continued. Leave out
+             the number of scenes: it may grow.
 
-    DatasetError if the folder holds something else or a dataset of another header, or another process writes to it.
-    Opening removes what a killed run left half-written. The lock dies with the process, and with the children it has
-    forked: start workers by spawning.
+    DatasetError if the folder holds something else or scenes of another header, or another process writes to it; in
+    every method where the disk is full. Opening removes what a killed run left half-written. The lock dies with the
+    process, and with the children it has forked: start workers by spawning.
     """
 
     def __init__(self, root: Path, header: Mapping[str, Any]):
@@ -108,37 +112,43 @@ class DatasetWriter:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def __len__(self) -> int:
-        """Scenes in the index."""
-        return len(self._entries)
-
     @property
     def noise_rmse_max(self) -> float:
         """Largest estimated noise of any picture, display RMSE; 0 for an empty dataset."""
         return max((entry.noise_rmse_max for entry in self._entries.values()), default=0.0)
 
-    def finished(self, *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
-        """Indices of the scenes whose every file has the size and checksum of the index; others leave the index.
+    def indexed(self, wanted: Iterable[int]) -> set[int]:
+        """Those of the wanted scenes that are in the index."""
+        return {scene_index for scene_index in wanted if scene_folder_name(scene_index) in self._entries}
 
-        Reads the whole dataset once; `on_scene` is called after each scene.
+    def finished(self, wanted: Iterable[int], *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
+        """Those of the wanted scenes whose every file has the size and checksum of the index; the others leave it.
+
+        Reads every file of the wanted scenes that are in the index, and no other; `on_scene` is called after each.
         """
-        for folder in wrong_files(self._root, self._entries.values(), on_scene=on_scene):
+        indexed = self.indexed(wanted)
+        entries = [self._entries[scene_folder_name(scene_index)] for scene_index in sorted(indexed)]
+        for folder in wrong_files(self._root, entries, on_scene=on_scene):
             del self._entries[folder]
-        return {entry.scene_index for entry in self._entries.values()}
+        return self.indexed(indexed)
 
     def add(self, entry: IndexEntry) -> None:
         """Count a scene as finished; on disk when this returns."""
         self._entries[entry.folder] = entry
-        self._index.write(entry.to_line())
-        self._index.flush()
-        os.fsync(self._index.fileno())
+        with writing(self._root / INDEX_FILE):
+            self._index.write(entry.to_line())
+            self._index.flush()
+            os.fsync(self._index.fileno())
 
     def close(self) -> None:
         """Sort the index by scene, remove what stopped workers left half-written, and give the folder free."""
-        self._index.close()
-        self._write_index()
-        _remove_leftovers(self._root)
-        os.close(self._lock)
+        try:
+            with writing(self._root / INDEX_FILE):
+                self._index.close()
+            self._write_index()
+            _remove_leftovers(self._root)
+        finally:
+            os.close(self._lock)
 
     def _write_index(self) -> None:
         entries = sorted(self._entries.values(), key=lambda entry: entry.scene_index)
@@ -187,7 +197,7 @@ class SceneWriter:
         images.write_exr_plane(self._folder / DISPARITY_FILE, scene.composite_disparity())
         images.write_exr_plane(self._folder / DEPTH_FILE, scene.composite_depth())
         document = scene_document(scene, stack, scene_index=self._scene_index, seed=seed, noise=noise)
-        (self._folder / SCENE_FILE).write_text(_to_yaml(document), "utf-8")
+        _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
 
     def write_space_scene(self, scene: SpaceScene, stack: Stack, *, seed: int) -> None:
         """The same of a scene in space: depth.exr, disparity.exr, scene.yaml, and its layers where it has some."""
@@ -200,7 +210,7 @@ class SceneWriter:
         images.write_exr_plane(self._folder / DISPARITY_FILE, scene.disparity())
         images.write_exr_plane(self._folder / DEPTH_FILE, scene.depth)
         document = space_document(scene, stack, scene_index=self._scene_index, seed=seed)
-        (self._folder / SCENE_FILE).write_text(_to_yaml(document), "utf-8")
+        _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
 
     def write_image(self, linear: NDArray, *, noise_rmse: float | None = None, samples: int | None = None) -> None:
         """The all-in-focus picture: (H, W, 3) linear light at the reference gamma, in [0, 65504].
@@ -227,11 +237,11 @@ class SceneWriter:
 
     def write_preview(self, jpeg: bytes) -> None:
         """The contact sheet for people, an encoded JPEG."""
-        (self._folder / PREVIEW_FILE).write_bytes(jpeg)
+        _write(self._folder / PREVIEW_FILE, jpeg)
 
     def _finish(self) -> None:
         info = info_document(self._information, self._noise_rmse, self._samples)
-        (self._folder / INFO_FILE).write_text(json.dumps(info, indent=4, allow_nan=False) + "\n", "utf-8")
+        _write(self._folder / INFO_FILE, json.dumps(info, indent=4, allow_nan=False).encode() + b"\n")
         self._require_whole()
 
         files = sorted(path for path in self._folder.rglob("*") if path.is_file())
@@ -264,15 +274,15 @@ class SceneWriter:
 
 
 def estimated_bytes(
-    width: int, height: int, overscan: int, layers: int, images: int, image_format: ImageFormat = "exr"
+    width: int, height: int, overscan: int, layers: int, num_images: int, image_format: ImageFormat = "exr"
 ) -> int:
     """Size of a scene on disk, on the safe side: at most half above the truth for photographic content.
 
-    images   number of traced pictures; the all-in-focus picture and the planes come on top
+    num_images   number of traced pictures; the all-in-focus picture and the planes come on top
     """
     frame = width * height
     extended = (width + 2 * overscan) * (height + 2 * overscan)
-    pictures = (images + 1) * frame * _PICTURE_BYTES_PER_PIXEL[image_format]
+    pictures = (num_images + 1) * frame * _PICTURE_BYTES_PER_PIXEL[image_format]
     planes = 2 * frame * _PLANE_BYTES_PER_PIXEL
     billboards = extended * (_BACKGROUND_BYTES_PER_PIXEL + (layers - 1) * _FOREGROUND_BYTES_PER_PIXEL)
     return round(pictures + planes + billboards) + _OTHER_BYTES
@@ -284,9 +294,14 @@ def require_space(root: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise DatasetError(
-            f"{root}: the run needs about {needed_bytes / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB free; "
+            f"{root}: the run needs about {size_text(needed_bytes)} and the disk has {size_text(free)} free; "
             "make fewer or smaller scenes, or choose another --out"
         )
+
+
+def size_text(num_bytes: int) -> str:
+    """A size for people: "1.2 GB", below that "340.0 MB"."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _lock_folder(root: Path) -> int:
@@ -303,23 +318,38 @@ def _settle_header(root: Path, header: Mapping[str, Any]) -> None:
     text = _to_yaml({"schema": SCHEMA_VERSION, **header})
     path = root / DATASET_FILE
     if path.exists():
-        _require_same_header(path, yaml.safe_load(text))
-    elif strangers := [entry.name for entry in root.iterdir() if not is_leftover_name(entry.name)]:
+        found = _found_header(path)
+        # A run that was refused or stopped before its first scene binds no other; only our headers have a schema.
+        if "schema" not in found or _holds_scenes(root):
+            _require_same_header(root, found, yaml.safe_load(text))
+            return
+    elif strangers := [name for name in _names(root) if not (is_leftover_name(name) or is_browser_name(name))]:
         raise DatasetError(f"{root}: holds {min(strangers)} and is not a dataset; choose an empty or new --out")
-    else:
-        _replace_file(path, text)
+    _replace_file(path, text)
 
 
-def _require_same_header(path: Path, wanted: Mapping[str, Any]) -> None:
+def _found_header(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise DatasetError(f"{path}: is not YAML; choose another --out") from error
+        return read_yaml(path)
+    except DatasetError as error:
+        raise DatasetError(f"{error}; choose another --out") from error
+
+
+def _holds_scenes(root: Path) -> bool:
+    index = root / INDEX_FILE
+    return (index.is_file() and index.stat().st_size > 0) or any(is_scene_folder_name(name) for name in _names(root))
+
+
+def _names(root: Path) -> list[str]:
+    return [entry.name for entry in root.iterdir()]
+
+
+def _require_same_header(root: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     difference = _first_difference(found, wanted, ignore=SOFTWARE_KEY)
     if difference is not None:
         key, old, new = difference
         raise DatasetError(
-            f"{path.parent}: holds a dataset with {key} {old!r}, this run has {new!r}; "
+            f"{root}: holds a dataset with {key} {old!r}, this run has {new!r}; "
             "choose another --out or the same options"
         )
 
@@ -331,7 +361,7 @@ def _first_difference(old, new, *, ignore: str = "", key: str = "") -> tuple[str
             if name != ignore and (found := _first_difference(old.get(name), new.get(name), key=f"{key}.{name}")):
                 return found
         return None
-    return None if old == new else (key.lstrip(".") or "header", old, new)
+    return None if old == new else (key.lstrip("."), old, new)
 
 
 def _remove_leftovers(root: Path) -> None:
@@ -350,15 +380,21 @@ def _to_yaml(document: Mapping[str, Any]) -> str:
 def _replace_file(path: Path, text: str) -> None:
     """Give a file new content all at once: a reader, or a run after a kill, sees the old or the new."""
     aside = path.with_name(f".{path.name}")
-    aside.write_text(text, "utf-8")
+    _write(aside, text.encode())
     _sync(aside)
     aside.rename(path)
     _sync(path.parent)
 
 
+def _write(path: Path, content: bytes) -> None:
+    with writing(path):
+        path.write_bytes(content)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with writing(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
