@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
@@ -209,7 +210,7 @@ def test_a_plain_folder_takes_its_lens_from_settings(strangers, tmp_path):
 
 
 def test_integer_files_are_display_values_and_floating_point_ones_linear_light(tmp_path, dataset):
-    write_png(tmp_path / "grey.png", np.full((16, 16, 3), 0.5), bits=8)
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((16, 16, 3), 128, np.uint8))
     assert read_display(tmp_path / "grey.png")[0, 0, 0] == pytest.approx(128 / 255)
     assert read_disparity(tmp_path / "grey.png")[0, 0] == pytest.approx(128 / 255)
     exr = dataset / "000000" / "image.exr"

@@ -6,7 +6,6 @@ channels R, G, B (and A). A plane (depth, disparity) is float, three equal chann
 """
 
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -60,12 +59,11 @@ def read_exr_plane(path: Path) -> NDArray[np.float32]:
     return read_exr(path)[..., 0].astype(np.float32)
 
 
-def write_png(path: Path, display: NDArray, bits: Literal[8, 16] = 16) -> None:
-    """(H, W, 3) display values, clipped to [0, 1], rounded to 8 or 16 bits; ValueError where not finite."""
+def write_png(path: Path, display: NDArray) -> None:
+    """(H, W, 3) display values, clipped to [0, 1], rounded to 16 bits; ValueError where not finite."""
     if not np.isfinite(display).all():
         raise ValueError(_out_of_range(path))
-    largest = 2**bits - 1
-    levels = np.rint(np.clip(display, 0.0, 1.0) * largest).astype(np.uint8 if bits == 8 else np.uint16)
+    levels = np.rint(np.clip(display, 0.0, 1.0) * 65535).astype(np.uint16)
     with writing(path):
         path.write_bytes(cv2.imencode(".png", levels[..., ::-1])[1].tobytes())
 
