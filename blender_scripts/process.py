@@ -1,5 +1,6 @@
 """Our side of the pipe to Blender."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -22,6 +23,11 @@ class BlenderProcess:
 
     def __init__(self, executable: Path | None = None):
         if executable is None:
+            if importlib.util.find_spec("bpy") is None:
+                raise Refusal(
+                    "the bpy module is not installed; pip install 'bokehforge[blender]' (Python 3.11), "
+                    "or give an installed Blender with --blender"
+                )
             command = [sys.executable, "-P", "-m", "blender_scripts.worker"]
         else:
             script = Path(__file__).with_name("inside_blender.py")
@@ -32,6 +38,7 @@ class BlenderProcess:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
             )
         except OSError as error:
+            self._complaints.close()
             raise Refusal(f"{executable}: cannot be started ({error.strerror}); give the path of Blender") from error
 
     def __enter__(self) -> "BlenderProcess":

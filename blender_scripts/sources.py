@@ -11,6 +11,18 @@ from blender_scripts.refusal import Refusal
 _OLDEST_BLENDER = (5, 0, 0)
 
 
+def check(request: dict[str, Any]) -> dict[str, Any]:
+    """Whether this Blender will do: Refusal where it is too old, or lacks the `device` that is named.
+
+    returns   blender (its version), device
+    """
+    if bpy.app.version < _OLDEST_BLENDER:
+        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
+        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    return {"blender": bpy.app.version_string, "device": rendering.use_device(bpy.context.scene, request["device"])}
+
+
 def load(request: dict[str, Any]) -> dict[str, Any]:
     """Load the scene that a request names, and describe it.
 
@@ -19,9 +31,6 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
     device          "auto", "cpu", "cuda", "optix", "hip" or "metal"
     returns         focal_length_m, sensor_width_m (of the picture's width), device, blender, warnings
     """
-    if bpy.app.version < _OLDEST_BLENDER:
-        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
-        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
     kind = request["kind"]
     warnings: list[str] = []
     if kind == "procedural":

@@ -1,7 +1,7 @@
 """Blender's side of the pipe: load one scene, then render it as often as asked.
 
-Requests come as one JSON object a line on stdin, `{"do": "load" | "render", ...}`; every answer is one JSON object a
-line on what was stdout when the process started. Blender prints from C, so stdout itself is closed to it.
+Requests come as one JSON object a line on stdin, `{"do": "check" | "load" | "render", ...}`; every answer is one JSON
+object a line on what was stdout when the process started. Blender prints from C, so stdout itself is closed to it.
 
     python -m blender_scripts.worker                             with the bpy module
     blender -b --factory-startup -P blender_scripts/inside_blender.py      with an installed Blender
@@ -48,9 +48,8 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     # Blender is imported after stdout is taken: it talks while it loads.
     from blender_scripts import rendering, sources
 
-    if request["do"] == "load":
-        return sources.load(request)
-    return rendering.render(request)
+    serve = {"check": sources.check, "load": sources.load, "render": rendering.render}
+    return serve[request["do"]](request)
 
 
 if __name__ == "__main__":

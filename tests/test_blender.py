@@ -17,6 +17,7 @@ from blender_scripts import billboards, production, render_blb
 from blender_scripts.camera import blender_lens
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
+from blender_scripts.refusal import Refusal
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from raytrace import backend
@@ -329,8 +330,7 @@ def test_installed_blender_runs_the_same_worker(tmp_path):
     fake.write_text(
         textwrap.dedent(f"""\
         #!/bin/sh
-        echo "Blender 5.0.1"
-        [ "$1" = --version ] && exit 0
+        echo "Blender 5.0.1 (a greeting on stdout)"
         while [ "$1" != -P ]; do shift; done
         exec "{sys.executable}" -I "$2"
         """)
@@ -338,7 +338,26 @@ def test_installed_blender_runs_the_same_worker(tmp_path):
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     out = tmp_path / "set"
     assert render_blb.main([*TINY, "--scenes", "1", "--blender", str(fake), "--out", str(out)]) == 0
-    assert Dataset(out).header["software"]["blender"] == "5.0.1"
+    assert verify(out).scenes == 1
+
+
+def test_device_that_is_not_there_and_blender_that_is_none_are_named(tmp_path, capsys):
+    gpus = ["cuda", "hip", "metal"]
+    with BlenderProcess() as process:
+        absent = next(gpu for gpu in gpus if _is_absent(process, gpu))
+    for arguments, culprit in ((["--device", absent], absent), (["--blender", "/bin/true"], "Blender ended")):
+        assert render_blb.main([*TINY, *arguments, "--out", str(tmp_path / "set")]) == 2
+        error = capsys.readouterr().err
+        assert culprit in error and error.count("\n") == 1
+    assert not (tmp_path / "set").exists()
+
+
+def _is_absent(process: BlenderProcess, device: str) -> bool:
+    try:
+        process.ask({"do": "check", "device": device})
+    except Refusal:
+        return True
+    return False
 
 
 # The user's own files.
