@@ -39,8 +39,9 @@ def _lookup(texel_rows, x, w):
     return w[2] * a0 + w[3] * a1, w[2] * a1 + w[3] * a2, w[2] * a2 + w[3] * a3, w[2] * a3 + w[3] * a4
 
 
-# Slices, not computed indices, and a constant trip count: without either the row loops below stay scalar.
-@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+# Slices, not computed indices, and a constant trip count: without either the row loops below stay scalar. No fastmath:
+# it gains nothing here, and code just compiled would round differently from the same code out of the cache.
+@numba.njit(parallel=True, boundscheck=False, error_model="numpy", cache=True)
 def shift(planes, row, offsets, weights, tile_layers, tiles, tiles_per_row, overscan, out):
     """Trace layers that face the camera.
 

@@ -142,6 +142,21 @@ def test_two_workers_of_another_program_elsewhere_write_the_same_bytes(whole, ho
     assert contents(tmp_path / "out") == whole.contents
 
 
+def test_kernels_compiled_anew_write_the_same_bytes_as_kernels_from_the_cache(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    monkeypatch.setenv("TI_OFFLINE_CACHE_FILE_PATH", str(tmp_path / "taichi"))
+    # Slanted layers go through Taichi, the others through numba.
+    (tmp_path / "slanted.yaml").write_text(
+        TINY + "background_disparity: [0.1, 0.2]\nbackground_slant: 0.08\nforeground_slant: 0.05\n"
+    )
+    for recipe in (home / "tiny.yaml", tmp_path / "slanted.yaml"):
+        options = ("--recipe", recipe, "--scenes", 1, "--workers", 1, "--out")
+        for out in ("compiled", "cached"):
+            made(*options, tmp_path / recipe.stem / out, cwd=home)
+        assert contents(tmp_path / recipe.stem / "compiled") == contents(tmp_path / recipe.stem / "cached")
+    assert any((tmp_path / "numba").iterdir()) and any((tmp_path / "taichi").iterdir())
+
+
 def test_a_scene_does_not_depend_on_how_many_there_are(whole, two_scenes):
     assert first(2, contents(two_scenes)) == first(2, whole.contents)
     index, all_lines = ((root / "index.jsonl").read_text().splitlines() for root in (two_scenes, whole.root))
@@ -157,7 +172,7 @@ def test_another_seed_gives_other_scenes(whole, home, tmp_path):
 
 def test_the_recipe_in_the_dataset_makes_it_again(two_scenes, tmp_path):
     header = yaml.safe_load((two_scenes / "dataset.yaml").read_text())
-    assert header["seed"] == 0 and header["software"]["bokehforge"] and header["schema"] == 1
+    assert header["seed"] == 0 and header["version"] and header["backend"] == "cpu" and header["schema"] == 1
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(header["recipe"]))
     assert load_recipe(str(tmp_path / "again.yaml")).name == "tiny"
     made("--recipe", "again.yaml", "--scenes", 2, "--seed", header["seed"], cwd=tmp_path)
