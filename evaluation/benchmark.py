@@ -9,7 +9,7 @@ import os
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,9 +103,8 @@ def _benchmark(options: Options) -> int:
     settings = {"data": options.data.resolve().name, "protocol": asdict(preset)}
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(preset, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
-        run = Run(
-            log, bench, specs, wanted, digests, _spread([task.name for task in wanted], options.pictures), options.arch
-        )
+        pictured = _spread([task.name for task in wanted], options.pictures)
+        run = Run(log, bench, specs, wanted, digests, pictured, options.arch)
         if done := run.rows_there:
             print(f"{done} rows are there already")
         try:
@@ -113,7 +112,7 @@ def _benchmark(options: Options) -> int:
         finally:
             document = run.document(settings, lpips_state)
             path = write_results(options.out, document)
-    return _report(path, document)
+    return _report(path, document, bench.seconds)
 
 
 def _require_counts(options: Options) -> None:
@@ -171,7 +170,7 @@ def _spread(names: Sequence[str], at_most: int) -> set[str]:
     return {names[i * len(names) // count] for i in range(count)}
 
 
-def _report(path: Path, document: dict[str, Any]) -> int:
+def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -> int:
     """Says what came out, renderer by renderer."""
     print(f"{'renderer':24} {'rows':>6} {'failed':>6} {'PSNR dB':>8} {'RMSE':>7} {'SSIM':>7} {'seconds':>8}")
     for renderer in document["renderers"]:
@@ -181,6 +180,9 @@ def _report(path: Path, document: dict[str, Any]) -> int:
         seconds = "-" if renderer["seconds_median"] is None else f"{renderer['seconds_median']:.3f}"
         counts = f"{renderer['rows']:6} {renderer['failed']:6}"
         print(f"{renderer['name']:24} {counts} {psnr:>8} {rmse:>7} {ssim:>7} {seconds:>8}")
+    if total := sum(stages.values()):
+        shares = ", ".join(f"{stage} {100.0 * seconds / total:.0f} %" for stage, seconds in stages.items())
+        print(f"measured in {total:.0f} s: {shares}")
     print(f"whole frame; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
     return 0 if any("error" not in row for row in document["rows"]) else 1
 

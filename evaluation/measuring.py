@@ -1,9 +1,11 @@
 """From a task to a row: render, compare with the truth, search the blur parameter where the protocol asks for it."""
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,7 @@ class Bench:
     pool             threads of the metrics
     repeats          timed calls per picture
     pictures         where to put pictures, and the longest side of one in pixels
+    seconds          filled while measuring: wall-clock time by stage, rendering with its inputs and its search
     """
 
     preset: Preset
@@ -80,11 +83,13 @@ class Bench:
     repeats: int
     pictures: Path
     picture_side_px: int
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def measure(self, task: Task, process: RenderProcess, renderer: str, truths: GroundTruths, *, keep: bool) -> Row:
         """The scores of a renderer on a task, or its `error`; with `keep` the picture is put aside for people."""
         try:
-            ground = truths.of(task.case)
+            with self._stage("reading"):
+                ground = truths.of(task.case)
             row: Row = {
                 "width": ground.truth.shape[1],
                 "height": ground.truth.shape[0],
@@ -93,10 +98,12 @@ class Bench:
             if self.preset.search is None:
                 assert task.case.blur_parameter is not None
                 blur_parameter = task.case.blur_parameter
-                rendered = process.render(task, blur_parameter, repeats=self.repeats)
+                with self._stage("rendering"):
+                    rendered = process.render(task, blur_parameter, repeats=self.repeats)
                 image, seconds = rendered.image, rendered.seconds
             else:
-                found = self._search(self.preset.search, task, process, ground)
+                with self._stage("rendering"):
+                    found = self._search(self.preset.search, task, process, ground)
                 blur_parameter, image, seconds = found.blur_parameter, found.image, found.seconds
                 row["searched"] = found.searched
                 if found.at_true is not None:
@@ -111,14 +118,24 @@ class Bench:
             start_memory_bytes=process.start_memory_bytes,
         )
         if keep:
-            self._keep(task, renderer, image, ground)
+            with self._stage("pictures"):
+                self._keep(task, renderer, image, ground)
         return row
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def has_picture(self, task: Task, renderer: str) -> bool:
         return error_file(self.pictures, task.name, renderer).is_file()
 
     def _scores(self, image: Image, ground: GroundTruth) -> Row:
-        scores, regions = score(image, ground.truth, ground.masks, lpips=self.lpips, pool=self.pool)
+        with self._stage("comparing"):
+            scores, regions = score(image, ground.truth, ground.masks, lpips=self.lpips, pool=self.pool)
         return {**scores, "regions": regions}
 
     def _keep(self, task: Task, renderer: str, image: Image, ground: GroundTruth) -> None:
