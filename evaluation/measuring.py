@@ -32,7 +32,7 @@ class GroundTruth:
     disparity: Image
     truth: Image
     masks: dict[str, NDArray[np.bool_]]
-    blur_radius_px: float
+    blur_radius_px: float | None
 
 
 class GroundTruths:
@@ -59,11 +59,14 @@ class GroundTruths:
                 f"{case.name}: image {self._image.shape}, disparity {self._disparity.shape} and truth {truth.shape} "
                 "must have one size"
             )
-        # Without a blur parameter no pixel is known to be in focus: the regions are those of a radius of 0.
-        lens = case.lens(case.blur_parameter or 0.0)
-        defocus_px = signed_defocus_px(self._disparity, lens.blur_parameter, lens.focus_disparity)
-        masks = region_masks(self._image, self._disparity, lens) if case.blur_parameter is not None else {}
-        return GroundTruth(self._image, self._disparity, truth, masks, float(np.abs(defocus_px).max()))
+        # Regions are made of blur radii, which nobody knows without the blur parameter.
+        masks, blur_radius_px = {}, None
+        if case.blur_parameter is not None:
+            lens = case.lens(case.blur_parameter)
+            masks = region_masks(self._image, self._disparity, lens)
+            defocus_px = signed_defocus_px(self._disparity, lens.blur_parameter, lens.focus_disparity)
+            blur_radius_px = float(np.abs(defocus_px).max())
+        return GroundTruth(self._image, self._disparity, truth, masks, blur_radius_px)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Bench:
             row: Row = {
                 "width": ground.truth.shape[1],
                 "height": ground.truth.shape[0],
-                "blur_radius_px": None if task.case.blur_parameter is None else ground.blur_radius_px,
+                "blur_radius_px": ground.blur_radius_px,
             }
             if self.preset.search is None:
                 assert task.case.blur_parameter is not None
