@@ -163,6 +163,9 @@ def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log
     middle = (_TOP + bottom) / 2
     parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{y_name}</text>')
 
+    if not points:
+        parts.append(f'<text x="{(_LEFT + right) / 2}" y="{middle}" text-anchor="middle">no numbers</text>')
+
     for index, one in enumerate(series):
         at = [(x(a), y(b)) for a, b in one.points]
         ink = colour(index)

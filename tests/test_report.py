@@ -221,6 +221,13 @@ def test_plots_are_pictures_of_every_renderer(document):
     assert min(heights[:2]) > max(heights[4:])
 
 
+def test_a_plot_without_numbers_says_so(document):
+    for row in document["rows"]:
+        row["blur_radius_px"] = None
+    assert "<circle" not in error_versus_blur(document)
+    assert "no numbers" in error_versus_blur(document)
+
+
 # ---------- the command
 
 
