@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge verify") -> int:
         return 2
     for problem in report.problems:
         print(problem)
+    for note in report.notes:
+        print(f"note: {note}")
     for unchecked in report.unchecked:
         print(f"not checked: {unchecked}")
     again = f", {report.retraced} traced again" if report.retraced else ""

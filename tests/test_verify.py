@@ -141,7 +141,7 @@ def test_a_whole_dataset_has_no_problem_and_nothing_unchecked(whole_dataset):
     seen = []
     report = verify(whole_dataset, retrace=retrace, on_scene=lambda: seen.append(1))
     assert found(report) == []
-    assert report.unchecked == ()
+    assert (report.unchecked, report.notes) == ((), ())
     assert report.scenes == len(seen) == 2
     # The noisiest picture is one with blur.
     assert report.retraced is not None and "/bokeh_01_" in report.retraced
@@ -292,8 +292,33 @@ def copy_unasked_picture(scene: Path) -> None:
             "/info.json: noise_rmse of bokeh_01_00.exr is None",
         ),
         (
-            lambda s: edit_json(s / "info.json", lambda d: d["noise_rmse"].update({"bokeh_01_00.exr": 0.06})),
-            "/info.json: noise_rmse of bokeh_01_00.exr is 0.06, asked for was 0.025",
+            lambda s: edit_json(s / "info.json", lambda d: d["noise_rmse"].update({"bokeh_01_00.exr": -0.01})),
+            "/info.json: noise_rmse of bokeh_01_00.exr is -0.01",
+        ),
+        (
+            lambda s: edit_json(s / "info.json", lambda d: d["noise_rmse"].update({"bokeh_09_09.exr": "low"})),
+            "/info.json: noise_rmse of bokeh_09_09.exr is 'low'",
+        ),
+        (lambda s: edit_json(s / "info.json", lambda d: d.pop("noise_rmse")), "/info.json: noise_rmse or samples is"),
+        (lambda s: edit_json(s / "info.json", lambda d: d.update(samples=[64])), "/info.json: noise_rmse or samples"),
+        (lambda s: (s / "info.json").write_text("[1, 2]"), "/info.json: is not a mapping"),
+        (lambda s: (s / "scene.yaml").write_bytes(b"\xff"), "/scene.yaml: is not text"),
+        (lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(noise="low")), "/scene.yaml: noise is 'low'"),
+        (
+            lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(gammas=[2.2, 0])),
+            "/scene.yaml: does not describe a bokeh stack: gammas is [2.2, 0]; it must list numbers above 0",
+        ),
+        (
+            lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(blur_parameters=["wide"])),
+            "/scene.yaml: does not describe a bokeh stack: blur_parameters is ['wide']",
+        ),
+        (
+            lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(aperture="round")),
+            "/scene.yaml: does not describe a bokeh stack: aperture is 'round'",
+        ),
+        (
+            lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(pixel="hexagon")),
+            "/scene.yaml: does not describe a bokeh stack: pixel is 'hexagon'",
         ),
         (
             lambda s: edit_json(s / "info.json", lambda d: d["samples"].update({"bokeh_01_00.exr": 0})),
@@ -329,6 +354,52 @@ def test_every_defect_of_a_writer_is_found(dataset, defect, message):
 def test_the_summary_in_the_index_must_agree_with_the_scene(dataset):
     change_index(dataset, lambda entry: replace(entry, images=entry.images + (entry.folder == "000001")))
     assert found(verify(dataset)) == ["000001: image count or largest noise in the index differ from info.json"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("folder", "abc"), ("folder", 7), ("noise_rmse_max", "low"), ("noise_rmse_max", float("nan"))]
+)
+def test_a_line_of_the_index_that_makes_no_sense_is_found(dataset, key, value):
+    index = dataset / "index.jsonl"
+    entry = json.loads(index.read_text().splitlines()[0])
+    index.write_text(index.read_text() + json.dumps(entry | {key: value}) + "\n")
+    assert found(verify(dataset)) == [f"index.jsonl: line 3 is not an entry: {key} is {value!r}"]
+
+
+def test_what_file_browsers_leave_is_no_problem(dataset):
+    (dataset / ".DS_Store").write_bytes(b"icons")
+    (dataset / "000000" / ".DS_Store").write_bytes(b"icons")
+    (dataset / "000001" / "layers" / "Thumbs.db").write_bytes(b"thumbs")
+    assert found(verify(dataset)) == []
+
+
+# A tracer that ended at its largest set
+
+
+def ask_for_less_noise(scene: Path) -> None:
+    edit_yaml(scene / "scene.yaml", lambda document: document.update(noise=1e-6))
+
+
+def test_more_noise_than_was_asked_for_is_noted_and_no_problem(dataset):
+    ask_for_less_noise(dataset / "000001")
+    index_as_it_is(dataset)
+    report = verify(dataset, retrace=retrace)
+    assert found(report) == []
+    # Every picture through an open lens; pinholes are exact.
+    (note,) = report.notes
+    assert note.startswith("4 pictures have more noise than the 1e-06 asked for")
+
+
+def test_a_wrong_lens_is_found_where_there_is_more_noise_than_asked_for(dataset):
+    for scene in ("000000", "000001"):
+        ask_for_less_noise(dataset / scene)
+    index_as_it_is(dataset)
+
+    def refocused(scene, stack, setting, noise):
+        return trace(scene, stack, setting._replace(focus_index=1 - setting.focus_index), samples=SAMPLES)
+
+    (problem,) = found(verify(dataset, retrace=refocused))
+    assert "traced again it differs by 0." in problem
 
 
 def test_one_defect_does_not_hide_another(dataset):
@@ -406,7 +477,17 @@ def test_a_whole_blb_folder_has_no_problem_and_says_what_it_cannot_prove(blb):
         (lambda s: plant(s / "bokeh_00_01.exr", np.nan), "277/bokeh_00_01.exr: holds values that are negative or"),
         (lambda s: plant(s / "depth.exr", 0.0), "277/depth.exr: depth spans 0.0 to"),
         (lambda s: edit_json(s / "info.json", lambda d: d.update(resolution_x=11)), "277/image.exr: is (6, 10, 3)"),
-        (lambda s: edit_json(s / "info.json", lambda d: d["f_stops"].pop()), "277/info.json: f_stops and blur_par"),
+        (
+            lambda s: edit_json(s / "info.json", lambda d: d["f_stops"].pop()),
+            "277/info.json: f_stops is [4.8], not one",
+        ),
+        (lambda s: edit_json(s / "info.json", lambda d: d.update(f_stops=3)), "277/info.json: f_stops is 3, not one"),
+        (lambda s: edit_json(s / "info.json", lambda d: d.pop("f_stops")), "277/info.json: f_stops is None, not one"),
+        (
+            lambda s: edit_json(s / "info.json", lambda d: d.update(focus_distances=[0])),
+            "277/info.json: does not describe a bokeh stack: focus_distances is [0]; it must list numbers above 0",
+        ),
+        (lambda s: edit_json(s / "info.json", lambda d: d.update(focus_distances=2)), "277/info.json: does not desc"),
         (lambda s: edit_json(s / "info.json", lambda d: d.pop("focus_distances")), "277/info.json: does not describe"),
         (lambda s: (s / "info.json").write_text("[1, 2"), "277/info.json: is not JSON"),
     ],

@@ -6,10 +6,11 @@ Code written for BLB (BokehMe's benchmark set) reads these scenes: its file name
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from scenes.aperture import aperture_from
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import disparity_from_distance, distance_from_disparity, f_number_from_blur_parameter
-from scenes.stack import Stack
+from scenes.stack import Pixel, Stack
 
 SCHEMA_VERSION = 1
 
@@ -209,20 +210,44 @@ def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, n
 
 
 def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
-    """The stack of a `scene.yaml`; KeyError, TypeError or ValueError where the document is not one."""
+    """The stack of a `scene.yaml`; ValueError names the key whose value does not make one."""
+    aperture: Any = document.get("aperture")
+    pixel: Any = document.get("pixel")
+    if not isinstance(aperture, dict):
+        raise ValueError(f"aperture is {aperture!r}; it must be a mapping with a shape")
+    if pixel not in get_args(Pixel):
+        raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
     return Stack(
-        blur_parameters=tuple(document["blur_parameters"]),
-        focus_disparities=tuple(document["focus_disparities"]),
-        gammas=tuple(document["gammas"]),
-        aperture=aperture_from(document["aperture"]),
-        pixel=document["pixel"],
+        blur_parameters=_numbers(document, "blur_parameters"),
+        focus_disparities=_numbers(document, "focus_disparities"),
+        gammas=_numbers(document, "gammas", above_zero=True),
+        aperture=aperture_from(aperture),
+        pixel=pixel,
     )
 
 
 def stack_from_info(info: Mapping[str, Any]) -> Stack:
-    """The stack of BLB's `info.json`: round aperture, gamma 2.2, and box pixels as Cycles renders them."""
+    """The stack of BLB's `info.json`: round aperture, gamma 2.2, and box pixels as Cycles renders them.
+
+    ValueError names the key whose value does not make one.
+    """
+    distances = _numbers(info, "focus_distances", above_zero=True)
     return Stack(
-        blur_parameters=tuple(info["blur_parameters"]),
-        focus_disparities=tuple(disparity_from_distance(z) for z in info["focus_distances"]),
+        blur_parameters=_numbers(info, "blur_parameters"),
+        focus_disparities=tuple(disparity_from_distance(z) for z in distances),
         pixel="box",
     )
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _numbers(document: Mapping[str, Any], key: str, *, above_zero: bool = False) -> tuple[float, ...]:
+    values = document.get(key)
+    if not (isinstance(values, list) and values and all(is_number(v) and v >= 0 for v in values)) or (
+        above_zero and 0 in values
+    ):
+        raise ValueError(f"{key} is {values!r}; it must list numbers {'above' if above_zero else 'of at least'} 0")
+    return tuple(values)

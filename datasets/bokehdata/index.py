@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bokehdata.format import INDEX_FILE
+from bokehdata.format import INDEX_FILE, is_number, is_scene_folder_name
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class IndexEntry:
     images: int
     noise_rmse_max: float
 
+    def __post_init__(self):
+        if not (isinstance(self.folder, str) and is_scene_folder_name(self.folder)):
+            raise ValueError(f"folder is {self.folder!r}")
+        if not is_number(self.noise_rmse_max):
+            raise ValueError(f"noise_rmse_max is {self.noise_rmse_max!r}")
+
     @property
     def scene_index(self) -> int:
         return int(self.folder)
@@ -48,21 +54,21 @@ class IndexEntry:
             files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
             return cls(files=files, **values)
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not an index entry: {error}") from error
+            raise ValueError(str(error)) from error
 
 
-def read_index(root: Path) -> tuple[dict[str, IndexEntry], list[int]]:
-    """(entries by folder in the order of scenes, numbers of the lines that are not entries).
+def read_index(root: Path) -> tuple[dict[str, IndexEntry], dict[int, str]]:
+    """(entries by folder in the order of scenes, by number of each line that is not an entry what is wrong with it).
 
     A line is torn when a run was killed while writing it: its scene counts as unfinished. The last line of a folder
     holds.
     """
-    entries, torn = {}, []
+    entries, torn = {}, {}
     for number, line in enumerate((root / INDEX_FILE).read_text("utf-8", errors="replace").splitlines(), start=1):
         try:
             entry = IndexEntry.from_line(line)
-        except ValueError:
-            torn.append(number)
+        except ValueError as error:
+            torn[number] = str(error)
         else:
             entries[entry.folder] = entry
     return {entry.folder: entry for entry in sorted(entries.values(), key=lambda e: e.scene_index)}, torn

@@ -61,10 +61,11 @@ class SceneFolder:
     @cached_property
     def info(self) -> dict[str, Any]:
         """`info.json`: resolution_x, resolution_y, blur_parameters, focus_distances, ..."""
+        path = self.path / INFO_FILE
         try:
-            return json.loads(_text(self.path / INFO_FILE))
+            return _mapping(path, json.loads(_text(path)))
         except ValueError as error:
-            raise DatasetError(f"{self.path / INFO_FILE}: is not JSON ({error})") from error
+            raise DatasetError(f"{path}: is not JSON ({error})") from error
 
     @cached_property
     def scene_document(self) -> dict[str, Any]:
@@ -121,13 +122,12 @@ class SceneFolder:
         path = self.path / (SCENE_FILE if self.has_document else INFO_FILE)
         try:
             return stack_from_scene_document(self.scene_document) if self.has_document else stack_from_info(self.info)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path}: does not describe a bokeh stack ({error!r})") from error
+        except ValueError as error:
+            raise DatasetError(f"{path}: does not describe a bokeh stack: {error}") from error
 
     def lens(self, blur_index: int, focus_index: int) -> ThinLens:
         """The lens of a picture: K and d_f of the two indices; in BLB d_f = 1 / focus_distances, 65504 as infinity."""
-        stack = self.stack()
-        return ThinLens(stack.blur_parameters[blur_index], stack.focus_disparities[focus_index], stack.aperture)
+        return self.stack().lens(blur_index, focus_index)
 
     def scene(self) -> Scene:
         """The layers as traced, bit for bit."""
@@ -152,15 +152,18 @@ class SceneFolder:
         """The layers of a scene in space, near to far, with their true hidden content; () where it has none."""
         if self.has_layers or not self.has_document:
             return ()
-        return tuple(
-            DepthLayer(
-                rgba=images.read_exr(self.path / layer["file"]),
-                disparity=images.read_exr_plane(self.path / layer["disparity_file"]),
-                near_m=layer["near_m"],
-                far_m=layer["far_m"],
+        try:
+            return tuple(
+                DepthLayer(
+                    rgba=images.read_exr(self.path / layer["file"]),
+                    disparity=images.read_exr_plane(self.path / layer["disparity_file"]),
+                    near_m=float(layer["near_m"]),
+                    far_m=float(layer["far_m"]),
+                )
+                for layer in self.scene_document["layers"]
             )
-            for layer in self.scene_document["layers"]
-        )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{self.path / SCENE_FILE}: does not describe layers ({error!r})") from error
 
 
 class Dataset(Sequence[SceneFolder]):
@@ -221,6 +224,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     # ValueError: a date with a month 13.
     except (yaml.YAMLError, ValueError) as error:
         raise DatasetError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    return _mapping(path, document)
+
+
+def _mapping(path: Path, document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: is not a mapping")
     return document

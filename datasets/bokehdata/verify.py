@@ -4,6 +4,7 @@ Content is looked at only where the bytes are what the index says, so that one d
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +28,12 @@ from bokehdata.format import (
     Information,
     billboard_information,
     bokeh_file,
-    bokeh_setting,
     bokeh_settings,
     image_file,
     info_document,
+    is_browser_name,
     is_leftover_name,
+    is_number,
     is_scene_folder_name,
 )
 from bokehdata.index import IndexEntry, read_index, wrong_files
@@ -70,12 +72,14 @@ class Report:
     """What `verify` found.
 
     problems    empty for a dataset that is whole
+    notes       what is no defect and good to know
     unchecked   what could not be checked, and why
     scenes      number of scenes looked at
     retraced    the picture traced again, relative to the dataset; None if there was none
     """
 
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
     unchecked: tuple[str, ...]
     scenes: int
     retraced: str | None
@@ -95,7 +99,7 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
     entries: Mapping[str, IndexEntry] = {}
     if dataset.is_indexed:
         entries, torn_lines = read_index(dataset.root)
-        problems += [Problem(INDEX_FILE, f"line {number} is not an entry") for number in torn_lines]
+        problems += [Problem(INDEX_FILE, f"line {n} is not an entry: {what}") for n, what in torn_lines.items()]
         problems += _stray_folders(dataset.root, entries)
 
     whole: list[SceneFolder] = []
@@ -107,16 +111,16 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
         on_scene()
 
     unchecked = [] if dataset.is_indexed else ["checksums: there is no index"]
-    if not all(folder.has_layers for folder in dataset):
+    candidates = [folder for folder in whole if folder.has_layers]
+    if len(candidates) < len(whole):
         unchecked.append("overscan, the all-in-focus picture and the disparity: scenes without layers")
     retraced = None
-    candidates = [folder for folder in whole if folder.has_layers]
     if retrace is None or not candidates:
         unchecked.append(f"tracing again: {'no tracer' if retrace is None else 'no scene that can be traced'}")
     else:
         retraced, problem = _retrace_noisiest(candidates, retrace)
         problems += problem
-    return Report(tuple(problems), tuple(unchecked), len(dataset), retraced)
+    return Report(tuple(problems), _noise_notes(candidates), tuple(unchecked), len(dataset), retraced)
 
 
 def _stray_folders(root: Path, entries: Mapping[str, IndexEntry]) -> list[Problem]:
@@ -162,24 +166,28 @@ def _damaged_files(path: Path, entry: IndexEntry) -> dict[str, str]:
     if not path.is_dir():
         return {"": "is in the index and missing"}
     damaged = wrong_files(path.parent, [entry]).get(entry.folder, {})
-    present = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    present = {
+        file.relative_to(path).as_posix()
+        for file in path.rglob("*")
+        if file.is_file() and not is_browser_name(file.name)
+    }
     return damaged | {name: "is not in the index" for name in sorted(present - entry.files.keys())}
 
 
 def _traced_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[Callable[[], object]]:
     scene, stack = folder.scene(), folder.stack()
+    pictures = [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)]
     checks: list[Callable[[], object]] = [
         lambda: _require_overscan(folder.path / SCENE_FILE, scene, stack),
         lambda: _require_info(folder, billboard_information(scene, stack)),
-        lambda: _require_noise_asked(folder, stack),
+        lambda: _require_noise_asked(folder),
+        lambda: _require_noise(folder, pictures, entry),
         lambda: _require_all_in_focus(folder, scene),
         lambda: _require_planes(folder, scene),
         lambda: _require_preview(folder.path / PREVIEW_FILE),
         lambda: _require_only_the_stack(folder, stack),
     ]
     checks += [partial(_require_bokeh, folder, scene, stack, setting) for setting in bokeh_settings(stack)]
-    if entry is not None:
-        checks.append(lambda: _require_summary(folder, entry))
     return checks
 
 
@@ -187,15 +195,16 @@ def _space_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[C
     stack, document = folder.stack(), folder.scene_document
     try:
         shape, overscan = (int(document["height"]), int(document["width"])), int(document["overscan"])
-        camera = document["camera"]
-        information = space_information(shape[1], shape[0], camera["focal_length_m"], camera["sensor_width_m"], stack)
+        focal_length_m = _positive(document["camera"], "focal_length_m")
+        sensor_width_m = _positive(document["camera"], "sensor_width_m")
+        information = space_information(shape[1], shape[0], focal_length_m, sensor_width_m, stack)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{folder.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
     pictures = [image_file(folder.image_format)]
     pictures += [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)]
     checks: list[Callable[[], object]] = [
         lambda: _require_info(folder, information),
-        lambda: _require_noise(folder, pictures),
+        lambda: _require_noise(folder, pictures, entry),
         lambda: _require_space_planes(folder, shape),
         lambda: _require_focus_inside(folder, stack),
         lambda: _require_depth_layers(folder, shape, overscan),
@@ -203,18 +212,24 @@ def _space_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[C
         lambda: _require_only_the_stack(folder, stack),
     ]
     checks += [partial(_colour, folder.path / name, shape, strict=True) for name in pictures]
-    if entry is not None:
-        checks.append(lambda: _require_summary(folder, entry))
     return checks
+
+
+def _positive(document: Mapping[str, Any], key: str) -> float:
+    value = document[key]
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"{key} is {value!r}")
+    return value
 
 
 def _blb_scene_checks(folder: SceneFolder) -> list[Callable[[], object]]:
     stack, info = folder.stack(), folder.info
-    for key in ("resolution_x", "resolution_y", "f_stops"):
+    for key in ("resolution_x", "resolution_y"):
         if key not in info:
             raise DatasetError(f"{folder.path / INFO_FILE}: {key} is missing")
-    if len(info["f_stops"]) != len(stack.blur_parameters):
-        raise DatasetError(f"{folder.path / INFO_FILE}: f_stops and blur_parameters differ in length")
+    f_stops = info.get("f_stops")
+    if not isinstance(f_stops, list) or len(f_stops) != len(stack.blur_parameters):
+        raise DatasetError(f"{folder.path / INFO_FILE}: f_stops is {f_stops!r}, not one number per blur parameter")
     shape = (info["resolution_y"], info["resolution_x"])
     depth = folder.path / DEPTH_FILE
     pictures = [image_file(folder.image_format)]
@@ -242,26 +257,25 @@ def _require_info(folder: SceneFolder, information: Information) -> None:
             raise DatasetError(f"{path}: {key} is {info.get(key)!r}, by {SCENE_FILE} it must be {value!r}")
 
 
-def _require_noise_asked(folder: SceneFolder, stack: Stack) -> None:
+def _require_noise_asked(folder: SceneFolder) -> None:
     asked = folder.scene_document.get("noise")
-    if not _is_number(asked):
+    if not is_number(asked):
         raise DatasetError(f"{folder.path / SCENE_FILE}: noise is {asked!r}")
-    _require_noise(folder, [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)], asked)
 
 
-def _require_noise(folder: SceneFolder, pictures: list[str], asked: float = math.inf) -> None:
+def _require_noise(folder: SceneFolder, pictures: list[str], entry: IndexEntry | None) -> None:
     path = folder.path / INFO_FILE
-    for name in pictures:
-        noise = folder.info.get("noise_rmse", {}).get(name)
-        if not (_is_number(noise) and 0.0 <= noise <= asked):
-            raise DatasetError(f"{path}: noise_rmse of {name} is {noise!r}, asked for was {asked}")
-        samples = folder.info.get("samples", {}).get(name)
-        if not (isinstance(samples, int) and samples >= 1):
-            raise DatasetError(f"{path}: samples of {name} are {samples!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and math.isfinite(value)
+    noise_rmse, samples = (folder.info.get(key) for key in ("noise_rmse", "samples"))
+    if not (isinstance(noise_rmse, dict) and isinstance(samples, dict)):
+        raise DatasetError(f"{path}: noise_rmse or samples is not a mapping of file names")
+    for name in (*pictures, *noise_rmse):
+        noise, count = noise_rmse.get(name), samples.get(name)
+        if not (is_number(noise) and noise >= 0.0):
+            raise DatasetError(f"{path}: noise_rmse of {name} is {noise!r}")
+        if not (isinstance(count, int) and count >= 1):
+            raise DatasetError(f"{path}: samples of {name} are {count!r}")
+    if entry is not None and (entry.images, entry.noise_rmse_max) != (len(noise_rmse), max(noise_rmse.values())):
+        raise DatasetError(f"{folder.path}: image count or largest noise in the index differ from info.json")
 
 
 def _require_all_in_focus(folder: SceneFolder, scene: Scene) -> None:
@@ -334,12 +348,6 @@ def _require_only_the_stack(folder: SceneFolder, stack: Stack) -> None:
         raise DatasetError(f"{folder.path / name}: is not in the stack of scene.yaml")
 
 
-def _require_summary(folder: SceneFolder, entry: IndexEntry) -> None:
-    noise = folder.info["noise_rmse"]
-    if (entry.images, entry.noise_rmse_max) != (len(noise), max(noise.values(), default=0.0)):
-        raise DatasetError(f"{folder.path}: image count or largest noise in the index differ from info.json")
-
-
 def _colour(path: Path, shape: tuple[int, int], *, strict: bool = False) -> NDArray[np.float32]:
     """(H, W, 3) linear light of a picture, its shape and range checked; `strict` for files of our own."""
     stored = images.read_png_levels(path) if path.suffix == ".png" else images.read_exr(path)
@@ -386,20 +394,37 @@ def _composite(scene: Scene) -> NDArray[np.float32]:
     return linear
 
 
+def _noise_notes(folders: list[SceneFolder]) -> tuple[str, ...]:
+    above = Counter(
+        folder.scene_document["noise"]
+        for folder in folders
+        for noise in folder.info["noise_rmse"].values()
+        if noise > folder.scene_document["noise"]
+    )
+    return tuple(
+        f"{count} {'picture has' if count == 1 else 'pictures have'} more noise than the {asked:g} asked for "
+        "(the tracer's largest set of lens points)"
+        for asked, count in above.items()
+    )
+
+
 def _retrace_noisiest(folders: list[SceneFolder], retrace: Retrace) -> tuple[str, list[Problem]]:
-    folder, name, noise = max(
-        ((folder, name, noise) for folder in folders for name, noise in folder.info["noise_rmse"].items()),
+    folder, setting, noise = max(
+        (
+            (folder, setting, folder.info["noise_rmse"][bokeh_file(setting, folder.image_format)])
+            for folder in folders
+            for setting in bokeh_settings(folder.stack())
+        ),
         key=lambda candidate: candidate[2],
     )
-    setting = bokeh_setting(name)
-    assert setting is not None
     asked = folder.scene_document["noise"]
     traced = retrace(folder.scene(), folder.stack(), setting, asked)
     rmse = display_rmse(
         folder.bokeh(*setting), display_from_linear(traced, setting.gamma) ** REFERENCE_GAMMA, REFERENCE_GAMMA
     )
-    allowed = max(2.0 * math.hypot(noise, asked), _HALF_ROUNDING_DISPLAY)
-    path = f"{folder.name}/{name}"
+    # Where the tracer ended at its largest set, it does so again.
+    allowed = max(2.0 * math.hypot(noise, max(noise, asked)), _HALF_ROUNDING_DISPLAY)
+    path = f"{folder.name}/{bokeh_file(setting, folder.image_format)}"
     if rmse > allowed:
         return path, [Problem(path, f"traced again it differs by {rmse:.5f} display RMSE, more than {allowed:.5f}")]
     return path, []
