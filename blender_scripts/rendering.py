@@ -90,7 +90,7 @@ def lens_and_sensor_m(scene: bpy.types.Scene) -> tuple[float, float]:
         sensor_mm = camera.sensor_width * width / height
     else:
         sensor_mm = camera.sensor_width
-    return camera.lens * 1e-3, sensor_mm * 1e-3
+    return camera.lens / 1000.0, sensor_mm / 1000.0
 
 
 def render(request: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class _Frame:
         width, height = render.resolution_x, render.resolution_y
         if not self._overscan:
             return
-        sensor_mm = 1e3 * lens_and_sensor_m(self._scene)[1]
+        sensor_mm = 1000.0 * lens_and_sensor_m(self._scene)[1]
         longer = width if camera.sensor_fit == "HORIZONTAL" else height if camera.sensor_fit == "VERTICAL" else 0
         longer = longer or max(width, height)
         wide = width + 2 * self._overscan
