@@ -8,11 +8,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from renderers.networks import ARNet, resized
+from renderers.base import Image
+from renderers.dilated_defocus import dilated_defocus_px
+from renderers.networks import ARNet, IUNet, resized
+from renderers.scatter import scatter
+from renderers.tensors import picture_from_tensor, tensor_from_plane
+from scenes.color import display_from_linear, linear_from_display
+from scenes.lens import ThinLens, signed_defocus_px
 
 # Pixels that a defocus of 1 stands for (the paper trains to 12 px and renders to 10; a pixel must be one in both).
 DEFOCUS_UNIT_PX = 10.0
@@ -45,6 +53,53 @@ ABLATIONS = {
     "B4": Upsampling(kept_by="plain"),
     "B5": FULL,
 }
+
+
+def refocus(
+    arnet: ARNet,
+    iunet: IUNet,
+    image: Image,
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    gamma: float,
+    device: str,
+) -> Image:
+    """BokehMe's picture: (H, W, 3) display values in [0, 1], of arguments as `renderers.base.Renderer` has them."""
+    with torch.inference_mode():
+        rendered, error = _rendered(arnet, iunet, image, disparity, lens, gamma, device, FULL)
+        linear = scatter(linear_from_display(np.ascontiguousarray(image), gamma), disparity, lens)
+        # Clipped before it is mixed, as in training, so that a light that bleeds is worth no more than white.
+        classical = tensor_from_plane(np.clip(display_from_linear(linear, gamma), 0.0, 1.0), device)
+        return picture_from_tensor(fused(classical, rendered, error).clamp(0.0, 1.0))
+
+
+def refocus_neurally(
+    arnet: ARNet,
+    iunet: IUNet,
+    image: Image,
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    gamma: float,
+    device: str,
+    upsampling: Upsampling,
+) -> Image:
+    """The networks' picture alone, for the ablation: (H, W, 3) display values in [0, 1]."""
+    with torch.inference_mode():
+        rendered, _ = _rendered(arnet, iunet, image, disparity, lens, gamma, device, upsampling)
+        return picture_from_tensor(rendered.clamp(max=1.0))
+
+
+def _rendered(arnet, iunet, image, disparity, lens, gamma, device, upsampling) -> tuple[Tensor, Tensor]:
+    defocus_px = np.asarray(signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity), np.float32)
+    return render_neurally(
+        arnet,
+        iunet,
+        tensor_from_plane(image, device),
+        tensor_from_plane(defocus_px, device) / DEFOCUS_UNIT_PX,
+        tensor_from_plane(dilated_defocus_px(defocus_px), device) / DEFOCUS_UNIT_PX,
+        normalised_gamma(torch.tensor([gamma], device=device)),
+        upsampling,
+    )
 
 
 def normalised_gamma(gamma: Tensor) -> Tensor:

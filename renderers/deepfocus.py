@@ -1,9 +1,15 @@
 """DeepFocus (Xiao et al. 2018) on pictures, and DeepFocus† (Peng et al. 2022): the same at the size where it works."""
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from renderers.base import Image
 from renderers.networks import DeepFocus, resized
+from renderers.tensors import picture_from_tensor, tensor_from_plane
+from scenes.lens import ThinLens, signed_defocus_px
 
 # The release divides the diameter of the circle of confusion by this.
 DIAMETER_UNIT_PX = 30.0
@@ -23,14 +29,26 @@ def deepfocus_inputs(image: Tensor, disparity: Tensor, defocus_px: Tensor) -> tu
     return image / peak, normalised, 2.0 * defocus_px.abs() / DIAMETER_UNIT_PX
 
 
-def refocus(network: DeepFocus, image: Tensor, disparity: Tensor, defocus_px: Tensor, *, adaptive: bool) -> Tensor:
-    """(1, 3, H, W) display values; `adaptive` renders at a size where no radius exceeds 12 px, then resizes."""
-    factor = max(1.0, float(defocus_px.abs().max()) / RADIUS_MAX_PX) if adaptive else 1.0
-    height, width = image.shape[-2:]
+def refocus(
+    network: DeepFocus,
+    image: Image,
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    device: str,
+    *,
+    adaptive: bool,
+) -> Image:
+    """(H, W, 3) display values >= 0; `adaptive` renders at a size where no radius exceeds 12 px, and enlarges that."""
+    defocus_px = np.asarray(signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity), np.float32)
+    factor = max(1.0, float(np.abs(defocus_px).max()) / RADIUS_MAX_PX) if adaptive else 1.0
+    height, width = disparity.shape
     size = (max(int(height / factor), 2), max(int(width / factor), 2))
-    inputs = (resized(image, size), resized(disparity, size), resized(defocus_px, size) / factor)
     # The network takes even sides only.
     odd = (0, size[1] % 2, 0, size[0] % 2)
-    padded = [F.pad(x, odd, mode="replicate") for x in inputs]
-    picture = network(*deepfocus_inputs(*padded))[..., : size[0], : size[1]] * padded[0].max()
-    return resized(picture, (height, width))
+    shown, planar, defocus = (
+        F.pad(resized(tensor_from_plane(plane, device), size), odd, mode="replicate")
+        for plane in (image, disparity, defocus_px)
+    )
+    with torch.inference_mode():
+        picture = network(*deepfocus_inputs(shown, planar, defocus / factor))[..., : size[0], : size[1]]
+        return picture_from_tensor(resized(picture * shown.max(), (height, width)))

@@ -1,6 +1,6 @@
 """From a checkpoint to a renderer: BokehMe and DeepFocus behind the protocol of `renderers.base`.
 
-torch is imported at the first call, and weights are read then. A checkpoint is a safetensors file as `training` writes
+torch is imported, and weights are read, at the first call. A checkpoint is a safetensors file as `training` writes
 it, or a file of torch with tensors only, such as the authors' releases of BokehMe ({"model": state dict}).
 """
 
@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import Image, RendererError, require_picture
-from renderers.dilated_defocus import dilated_defocus_px
-from renderers.scatter import scatter
 from scenes.billboard import Scene
-from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.color import REFERENCE_GAMMA
+from scenes.lens import ThinLens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,28 +60,11 @@ class BokehMe:
         _require_size(image)
         if lens.blur_parameter == 0.0:
             return image.copy()
-        import torch
+        from renderers.bokehme import ABLATIONS, refocus, refocus_neurally
 
-        from renderers.bokehme import ABLATIONS, DEFOCUS_UNIT_PX, FULL, fused, normalised_gamma, render_neurally
-
-        defocus_px = np.asarray(signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity), np.float32)
-        arnet, iunet = self._networks
-        with torch.inference_mode():
-            rendered, error = render_neurally(
-                arnet,
-                iunet,
-                _tensor(image, self.device),
-                _tensor(defocus_px, self.device) / DEFOCUS_UNIT_PX,
-                _tensor(dilated_defocus_px(defocus_px), self.device) / DEFOCUS_UNIT_PX,
-                normalised_gamma(torch.tensor([gamma], device=self.device)),
-                ABLATIONS[self.ablation] if self.ablation else FULL,
-            )
-            if self.ablation:
-                return _picture(rendered.clamp(0.0, 1.0))
-            linear = scatter(linear_from_display(np.ascontiguousarray(image), gamma), disparity, lens)
-            # Clipped before it is mixed, as in training, so that a light that bleeds is worth no more than white.
-            classical = np.clip(display_from_linear(linear, gamma), 0.0, 1.0)
-            return _picture(fused(_tensor(classical, self.device), rendered, error).clamp(0.0, 1.0))
+        if self.ablation is None:
+            return refocus(*self._networks, image, disparity, lens, gamma, self.device)
+        return refocus_neurally(*self._networks, image, disparity, lens, gamma, self.device, ABLATIONS[self.ablation])
 
     @cached_property
     def _networks(self) -> "tuple[ARNet, IUNet]":
@@ -120,14 +101,9 @@ class DeepFocusRenderer:
         _require_size(image)
         if lens.blur_parameter == 0.0:
             return image.copy()
-        import torch
-
         from renderers.deepfocus import refocus
 
-        defocus_px = np.asarray(signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity), np.float32)
-        planes = (_tensor(plane, self.device) for plane in (image, disparity, defocus_px))
-        with torch.inference_mode():
-            return _picture(refocus(self._network, *planes, adaptive=self.adaptive))
+        return refocus(self._network, image, disparity, lens, self.device, adaptive=self.adaptive)
 
     @cached_property
     def _network(self) -> "DeepFocus":
@@ -173,15 +149,3 @@ def read_state(path: Path) -> "dict[str, Tensor]":
 def _require_size(image: Image) -> None:
     if min(image.shape[:2]) < _SIDE_MIN_PX:
         raise RendererError(f"the image is {image.shape}; networks need at least {_SIDE_MIN_PX} px each way")
-
-
-def _tensor(plane: NDArray, device: str) -> "Tensor":
-    """(H, W) or (H, W, C) as (1, C, H, W)."""
-    import torch
-
-    chw = np.atleast_3d(plane).transpose(2, 0, 1)[None]
-    return torch.from_numpy(np.ascontiguousarray(chw, np.float32)).to(device)
-
-
-def _picture(tensor: "Tensor") -> Image:
-    return np.ascontiguousarray(tensor[0].permute(1, 2, 0).float().cpu().numpy())

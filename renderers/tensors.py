@@ -1,11 +1,16 @@
-"""Any renderer on torch tensors: CPU tensors share their memory with it, others travel to the CPU and back."""
+"""Between NumPy pictures and torch tensors, and any renderer on tensors.
+
+CPU tensors share their memory with it, others travel to the CPU and back.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from renderers.base import Renderer, render_batch
+from renderers.base import Image, Renderer, render_batch
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -25,3 +30,14 @@ def render_tensors(
     disparities = disparity.detach().cpu()[:, 0].numpy()
     refocused = render_batch(renderer, images, disparities, lenses, gamma=gamma, scenes=scenes)
     return torch.from_numpy(refocused).permute(0, 3, 1, 2).to(image.device)
+
+
+def tensor_from_plane(plane: NDArray, device: str = "cpu") -> Tensor:
+    """(H, W) or (H, W, C) as (1, C, H, W) float32."""
+    chw = np.atleast_3d(plane).transpose(2, 0, 1)[None]
+    return torch.from_numpy(np.ascontiguousarray(chw, np.float32)).to(device)
+
+
+def picture_from_tensor(picture: Tensor) -> Image:
+    """(1, 3, H, W) as (H, W, 3) float32."""
+    return np.ascontiguousarray(picture[0].permute(1, 2, 0).float().cpu().numpy())

@@ -193,9 +193,9 @@ def test_deepfocus_takes_the_diameter_and_relative_disparity():
 def test_deepfocus_resized_never_sees_a_radius_above_12(adaptive, side, diameter_px):
     network, seen = DeepFocus(), {}
     network.register_forward_pre_hook(lambda module, args: seen.update(args=args))
-    defocus_px = torch.linspace(0, 30.0, 1600).reshape(1, 1, 40, 40)
-    out = refocus(network, torch.rand(1, 3, 40, 40), defocus_px, defocus_px, adaptive=adaptive)
-    assert out.shape == (1, 3, 40, 40)
+    image, disparity = np.ones((40, 40, 3), np.float32), np.linspace(0, 1, 1600, dtype=np.float32).reshape(40, 40)
+    out = refocus(network, image, disparity, ThinLens(30.0, 0.0), "cpu", adaptive=adaptive)
+    assert out.shape == image.shape
     assert seen["args"][0].shape[-1] == side
     assert float(seen["args"][2].max()) * 30.0 == pytest.approx(diameter_px, rel=1e-5)
 
@@ -239,11 +239,11 @@ def test_a_picture_too_small_for_networks_is_refused(weights):
         BokehMe(weights["arnet"], weights["iunet"])(image, disparity, ThinLens(1.0, 0.0))
 
 
-def test_importing_the_renderers_does_not_import_torch():
+def test_importing_the_renderers_imports_nothing_heavy():
     import subprocess
     import sys
 
-    code = "import renderers, renderers.neural, sys; raise SystemExit('torch' in sys.modules)"
+    code = "import renderers.neural, sys; raise SystemExit(bool({'torch', 'numba', 'taichi'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from bokehdata.format import DatasetError
@@ -21,6 +23,7 @@ from renderers.networks import ARNet
 from scenes.recipe import RecipeError, load_recipe
 from training import held_out, loop, train
 from training.loop import ArnetTraining, StepBatches, precision_and_recall
+from training.losses import iunet_loss
 from training.on_the_fly import OnTheFly, Stream
 from training.presets import PRESETS
 from training.samples import bokehme_planes
@@ -40,6 +43,15 @@ def generated(recipe: Path, out: Path, *, scenes: int, seed: int) -> Path:
     arguments = ["--recipe", str(recipe), "--out", str(out), "--scenes", str(scenes), "--seed", str(seed)]
     assert gen.main([*arguments, "--workers", "1", "--arch", "cpu"]) == 0
     return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tensors this small gain nothing from more, and lose much where other work runs beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -234,21 +246,23 @@ def test_one_scene_cannot_be_split(data):
 
 
 def test_arnet_learns_one_batch_by_heart(data):
-    """120 steps bring Eq. 10 on two crops below half of what the scatter alone costs, and the error map towards E*."""
+    """160 steps on two crops bring Eq. 10 below half of what it is for the scatter in both places."""
     torch.manual_seed(0)
-    pictures = PictureCrops(list(Dataset(data)), CropSettings(32, 23), seed=0, planes=bokehme_planes)
+    settings = CropSettings(24, 11)
+    pictures = PictureCrops(Dataset(data), settings, seed=0, planes=bokehme_planes, blur_parameter_max=8.0)
     batch = next(iter(DataLoader(pictures, batch_size=2)))
-    training = ArnetTraining(PRESETS["arnet"]["smoke"], 120)
-    optimiser = torch.optim.Adam(training.network.parameters(), 2e-3)
-    losses = []
-    for _ in range(120):
+    training = ArnetTraining(replace(PRESETS["arnet"]["cpu"], averaging=None), 160)
+    configured = training.configure_optimizers()
+    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    for _ in range(160):
         optimiser.zero_grad()
         loss = training.objective(batch)["loss"]
         loss.backward()
+        clip_grad_norm_(training.network.parameters(), 1.0)
         optimiser.step()
-        losses.append(float(loss.detach()))
-    print(losses[::10], losses[-1])
-    assert losses[-1] < 0.2
+        schedule.step()
+    scatter = iunet_loss(batch["classical"], batch["classical"], batch["truth"])
+    assert float(loss.detach()) < 0.5 * float(scatter)
 
 
 @pytest.mark.parametrize("model", ["iunet", "deepfocus", "error-map"])

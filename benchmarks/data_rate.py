@@ -1,0 +1,89 @@
+"""How many training samples a second the loaders give, and how many a training step takes.
+
+    python benchmarks/data_rate.py --data datasets/bokehme-small
+
+See README.md beside this file.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from bokehdata.reader import Dataset
+from bokehdata.torch_data import CropSettings, PictureCrops, Sample
+from scenes.recipe import load_recipe
+from training.loop import ArnetTraining
+from training.on_the_fly import OnTheFly
+from training.presets import PRESETS
+from training.samples import bokehme_planes, margin_for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of a dataset")
+    parser.add_argument("--recipe", default="bokehme-small", help="kind of scenes traced on the fly (bokehme-small)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="processes to make samples with (1 2)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for each row (20)")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    options = parser.parse_args()
+
+    preset = PRESETS["arnet"]["cpu"]
+    settings = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max))
+    shared = {"seed": 0, "planes": bokehme_planes, "blur_parameter_max": preset.blur_parameter_max}
+    crops = PictureCrops(Dataset(options.data), settings, **shared)
+    on_the_fly = OnTheFly(load_recipe(options.recipe), settings, **shared)
+
+    rows = []
+    for workers in options.workers:
+        loader = DataLoader(crops, None, sampler=range(1 << 30), num_workers=workers, multiprocessing_context="spawn")
+        rows.append({"what": "from disk", "workers": workers, "samples_per_s": rate(loader, options.seconds)})
+        loader = DataLoader(on_the_fly, None, num_workers=workers, multiprocessing_context="spawn")
+        rows.append({"what": "on the fly", "workers": workers, "samples_per_s": rate(loader, options.seconds)})
+    rows.append({"what": "ARNet step", "workers": 0, "samples_per_s": step_rate(crops, options.seconds)})
+
+    print(f"crops of {preset.crop_px} px, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads of torch\n")
+    print("| samples | workers | per second |\n|---|---|---|")
+    for row in rows:
+        print(f"| {row['what']} | {row['workers'] or '-'} | {row['samples_per_s']:.1f} |")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def rate(samples: Iterable[Sample], seconds: float) -> float:
+    """Samples a second over at least `seconds`, after the first ones have compiled and started everything."""
+    stream: Iterator[Sample] = iter(samples)
+    for _ in islice(stream, 8):
+        pass
+    count, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        next(stream)
+        count += 1
+    return count / (time.perf_counter() - begin)
+
+
+def step_rate(crops: PictureCrops, seconds: float) -> float:
+    """Samples a second that a step of ARNet takes in: forward, backward and optimiser, of the `cpu` preset."""
+    preset = PRESETS["arnet"]["cpu"]
+    batch = next(iter(DataLoader(crops, preset.batch)))
+    training = ArnetTraining(preset, 1)
+    optimiser = torch.optim.Adam(training.network.parameters())
+    count, begin = -1, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        optimiser.zero_grad()
+        training.objective(batch)["loss"].backward()
+        optimiser.step()
+        count += 1
+        if count == 0:
+            begin = time.perf_counter()
+    return count * preset.batch / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    main()
