@@ -70,14 +70,13 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    out = options.out or Path("datasets") / Path(options.recipe).stem
     try:
-        return _generate(options, out)
+        return _generate(options)
     except (OptionError, RecipeError, AssetError, SceneError, DatasetError, backend.BackendError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{prog}: error: {error.filename or out}: {error.strerror}", file=sys.stderr)
+        print(f"{prog}: error: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
         return 2
     except ProductionError as error:
         print(f"{prog}: {error}", file=sys.stderr)
@@ -87,7 +86,7 @@ def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
         return 130
 
 
-def _generate(options: Options, out: Path) -> int:
+def _generate(options: Options) -> int:
     begin = time.monotonic()
     recipe = _recipe(options)
     photographs = cutouts = None
@@ -102,6 +101,7 @@ def _generate(options: Options, out: Path) -> int:
         _report_skipped(folder.folder, folder.skipped, len(folder))
 
     arch = backend.start(options.arch)
+    out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
     workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan, arch)
     images = recipe.images_per_scene
