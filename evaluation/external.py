@@ -78,7 +78,8 @@ class RendererSpec:
 
     def _sources(self) -> list[Path]:
         if self.kind == "own":
-            return sorted(Path(renderers.__file__).parent.glob("*.py"))
+            folder = Path(renderers.__file__).parent
+            return sorted(folder.glob("*.py")) + sorted(folder.glob("weights/*.safetensors"))
         if self.kind == "python":
             module_name = self.target.rpartition(":")[0]
             if module_name.endswith(".py"):

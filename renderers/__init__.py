@@ -1,4 +1,4 @@
-"""Classical lens-blur renderers behind one call: all-in-focus picture, disparity and lens in, refocused picture out.
+"""Lens-blur renderers behind one call: all-in-focus picture, disparity and lens in, refocused picture out.
 
     from renderers import RENDERERS
     refocused = RENDERERS["scatter"](image, disparity, ThinLens(blur_parameter=30.0, focus_disparity=0.4))
@@ -9,6 +9,7 @@
 import os
 
 from renderers.base import ClassicalRenderer, Renderer
+from renderers.neural import BokehMe, DeepFocusRenderer
 
 # Taichi greets on standard output when it is imported, which is not ours to fill.
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
@@ -27,4 +28,8 @@ RENDERERS: dict[str, Renderer] = {
     "drbokeh": ClassicalRenderer("renderers.drbokeh:drbokeh", layered=True),
     "drbokeh-release": ClassicalRenderer("renderers.drbokeh:drbokeh_release", layered=True),
     "oracle-layers": ClassicalRenderer("renderers.oracle:oracle_layers", layered=True),
+    "bokehme": BokehMe(),
+    **{f"bokehme-{name.lower()}": BokehMe(ablation=name) for name in ("B1", "B2", "B3", "B4", "B5")},
+    "deepfocus": DeepFocusRenderer(),
+    "deepfocus-resized": DeepFocusRenderer(adaptive=True),
 }
