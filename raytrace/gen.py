@@ -19,7 +19,7 @@ import tyro
 
 from bokehdata.format import DatasetError
 from bokehdata.progress import Progress
-from bokehdata.writer import DatasetWriter, estimated_bytes, require_space
+from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace import backend
 from raytrace.production import Job, ProductionError, available_cores, memory_bytes, produce, worker_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder
@@ -109,7 +109,7 @@ def _generate(options: Options) -> int:
     scene_bytes = estimated_bytes(recipe.size_px, recipe.size_px, overscan, round(layers), images, options.format)
     print(
         f"{recipe.scenes} scenes of {images} images, {recipe.size_px} x {recipe.size_px} px, "
-        f"about {_size(recipe.scenes * scene_bytes)}, into {out}\n"
+        f"about {size_text(recipe.scenes * scene_bytes)}, into {out}\n"
         f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}",
         flush=True,
     )
@@ -218,10 +218,6 @@ def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
     if finished:
         print(f"{len(finished)} of {recipe.scenes} scenes are finished already")
     return finished
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counter[str], noise: float) -> None:
