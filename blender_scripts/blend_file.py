@@ -34,7 +34,9 @@ def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]
     warnings = [*_lost_on_the_way(), *_old_materials()]
     scene.frame_set(scene.frame_current if frame is None else frame)
     warnings += _choose_camera(scene, name, camera)
+    _hold_still(scene)
     warnings += _require_light(scene)
+    warnings += _one_view_layer(scene)
     return warnings
 
 
@@ -98,6 +100,22 @@ def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None) -
             f"{file_name}: camera {scene.camera.name!r} is {kind}, which has no thin lens; name a perspective one"
         )
     return warnings
+
+
+def _hold_still(scene: bpy.types.Scene) -> None:
+    """Keep the camera and the settings at what they are now: every render would evaluate their animation again.
+
+    Objects and the world stay animated; nothing of theirs is set by us.
+    """
+    for animated in (scene, scene.camera.data):
+        animated.animation_data_clear()
+    # A camera bound to one would take over from its frame on.
+    scene.timeline_markers.clear()
+
+
+def _one_view_layer(scene: bpy.types.Scene) -> list[str]:
+    used = [layer.name for layer in scene.view_layers if layer.use]
+    return [f"has {len(used)} view layers; rendering {used[0]!r} alone"] if len(used) > 1 else []
 
 
 def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:

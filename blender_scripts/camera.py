@@ -47,7 +47,9 @@ def blender_lens(lens: ThinLens, camera: Camera) -> dict[str, Any] | None:
     blades, rotation_rad = 0, 0.0
     if isinstance(lens.aperture, Polygon) and lens.aperture.curvature == 0.0:
         # Behind focus and at rotation 0 Blender's first vertex shows at -x, ours at +x; and it turns the other way.
-        blades, rotation_rad = lens.aperture.blades, math.pi - math.radians(lens.aperture.rotation_deg)
+        # It clamps angles beyond half a turn.
+        blades = lens.aperture.blades
+        rotation_rad = math.remainder(math.pi - math.radians(lens.aperture.rotation_deg), math.tau)
     elif not isinstance(lens.aperture, Disk):
         raise Refusal(f"Blender has no aperture {lens.aperture.describe()}; use a disk or straight blades")
     return {

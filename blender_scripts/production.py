@@ -54,6 +54,14 @@ class Sampling:
     time_limit_s: float = 0.0
     denoise: bool = False
 
+    def describe(self) -> dict[str, Any]:
+        return {
+            "samples": self.samples,
+            "noise_threshold": self.noise_threshold,
+            "time_limit_s": self.time_limit_s,
+            "denoised": self.denoise,
+        }
+
 
 @dataclass(frozen=True)
 class Job:
@@ -79,6 +87,19 @@ class Job:
     def pictures(self) -> int:
         """Pictures of one scene that are rendered twice."""
         return 1 + len(self.blur_radii_px) * self.focus_count + self.layers
+
+    def describe(self) -> dict[str, Any]:
+        """Whatever the pictures depend on beside their scene and the machine, as plain values for dataset.yaml."""
+        return {
+            "seed": self.seed,
+            "width": self.width,
+            "height": self.height,
+            "blur_radii_px": list(self.blur_radii_px),
+            "focus_count": self.focus_count,
+            "aperture": self.aperture.describe(),
+            **self.sampling.describe(),
+            "layers": self.layers,
+        }
 
 
 def stack_of(disparity: NDArray[np.float32], job: Job) -> Stack:
@@ -114,6 +135,8 @@ def produce_scene(
 ) -> IndexEntry:
     """Load a scene, render what is not there yet, and write its folder.
 
+    Its pictures are kept until `forget_pictures`, which is to be called once the entry is in the index.
+
     request    what `worker` is to load
     source     plain values for scene.yaml that tell where the scene comes from
     raises     Refusal for what cannot be rendered, BlenderCrash where Blender dies
@@ -124,7 +147,8 @@ def produce_scene(
         on_warning(warning)
     camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], job.width)
     made_by = {"blender": loaded["blender"], "device": loaded["device"]}
-    kept = KeptPictures(_kept_folder(job.root, scene_index), {"source": dict(source), **made_by})
+    identity = {**job.describe(), "source": dict(source), **made_by}
+    kept = KeptPictures(_kept_folder(job.root, scene_index), identity)
     render = _Renderer(job, blender, scene_index, kept, on_picture)
 
     render.picture(image_file("exr"), lens=None, keep_depth=True)
@@ -137,7 +161,7 @@ def produce_scene(
         depth=depth,
         focal_length_m=camera.focal_length_m,
         sensor_width_m=camera.sensor_width_m,
-        source={**source, **made_by, **_describe(job.sampling)},
+        source={**source, **made_by, **job.sampling.describe()},
         layers=render.layers(slice_distances(depth, job.layers), overscan) if job.layers else (),
         overscan=overscan,
     )
@@ -165,7 +189,6 @@ def produce_scene(
             writer.write_bokeh(setting, picture.linear, noise_rmse=picture.noise_rmse, samples=picture.samples)
             sheet.add_bokeh(blur_index, focus_index, picture.linear)
         writer.write_preview(encode_jpeg(sheet.picture()))
-    kept.remove()
     return writer.entry
 
 
@@ -178,13 +201,9 @@ def kept_pictures(root: Path, scene_index: int) -> int:
     return len(list(_kept_folder(root, scene_index).glob("*.exr.json")))
 
 
-def _describe(sampling: Sampling) -> dict[str, Any]:
-    return {
-        "samples": sampling.samples,
-        "noise_threshold": sampling.noise_threshold,
-        "time_limit_s": sampling.time_limit_s,
-        "denoised": sampling.denoise,
-    }
+def forget_pictures(root: Path, scene_index: int) -> None:
+    """Remove what was kept of a scene that is finished."""
+    shutil.rmtree(_kept_folder(root, scene_index), ignore_errors=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,9 +260,6 @@ class KeptPictures:
 
     def depth(self) -> NDArray[np.float32]:
         return images.read_exr_plane(self.path("depth.exr"))
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder)
 
     def _tell(self, name: str, values: Mapping[str, Any]) -> None:
         aside = self._folder / ".aside"

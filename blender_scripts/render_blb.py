@@ -5,7 +5,6 @@
 renders ten built-in scenes into datasets/blender. The same command again resumes picture by picture.
 """
 
-import hashlib
 import platform
 import sys
 import time
@@ -18,12 +17,13 @@ import numpy as np
 import tyro
 
 from blender_scripts.process import BlenderCrash, BlenderProcess
-from blender_scripts.production import Job, Sampling, kept_pictures, produce_scene
+from blender_scripts.production import Job, Sampling, forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
+from bokehdata.index import record_of
 from bokehdata.progress import Progress
-from bokehdata.writer import DatasetWriter, estimated_bytes, require_space
+from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
 
@@ -112,7 +112,7 @@ def _render(options: Options, prog: str) -> int:
     scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
     print(
         f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {job.sampling.samples} samples, "
-        f"about {len(sources) * scene_bytes / 1e9:.1f} GB, into {job.root}"
+        f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
     if options.dry_run:
         return 0
@@ -126,6 +126,8 @@ def _render(options: Options, prog: str) -> int:
     with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
         finished = dataset.finished(range(len(sources)))
         missing = [i for i in range(len(sources)) if i not in finished]
+        for i in finished:  # a kill may have come between the index and this
+            forget_pictures(job.root, i)
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
         require_space(job.root, len(missing) * scene_bytes)
@@ -145,6 +147,7 @@ def _render(options: Options, prog: str) -> int:
                             on_warning=lambda text, name=name: print(f"{prog}: {name}: {text}", file=sys.stderr),
                         )
                     dataset.add(entry)
+                    forget_pictures(job.root, i)
                 except (Refusal, BlenderCrash) as error:
                     failed.append(name)
                     print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
@@ -218,10 +221,9 @@ def _builtin_source(scene_index: int, seed: int) -> _Source:
 
 def _blend_source(path: Path, options: Options) -> _Source:
     chosen = {"camera": options.camera, "frame": options.frame}
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return _Source(
         {"kind": "blend", "path": str(path.absolute()), **chosen},
-        {"kind": "blend", "name": path.name, "sha256": sha256, **chosen},
+        {"kind": "blend", "name": path.name, "sha256": record_of(path).sha256, **chosen},
     )
 
 
@@ -229,19 +231,9 @@ def _header(options: Options, job: Job, sources: list[_Source], software: dict[s
     """How the dataset is made, for dataset.yaml: nothing about when, where or by how many."""
     return {
         "generator": "blender_scripts/render_blb.py",
-        "seed": job.seed,
+        **job.describe(),
         # Built-in scenes may be added later; none depends on how many there are.
         "sources": [source.source for source in sources] if options.blend else "built-in",
-        "width": job.width,
-        "height": job.height,
-        "blur_radii_px": list(job.blur_radii_px),
-        "focus_count": job.focus_count,
-        "aperture": job.aperture.describe(),
-        "samples": job.sampling.samples,
-        "noise_threshold": job.sampling.noise_threshold,
-        "time_limit_s": job.sampling.time_limit_s,
-        "denoised": job.sampling.denoise,
-        "layers": job.layers,
         "image_format": "exr",
         "lens_model": "thin lens with the sensor at the focal length (no focus breathing), "
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",

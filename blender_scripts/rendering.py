@@ -42,12 +42,16 @@ def neutralise(scene: bpy.types.Scene, width: int, height: int) -> None:
     scene.cycles.film_exposure = 1.0
     scene.cycles.use_layer_samples = "IGNORE"
     scene.cycles.use_animated_seed = False
+    scene.cycles.sample_offset, scene.cycles.use_sample_subset = 0, False
+    scene.cycles.adaptive_min_samples = 0
+    scene.cycles.film_transparent_glass = False
 
-    for view_layer in scene.view_layers:
-        view_layer.use = view_layer == scene.view_layers[0]
-    view_layer = scene.view_layers[0]
+    view_layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
+    for layer in scene.view_layers:
+        layer.use = layer == view_layer
     view_layer.material_override = None
     view_layer.use_pass_combined = view_layer.use_pass_z = True
+    view_layer.pass_alpha_threshold = 0.5
 
 
 def use_device(scene: bpy.types.Scene, device: str) -> str:
@@ -111,7 +115,8 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     _set_sampling(scene, request)
     with _Frame(scene, request["overscan"]), _Slice(scene, request["slice"]):
         _set_lens(scene.camera.data, request["lens"])
-        scene.render.filepath = request["exr"]
+        # Braces would be variables to Blender.
+        scene.render.filepath = request["exr"].replace("{", "{{").replace("}", "}}")
         wall, processor = time.perf_counter(), time.process_time()
         bpy.ops.render.render(write_still=True)
     return {"wall_s": time.perf_counter() - wall, "processor_s": time.process_time() - processor}
@@ -176,7 +181,7 @@ class _Frame:
 
 
 class _Slice:
-    """Camera rays see only between two planar distances, for the time of a render."""
+    """Camera rays see only between two planar distances, of what they see anyway, for the time of a render."""
 
     def __init__(self, scene: bpy.types.Scene, interval: tuple[float, float | None] | None):
         self._scene, self._interval = scene, interval
@@ -187,9 +192,9 @@ class _Slice:
         if self._interval is None:
             return
         near, far = self._interval
-        camera.clip_start = near
+        camera.clip_start = max(near, camera.clip_start)
         if far is not None:
-            camera.clip_end = far
+            camera.clip_end = min(far, camera.clip_end)
             self._scene.render.film_transparent = True
 
     def __exit__(self, *exception) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
             answer = {"ok": False, "refused": True, "error": str(refusal)}
         except Exception as error:
             traceback.print_exc()
-            answer = {"ok": False, "refused": False, "error": f"{type(error).__name__}: {error}"}
+            answer = {"ok": False, "refused": False, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     # Blender's own shutdown frees memory only, and has been seen to crash after the work is done.

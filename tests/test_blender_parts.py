@@ -46,6 +46,12 @@ def test_blades_turn_the_other_way_in_blender():
     assert (lens["blades"], lens["rotation_rad"]) == (5, pytest.approx(math.pi - math.radians(20.0)))
 
 
+def test_blades_turn_within_the_half_turn_that_blender_clamps_to():
+    lens = blender_lens(ThinLens(5.0, 0.25, Polygon(5, rotation_deg=-10.0)), CAMERA)
+    # 180 + 10 degrees are as good as -170.
+    assert lens is not None and lens["rotation_rad"] == pytest.approx(math.radians(-170.0))
+
+
 @pytest.mark.parametrize("aperture", [Donut(0.4), Polygon(6, curvature=0.5)])
 def test_apertures_that_blender_lacks_are_refused_by_name(aperture):
     with pytest.raises(Refusal, match=aperture.describe()["shape"]):
@@ -87,6 +93,30 @@ def test_kept_picture_counts_once_its_numbers_are_there(tmp_path):
     picture = again.picture("a.exr")
     assert (picture.noise_rmse, picture.samples) == (0.01, 8) and (picture.linear == 0.5).all()
     assert "a.exr" not in KeptPictures(tmp_path / "kept", {"scene": 2})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"width": 65},
+        {"height": 37},
+        {"blur_radii_px": (20.0, 10.0)},
+        {"focus_count": 5},
+        {"aperture": Polygon(5)},
+        {"sampling": Sampling(16)},
+        {"sampling": Sampling(8, noise_threshold=0.1)},
+        {"sampling": Sampling(8, time_limit_s=5.0)},
+        {"sampling": Sampling(8, denoise=True)},
+        {"layers": 3},
+    ],
+    ids=str,
+)
+def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_path, change):
+    kept = KeptPictures(tmp_path / "kept", _job().describe())
+    kept.add("a.exr", np.full((3, 4, 3), 0.5, np.float32), 0.01, 8)
+    assert "a.exr" in KeptPictures(tmp_path / "kept", _job().describe())
+    assert "a.exr" not in KeptPictures(tmp_path / "kept", _job(**change).describe())
 
 
 @pytest.mark.parametrize(
