@@ -73,7 +73,7 @@ def _material(name: str, rgba_premul: NDArray[np.float32], half_extent: NDArray)
         height, width = rgb.shape[:2]
         image = bpy.data.images.new(f"{name} {suffix}", width, height, float_buffer=True, is_data=True)
         image.alpha_mode = "CHANNEL_PACKED"
-        image.use_half_precision = False  # Cycles would round 1 - alpha and bright light to 11 bits
+        image.use_half_precision = False  # or Cycles may keep texels as halves
         texels = np.concatenate([rgb, np.ones_like(rgb[..., :1])], axis=2)[::-1]  # Blender's rows go up
         image.pixels.foreach_set(np.ascontiguousarray(texels, np.float32).ravel())
         image.pack()

@@ -46,10 +46,10 @@ def blender_lens(lens: ThinLens, camera: Camera) -> dict[str, Any] | None:
         return None
     blades, rotation_rad = 0, 0.0
     if isinstance(lens.aperture, Polygon) and lens.aperture.curvature == 0.0:
-        # Behind focus and at rotation 0 Blender's first vertex shows at -x, ours at +x; and it turns the other way.
-        # It clamps angles beyond half a turn.
+        # At rotation 0 an edge of Blender's polygon is across the x axis, of ours a vertex is on it; it turns the other
+        # way; and it clamps angles beyond half a turn.
         blades = lens.aperture.blades
-        rotation_rad = math.remainder(math.pi - math.radians(lens.aperture.rotation_deg), math.tau)
+        rotation_rad = math.remainder(math.pi / blades - math.radians(lens.aperture.rotation_deg), math.tau)
     elif not isinstance(lens.aperture, Disk):
         raise Refusal(f"Blender has no aperture {lens.aperture.describe()}; use a disk or straight blades")
     return {

@@ -43,12 +43,12 @@ def test_pinhole_has_no_depth_of_field_and_infinity_is_the_format_s():
 def test_blades_turn_the_other_way_in_blender():
     lens = blender_lens(ThinLens(5.0, 0.25, Polygon(5, rotation_deg=20.0)), CAMERA)
     assert lens is not None
-    assert (lens["blades"], lens["rotation_rad"]) == (5, pytest.approx(math.pi - math.radians(20.0)))
+    assert (lens["blades"], lens["rotation_rad"]) == (5, pytest.approx(math.radians(36.0 - 20.0)))
 
 
 def test_blades_turn_within_the_half_turn_that_blender_clamps_to():
-    lens = blender_lens(ThinLens(5.0, 0.25, Polygon(5, rotation_deg=-10.0)), CAMERA)
-    # 180 + 10 degrees are as good as -170.
+    lens = blender_lens(ThinLens(5.0, 0.25, Polygon(3, rotation_deg=-130.0)), CAMERA)
+    # 60 + 130 degrees are as good as -170.
     assert lens is not None and lens["rotation_rad"] == pytest.approx(math.radians(-170.0))
 
 
