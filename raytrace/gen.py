@@ -13,9 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
+from tyro.conf import arg
 
 from bokehdata.format import DatasetError
 from bokehdata.progress import Progress
@@ -39,24 +40,24 @@ class Options:
     Example: python raytrace/gen.py --scenes 100 --backgrounds photos --foregrounds cutouts
     """
 
-    scenes: int | None = None
-    """Number of scenes, from 0 on. Default: the recipe's, 100 for most."""
-    size: int | None = None
-    """Side of the square frame, pixels; blur in the recipe does not scale with it. Default: the recipe's, 512."""
-    seed: int = 0
+    scenes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 100 for most)")] = None
+    """Number of scenes, from 0 on."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the recipe's, 512)")] = None
+    """Side of the square frame, pixels; blur in the recipe does not scale with it."""
+    seed: Annotated[int, arg(metavar="N")] = 0
     """Scene i depends on the seed, the recipe and i alone."""
-    out: Path | None = None
-    """Folder of the dataset. Default: datasets/RECIPE under the current folder."""
-    recipe: str = "default"
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
+    """Folder of the dataset."""
+    recipe: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "default"
     """Kind of scenes: one of those in scenes/recipes (default, night, mpib, ...), or a YAML file with the same keys."""
-    backgrounds: Path | None = None
+    backgrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
     """Folder of photographs to use instead of procedural ones."""
-    foregrounds: Path | None = None
+    foregrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
     """Folder of cut-outs with alpha (RGBA files, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
-    noise: float | None = None
-    """Display RMSE that an image may have against the converged one. Default: the recipe's, 0.002."""
-    workers: int | None = None
-    """Processes that make scenes. Default: one per core, as far as memory allows; on a GPU four at most."""
+    noise: Annotated[float | None, arg(metavar="RMSE", help_behavior_hint="(default: the recipe's, 0.002)")] = None
+    """Display RMSE that an image may have against the converged one."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a core each, four on a GPU)")] = None
+    """Processes that make scenes; by default as many as memory allows."""
     arch: backend.Arch = "auto"
     """Where rays are traced; auto tries CUDA, then Metal, then the CPU."""
     format: Literal["exr", "png"] = "exr"

@@ -5,9 +5,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from raytrace import backend
 from scenes.billboard import Billboard, Scene
+
+# The same examples in every run, and no deadline: a slow machine must not fail a test.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

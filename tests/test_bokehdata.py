@@ -206,10 +206,11 @@ def test_file_names_as_in_the_format_table():
     assert bokeh_setting("image.exr") is None
 
 
+# Without subnormal numbers: a library in the same process may have told the processor to flush them to zero.
 @settings(deadline=None)
 @given(
-    st.lists(st.floats(0.0, 500.0), min_size=1, max_size=4),
-    st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4),
+    st.lists(st.floats(0.0, 500.0, allow_subnormal=False), min_size=1, max_size=4),
+    st.lists(st.floats(0.0, 1.0, allow_subnormal=False), min_size=1, max_size=4),
     st.sampled_from(["point", "box"]),
 )
 def test_scene_yaml_keeps_the_stack_exactly(blur_parameters, focus_disparities, pixel):
