@@ -1,5 +1,6 @@
 """What several test files share: Taichi on the CPU, and small random scenes."""
 
+import shutil
 from collections.abc import Callable
 
 import cv2
@@ -19,6 +20,25 @@ settings.load_profile("same")
 def taichi_cpu() -> str:
     """Taichi, started once; the name of the backend for `Tracer`."""
     return backend.start("cpu")
+
+
+# Not for the session: its event loop must not run under tests of other files.
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; what asks for it is skipped where playwright or a browser is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next((path for name in names if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip("no chromium on the path")
+    switches = (
+        "--no-sandbox --disable-gpu --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync"
+    )
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=switches.split())
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

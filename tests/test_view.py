@@ -85,23 +85,6 @@ def blb(dataset, tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next((path for name in names if (path := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip("no chromium on the path")
-    switches = (
-        "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync"
-    )
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=switches.split())
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def tab(browser):
     """An empty tab that fails the test if the page asks for anything outside itself or raises an error."""

@@ -178,24 +178,33 @@ def info_document(
     }
 
 
-def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
-    """The content of `scene.yaml`: all that is needed, with the layers' files, to trace the scene again.
-
-    noise   display RMSE that was asked for
-    """
+def frame_document(
+    width: int, height: int, overscan: int, stack: Stack, *, scene_index: int, seed: int
+) -> dict[str, Any]:
+    """The part of `scene.yaml` that every kind of scene has: which one it is, its frame, its stack."""
     return {
         "schema": SCHEMA_VERSION,
         "seed": seed,
         "scene": scene_index,
-        "width": scene.width,
-        "height": scene.height,
-        "overscan": scene.overscan,
+        "width": width,
+        "height": height,
+        "overscan": overscan,
         "reference_gamma": REFERENCE_GAMMA,
         "pixel": stack.pixel,
         "aperture": stack.aperture.describe(),
         "blur_parameters": [float(k) for k in stack.blur_parameters],
         "focus_disparities": [float(d) for d in stack.focus_disparities],
         "gammas": [float(g) for g in stack.gammas],
+    }
+
+
+def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
+    """The content of `scene.yaml`: all that is needed, with the layers' files, to trace the scene again.
+
+    noise   display RMSE that was asked for
+    """
+    return {
+        **frame_document(scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed),
         "noise": float(noise),
         "layers": [
             {

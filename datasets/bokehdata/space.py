@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bokehdata.format import SCHEMA_VERSION, Information, layer_file
-from scenes.color import HALF_MAX, REFERENCE_GAMMA
+from bokehdata.format import Information, frame_document, layer_file
+from scenes.color import HALF_MAX
 from scenes.stack import Stack
 
 
@@ -84,18 +84,7 @@ def space_information(
 def space_document(scene: SpaceScene, stack: Stack, *, scene_index: int, seed: int) -> dict[str, Any]:
     """The content of `scene.yaml`."""
     return {
-        "schema": SCHEMA_VERSION,
-        "seed": seed,
-        "scene": scene_index,
-        "width": scene.width,
-        "height": scene.height,
-        "overscan": scene.overscan,
-        "reference_gamma": REFERENCE_GAMMA,
-        "pixel": stack.pixel,
-        "aperture": stack.aperture.describe(),
-        "blur_parameters": [float(k) for k in stack.blur_parameters],
-        "focus_disparities": [float(d) for d in stack.focus_disparities],
-        "gammas": [float(g) for g in stack.gammas],
+        **frame_document(scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed),
         "camera": {"focal_length_m": scene.focal_length_m, "sensor_width_m": scene.sensor_width_m},
         "source": dict(scene.source),
         "layers": [
