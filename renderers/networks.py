@@ -61,7 +61,7 @@ class _HalfResolutionNet(nn.Module):
             same = coarse.shape[-2:] == half
             parts.append(coarse if same else F.interpolate(coarse, half, mode="bilinear", align_corners=False))
         parts.append(gamma.to(x.dtype).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[-2:]))
-        x = self.conv1(self.block_stack(self.conv0(torch.cat(parts, 1))))
+        x = _in_full_precision(self.conv1, self.block_stack(self.conv0(torch.cat(parts, 1))))
         return resized(F.pixel_shuffle(x, 2), size)
 
 
@@ -152,7 +152,13 @@ class DeepFocus(nn.Module):
         for i, layer in enumerate(self.layers[:-1]):
             outputs.append(F.elu(layer(x)))
             x = outputs[-1] + outputs[-3] if i in (2, 4, 6) else outputs[-1]
-        return _depth_to_space(0.5 + 0.5 * torch.tanh(self.layers[-1](x)))
+        return _depth_to_space(0.5 + 0.5 * torch.tanh(_in_full_precision(self.layers[-1], x)))
+
+
+def _in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    """A last layer, whatever autocast does to those before it: the eight bits of bfloat16 would show in a picture."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(next(layer.parameters()).dtype))
 
 
 def _space_to_depth(x: Tensor) -> Tensor:

@@ -81,6 +81,18 @@ def test_any_size_comes_out_as_it_went_in(size):
     assert ErrorMapNet()(image, defocus, gamma).shape == (1, 1, *size)
 
 
+def test_pictures_keep_their_bits_under_mixed_precision():
+    image, defocus, gamma = inputs(8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        picture, logit = ARNet()(image, defocus, gamma)
+        fine = IUNet()(image, defocus, picture, gamma)
+        blurred = DeepFocus()(image, defocus, defocus.abs())
+    for out in (picture, logit, fine, blurred):
+        assert out.dtype == torch.float32
+        # A picture rounded to bfloat16 would be its own rounding.
+        assert not torch.equal(out, out.bfloat16().float())
+
+
 def test_pictures_of_a_batch_do_not_see_each_other():
     network = ARNet()
     image, defocus, gamma = inputs(10, 12, batch=3)

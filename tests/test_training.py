@@ -275,6 +275,15 @@ def test_every_model_trains_and_saves_what_it_trained(model, data, finished, tmp
         assert {"val/bce", "val/precision", "val/recall"} <= line.keys()
 
 
+@pytest.mark.parametrize("model", ["arnet", "iunet", "deepfocus", "error-map"])
+def test_mixed_precision_trains_float32_weights(model, data, finished, tmp_path):
+    """Few bits inside the network, none missing in what is kept of it."""
+    options = ["--steps", "2", "--precision", "bf16-mixed", "--arnet", str(finished / "arnet.safetensors")]
+    assert run(tmp_path, data, *options, model=model) == 0
+    weights = load_file(tmp_path / f"{model}.safetensors")
+    assert all(w.dtype == torch.float32 and torch.isfinite(w).all() for w in weights.values())
+
+
 def test_training_goes_on_from_given_weights(data, tmp_path):
     torch.manual_seed(5)
     network = ARNet()
