@@ -189,6 +189,8 @@ def _gather_in_focus(weighted, defocus_px, px_per_range, reach, sums):
             total = np.zeros(4, np.float32)
             for sy in range(max(y - reach, 0), min(y + reach + 1, height)):
                 for sx in range(max(x - reach, 0), min(x + reach + 1, width)):
+                    if weighted[sy, sx, 3] == 0.0:
+                        continue
                     rho = math.sqrt(np.float32((sx - x) * (sx - x) + (sy - y) * (sy - y)))
                     beyond = abs(defocus_px[sy, sx]) + one - rho
                     if beyond < np.float32(-_STEP_TAIL_PX):

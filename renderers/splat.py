@@ -12,6 +12,7 @@ sources in order: the bytes do not depend on the number of threads.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,19 @@ class KernelBank:
     row_taps: NDArray[np.int64]
     offset: NDArray[np.int32]
     step: NDArray[np.float32]
+
+    @property
+    def is_one_kernel(self) -> bool:
+        return len(self.reach) == 1
+
+    def dense(self) -> NDArray[np.float32]:
+        """(2 h + 1, 2 h + 1) weights of the only kernel."""
+        assert self.is_one_kernel
+        h = int(self.reach[0])
+        change = np.zeros((2 * h + 1, 2 * h + 2))
+        row = np.repeat(np.arange(2 * h + 1), np.diff(self.row_taps))
+        change[row, self.offset + h] = self.step
+        return np.cumsum(change, axis=1)[:, :-1].astype(np.float32)
 
     def totals(self) -> NDArray[np.float64]:
         """(N,) sum of each kernel: a change by `step` at `offset` lasts to the end of the row, where all is 0 again."""
@@ -114,6 +128,8 @@ def splat(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBa
     kernel    (H, W) int32, index into the bank; sources with a negative one are left out
     returns   (H, W, 4) float32; what falls outside the picture is dropped
     """
+    if bank.is_one_kernel and kernel.min() >= 0:
+        return _correlated(values, bank.dense()[::-1, ::-1])
     out = np.empty_like(values)
     _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out
@@ -126,12 +142,21 @@ def gather(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelB
     kernel    (H, W) int32, index into the bank
     returns   (H, W) float32; the picture is zero outside
     """
+    if bank.is_one_kernel:
+        return _correlated(values, bank.dense())
     # Prefix sums P(x) of what stands left of x turn a change of weight into a product with a whole rest of a row.
     prefix = np.zeros((values.shape[0], values.shape[1] + 1))
     np.cumsum(values, axis=1, dtype=np.float64, out=prefix[:, 1:])
     out = np.empty_like(values)
     _gather(prefix, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out
+
+
+def _correlated(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over offsets d of weight(d) values(x + d), at every pixel; by Fourier transform where that is faster."""
+    sums = cv2.filter2D(values, -1, weight, borderType=cv2.BORDER_CONSTANT)
+    # The transform may leave less than nothing.
+    return np.maximum(sums, 0.0, out=sums)
 
 
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
@@ -173,6 +198,8 @@ def _splat(values, kernel, reach, first_row, row_taps, offset, step, out):
                 v1 = np.float64(values[y, x, 1])
                 v2 = np.float64(values[y, x, 2])
                 v3 = np.float64(values[y, x, 3])
+                if v0 == v1 == v2 == v3 == 0.0:
+                    continue
                 for dy in range(first, last + 1):
                     i = first_row[n] + dy + h
                     line = changes[y + dy - top]

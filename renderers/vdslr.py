@@ -8,6 +8,7 @@ the surface has passed an edge into what the picture does not show, and is dropp
 public; these choices are ours.
 """
 
+import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,11 @@ def vdslr(linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Thi
     defocus_px = signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity)
     turns = (np.arange(_LENS_SETS) * _GOLDEN) % 1.0
     points = np.stack([aperture_points(lens.aperture, _LENS_POINTS, turn=turn) for turn in turns])
+    # A ray meets nothing nearer than the nearest pixel within its reach, and need not look for it.
+    reach = int(np.ceil(np.abs(defocus_px).max())) + 1
+    within_reach = cv2.dilate(defocus_px, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     out = np.empty_like(linear)
-    _trace(linear, defocus_px, points.astype(np.float32), defocus_px.max(), defocus_px.min(), out)
+    _trace(linear, defocus_px, within_reach, points.astype(np.float32), defocus_px.max(), defocus_px.min(), out)
     return out
 
 
@@ -51,7 +55,7 @@ def _shuffled(i):
 
 
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
-def _trace(linear, defocus_px, points, nearest_px, farthest_px, out):
+def _trace(linear, defocus_px, within_reach, points, nearest_px, farthest_px, out):
     height, width = defocus_px.shape
     stratum = (nearest_px - farthest_px) / np.float32(_STRATA)
     for y in numba.prange(height):
@@ -59,6 +63,7 @@ def _trace(linear, defocus_px, points, nearest_px, farthest_px, out):
             bits = _shuffled(y * width + x)
             lens_set = points[bits % np.uint32(_LENS_SETS)]
             start = np.float64(bits) / 2.0**32
+            nearest_in_reach = within_reach[y, x]
             r = g = b = np.float32(0.0)
             hits = 0
             own = min(int((nearest_px - defocus_px[y, x]) / max(stratum, np.float32(1e-6))), _STRATA - 1)
@@ -71,16 +76,21 @@ def _trace(linear, defocus_px, points, nearest_px, farthest_px, out):
                     if j == own:
                         delta = defocus_px[y, x]
                     elif j < _STRATA:
-                        u = np.float32((start + i * _GOLDEN + j * _PLASTIC) % 1.0)
-                        delta = nearest_px - (np.float32(j) + u) * stratum
+                        u = start + i * _GOLDEN + j * _PLASTIC
+                        delta = nearest_px - (np.float32(j) + np.float32(u - np.floor(u))) * stratum
                     else:
                         # Nothing lies behind the farthest pixel: this step always hits.
                         delta = farthest_px
+                    if delta > nearest_in_reach:
+                        continue
                     if defocus_px[_nearest(y + delta * sy, height), _nearest(x + delta * sx, width)] >= delta:
                         break
                 for _ in range(_BISECTIONS):
                     middle = np.float32(0.5) * (above + delta)
-                    if defocus_px[_nearest(y + middle * sy, height), _nearest(x + middle * sx, width)] >= middle:
+                    if (
+                        middle <= nearest_in_reach
+                        and defocus_px[_nearest(y + middle * sy, height), _nearest(x + middle * sx, width)] >= middle
+                    ):
                         delta = middle
                     else:
                         above = middle

@@ -116,7 +116,8 @@ def test_butterworth_disks_are_symmetric_rings_inside_their_radius(radius):
     np.testing.assert_allclose(kernel, kernel.T, atol=1e-7)
     np.testing.assert_allclose(kernel, kernel[::-1], atol=1e-7)
     rho = np.hypot(*(np.indices((size, size)) - size // 2))
-    assert (kernel[rho > radius] == 0.0).all() and (kernel[rho <= radius] > 0.0).all()
+    # Large kernels go through a transform in float64, which leaves its rounding.
+    assert kernel[rho > radius].max() < 1e-15 and kernel[rho <= radius].min() > 1e-5
     if radius > 2:
         # beta = 0.2 in the middle; at the edge b = 1.25^6 / (1 + 1.25^6) of the corner's 31.25 / (1 + ...) weight.
         edge, corner = 1.25**6, 2.0**3 * 1.25**6

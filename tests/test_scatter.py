@@ -152,17 +152,18 @@ def brute_force(values: np.ndarray, kernels: list[np.ndarray], index: np.ndarray
     return out
 
 
-def test_splat_and_gather_are_the_sums_they_stand_for():
+@pytest.mark.parametrize("reach", [[2, 0, 3], [2], [6]])  # several kernels, a small one, one that is transformed
+def test_splat_and_gather_are_the_sums_they_stand_for(reach):
     rng = np.random.default_rng(3)
-    reach = np.array([2, 0, 3])
+    reach = np.array(reach)
     # Whole 2^-13ths are kept exactly.
     kernels = [rng.integers(0, 8193, (2 * h + 1, 2 * h + 1)) / 8192 for h in reach]
 
     def profile(dx, dy, which):
         return np.stack([kernels[int(n)] for n in which.ravel()])
 
-    bank = kernel_bank(np.arange(3.0), reach, profile)
-    index = rng.integers(0, 3, (9, 12)).astype(np.int32)
+    bank = kernel_bank(np.arange(float(len(reach))), reach, profile)
+    index = rng.integers(0, len(reach), (9, 12)).astype(np.int32)
     values = rng.random((9, 12, 4), np.float32)
     expected = brute_force(values, kernels, index)
     np.testing.assert_allclose(splat(values, index, bank), expected, rtol=1e-6)
