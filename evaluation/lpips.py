@@ -8,10 +8,12 @@ Only the package's data file is read; neither it nor jax is imported. torch is i
 import functools
 import io
 import pickle
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,11 +58,15 @@ class Lpips:
 
     def __call__(self, prediction: NDArray, truth: NDArray) -> float:
         """Distance of two pictures (H, W, 3) of display values in [0, 1], each side at least 31 px; 0 if equal."""
+        return sum(float(distance.mean()) for distance in self.maps(prediction, truth))
+
+    def maps(self, prediction: NDArray, truth: NDArray) -> list[NDArray[np.float32]]:
+        """Where the pictures differ, layer by layer: maps that become coarser; the sum of their means is the metric."""
         if min(prediction.shape[:2]) < SIDE_MIN:
             raise ValueError(f"LPIPS needs at least {SIDE_MIN} px each way; the picture is {prediction.shape}")
         with self._torch.inference_mode():
             layers = zip(self._features(prediction), self._features(truth), self._heads, strict=True)
-            return float(sum((head * (f - g) ** 2).sum(0).mean() for f, g, head in layers))
+            return [(head * (f - g) ** 2).sum(0).numpy() for f, g, head in layers]
 
     def _features(self, display: NDArray) -> "list[Tensor]":
         """Feature vectors of unit length after every convolution: (C, H, W) each."""
@@ -74,6 +80,22 @@ class Lpips:
             x = functional.conv2d(x[None], self._kernels[i], self._biases[i], stride, padding)[0].relu()
             features.append(x / (x.square().sum(0, keepdim=True).sqrt() + _EPSILON))
         return features
+
+
+def mean_inside(maps: Sequence[NDArray[np.float32]], mask: NDArray[np.bool_]) -> float | None:
+    """The metric over a part of the picture: cells of a map count by their share in it. None for an empty part.
+
+    maps   of `Lpips.maps`
+    mask   (H, W) of the picture; where it is true everywhere, this is the metric itself
+    """
+    share = mask.astype(np.float32)
+    total = 0.0
+    for distance in maps:
+        weight = cv2.resize(share, distance.shape[::-1], interpolation=cv2.INTER_AREA)
+        if not weight.any():
+            return None
+        total += float(np.average(distance, weights=weight))
+    return total
 
 
 def read_weights() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError
 from evaluation import metrics
+from evaluation.lpips import Lpips
 from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
 from evaluation.protocols import Preset, Search, Task, best_on_lattice
 from evaluation.regions import region_masks
@@ -81,7 +82,7 @@ class Bench:
     """
 
     preset: Preset
-    lpips: Callable[[NDArray, NDArray], float] | None
+    lpips: Lpips | None
     pool: Executor
     repeats: int
     pictures: Path

@@ -1,13 +1,14 @@
-"""One picture against its truth: every metric over the whole frame, and the same but LPIPS in every region."""
+"""One picture against its truth: every metric over the whole frame and, but for `ssim_uniform7`, in every region."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import metrics
+from evaluation.lpips import Lpips, mean_inside
 
 SPACE = "display values clipped to [0, 1], data range 1"
 
@@ -29,7 +30,7 @@ def score(
     truth: NDArray[np.float32],
     masks: Mapping[str, NDArray[np.bool_]],
     *,
-    lpips: Callable[[NDArray, NDArray], float] | None,
+    lpips: Lpips | None,
     pool: Executor,
 ) -> tuple[Scores, dict[str, Scores]]:
     """(scores over the whole frame by the keys of METRICS, scores by region with its `share` of the frame).
@@ -46,15 +47,21 @@ def score(
     pixelwise = {name: pool.submit(_pixelwise, prediction, truth, mask) for name, mask in masks.items()}
     whole = pixelwise["all"].result() if "all" in masks else _pixelwise(prediction, truth, None)
     ssim_map = similarity.result().mean(axis=2)
+    maps = None if lpips is None else lpips.maps(prediction, truth)
     regions = {
-        name: {"share": float(mask.mean()), **pixelwise[name].result(), "ssim": _mean_inside(ssim_map, mask)}
+        name: {
+            "share": float(mask.mean()),
+            **pixelwise[name].result(),
+            "ssim": _mean_inside(ssim_map, mask),
+            "lpips": None if maps is None else mean_inside(maps, mask),
+        }
         for name, mask in masks.items()
     }
     scores = {
         **whole,
         "ssim": float(ssim_map.mean(dtype=np.float64)),
         "ssim_uniform7": uniform7.result(),
-        "lpips": None if lpips is None else lpips(prediction, truth),
+        "lpips": None if maps is None else sum(float(distance.mean()) for distance in maps),
     }
     return {name: scores[name] for name in METRICS}, regions
 

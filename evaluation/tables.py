@@ -169,7 +169,7 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
         found["best"].append(_best(names, clean))
     first = document["protocol"]["table"]
     ordered = [*found.pop(first), *(table for group in found.values() for table in group)]
-    return [*ordered, *_regions(names, clean)]
+    return [*ordered, *_regions(names, clean, ["psnr", "ssim", *(["lpips"] if "lpips" in metrics else [])])]
 
 
 def _part(region: str) -> str:
@@ -180,8 +180,6 @@ def _mean_std(
     key: str, title: str, names: Sequence[str], rows: Sequence[Row], metrics: Sequence[str], region: str
 ) -> Table:
     """The layout of Dr.Bokeh's Table 1."""
-    # LPIPS is of whole pictures only.
-    metrics = [metric for metric in metrics if region == "all" or metric != "lpips"]
     note = f"{_count(rows)}; higher is better for SSIM, PSNR and ZNCC."
     lines = [(name, tuple(_cell(_of(rows, name), metric, region, std=True) for metric in metrics)) for name in names]
     return Table(key, title, note, tuple(_column("", metric, digits=4) for metric in metrics), tuple(lines))
@@ -223,12 +221,11 @@ def _best(names: Sequence[str], rows: Sequence[Row]) -> Table:
     return Table("best", "Best blur parameter", note, tuple(_column("", metric) for metric in shown), tuple(lines))
 
 
-def _regions(names: Sequence[str], rows: Sequence[Row]) -> list[Table]:
-    """RMSE and SSIM where renderers differ."""
+def _regions(names: Sequence[str], rows: Sequence[Row], shown: Sequence[str]) -> list[Table]:
+    """Some metrics where renderers differ."""
     regions = list(dict.fromkeys(region for row in rows for region in row["regions"]))
     if not regions:
         return []
-    shown = ("rmse", "ssim")
     columns = [_column(region.replace("_", " "), metric) for region in regions for metric in shown]
     lines = [
         (name, tuple(_cell(_of(rows, name), metric, region) for region in regions for metric in shown))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evaluation import lpips
-from evaluation.lpips import ArraysOnly, Lpips, LpipsUnavailable, read_weights
+from evaluation.lpips import ArraysOnly, Lpips, LpipsUnavailable, mean_inside, read_weights
 
 torch = pytest.importorskip("torch")
 try:
@@ -86,6 +86,22 @@ def test_a_picture_too_small_for_the_network_is_refused(metric):
     with pytest.raises(ValueError, match="at least 31 px"):
         metric(p, g)
     assert metric(*pair((31, 64))) > 0.0
+
+
+def test_a_region_of_the_whole_picture_is_the_metric_itself(metric):
+    p, g = pair((97, 130))
+    assert mean_inside(metric.maps(p, g), np.ones(g.shape[:2], bool)) == pytest.approx(metric(p, g), rel=1e-6)
+    assert mean_inside(metric.maps(p, g), np.zeros(g.shape[:2], bool)) is None
+
+
+def test_a_region_knows_of_the_errors_inside_it(metric):
+    p, g = pair((128, 256))
+    p[:, 128:] = g[:, 128:]
+    left = np.zeros(g.shape[:2], bool)
+    left[:, :96] = True
+    maps = metric.maps(p, g)
+    # Features see about a hundred pixels around them in the last layer, and little of the error from there.
+    assert mean_inside(maps, left) > 1.5 * metric(p, g) > 6.0 * mean_inside(maps, left[:, ::-1])
 
 
 def test_without_the_package_it_is_unavailable_and_says_so(monkeypatch):
