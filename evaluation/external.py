@@ -76,6 +76,11 @@ class RendererSpec:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
+    def weights(self) -> dict[str, str]:
+        """Name and sha256 of every checkpoint that one of our renderers uses; those that are missing are left out."""
+        files = getattr(RENDERERS[self.target], "checkpoints", ()) if self.kind == "own" else ()
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+
     def _sources(self) -> list[Path]:
         if self.kind == "own":
             folder = Path(renderers.__file__).parent

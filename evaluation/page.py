@@ -18,6 +18,7 @@ from bokehdata.preview import disparity_palette
 from evaluation.pictures import ALL_IN_FOCUS, ERROR_MAX, TRUTH, error_file, picture_file
 from evaluation.plots import colour, error_versus_blur, error_versus_time
 from evaluation.results import PICTURES_FOLDER
+from evaluation.tables import weights_used
 
 DEFAULT_CASES = 24
 
@@ -187,6 +188,7 @@ def _remarks(document: Mapping[str, Any], shown: int, left_out: int) -> Iterator
     """What a reader must know to read the numbers right."""
     if not document["complete"]:
         yield "The benchmark has not finished: some rows are missing."
+    yield from weights_used(document)
     if not document["lpips"]["available"]:
         yield f"LPIPS was not computed: {document['lpips']['reason']}."
     if any(row.get("rmse") == 0.0 for row in document["rows"]):

@@ -16,7 +16,7 @@ import tyro
 from evaluation.page import DEFAULT_CASES, page
 from evaluation.plots import error_versus_blur, error_versus_time
 from evaluation.results import ResultsError, read_results, write_text
-from evaluation.tables import tables
+from evaluation.tables import tables, weights_used
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
     write_text(folder / "plots" / "error-versus-time.svg", error_versus_time(document))
     protocol = document["protocol"]
     heading = f"# {document['data']['name']}, protocol {protocol['name']}\n\n{protocol['source']}.\n"
-    write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made)]))
+    weights = "\n".join(weights_used(document))
+    write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made), weights]))
     write_text(folder / "report.html", page(document, folder, cases))
     print(made[0].markdown())
     print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")

@@ -55,12 +55,13 @@ class Run:
 
     def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
         truths = GroundTruths()
+        weights = {"weights": found} if (found := spec.weights()) else {}
         with RenderProcess(spec, self.arch) as process:
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
                 if "error" in row:
                     print(f"{spec.name} failed on {task.name}: {row['error']}", file=sys.stderr)
-                made = {"renderer": spec.name, "target": spec.target, "data_sha256": self.digests[task.name]}
+                made = {"renderer": spec.name, "target": spec.target, **weights, "data_sha256": self.digests[task.name]}
                 self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
                 progress.add()
 
@@ -121,6 +122,7 @@ def _summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "name": name,
         "target": rows[-1]["target"],
+        "weights": rows[-1].get("weights", {}),
         "rows": len(rows),
         "failed": len(rows) - len(good),
         "seconds_median": statistics.median(row["seconds"] for row in good) if good else None,

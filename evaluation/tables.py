@@ -172,6 +172,14 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
     return [*ordered, *_regions(names, clean, ["psnr", "ssim", *(["lpips"] if "lpips" in metrics else [])])]
 
 
+def weights_used(document: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for every renderer that was trained: its checkpoints and the first digits of their sha256."""
+    for renderer in document["renderers"]:
+        if files := renderer.get("weights"):
+            named = ", ".join(f"{name} ({sha256[:12]})" for name, sha256 in files.items())
+            yield f"{renderer['name']} renders with the weights {named}."
+
+
 def _part(region: str) -> str:
     return "whole frame" if region == "all" else region.replace("_", " ")
 

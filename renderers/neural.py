@@ -47,6 +47,11 @@ class BokehMe:
     # The true layers of a picture are of no use to it.
     layered = False
 
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The files that its pictures depend on."""
+        return self.arnet, self.iunet
+
     def __call__(
         self,
         image: Image,
@@ -87,6 +92,11 @@ class DeepFocusRenderer:
     device: str = "cpu"
 
     layered = False
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The files that its pictures depend on."""
+        return (self.weights,)
 
     def __call__(
         self,

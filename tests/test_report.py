@@ -22,7 +22,7 @@ from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, w
 from evaluation.plots import error_versus_blur, error_versus_time
 from evaluation.report import main
 from evaluation.results import PICTURES_FOLDER, SCHEMA
-from evaluation.tables import tables
+from evaluation.tables import tables, weights_used
 
 WIDTH, HEIGHT = 64, 48
 RENDERERS = ("soft", "hard", "slow")
@@ -174,6 +174,13 @@ def test_failures_and_perfect_pictures_stay_out_of_the_means(document):
     rows[1]["psnr"] = None
     left = [row["psnr"] for row in rows[2:4]]
     assert dict(named(document, "mean-std").lines)["soft"][3].value == pytest.approx(statistics.fmean(left))
+
+
+def test_the_report_says_which_weights_were_used(document):
+    assert not list(weights_used(document))
+    document["renderers"][0]["weights"] = {"net.safetensors": "0123456789abcdef"}
+    (sentence,) = weights_used(document)
+    assert "soft" in sentence and "net.safetensors (0123456789ab)" in sentence
 
 
 def test_a_renderer_without_a_number_has_a_dash(document):
