@@ -58,7 +58,7 @@ class Options:
     limit: int | None = None
     """Measure on at most this many pictures, evenly spread over the data. Default: all."""
     arch: Arch = "cpu"
-    """Where those of our renderers run that use Taichi; the others use the CPU."""
+    """Where our renderers run; on metal and vulkan, the classical ones but scatter-taichi stay on the CPU."""
     repeats: int = 1
     """Timed calls per picture; its time is their median."""
     lpips: bool = True

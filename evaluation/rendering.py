@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from evaluation.external import RendererSpec, RendererSpecError
 from evaluation.protocols import Task
-from renderers.base import Image
-
-Arch = Literal["cpu", "cuda", "metal", "vulkan"]
+from renderers.base import Image, RendererError
+from renderers.device import Arch, on_device, start_taichi
 
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
@@ -46,7 +45,7 @@ class Rendered:
 class RenderProcess:
     """Renders tasks one at a time; a context manager. Starts again by itself after the renderer's process has died.
 
-    arch      where Taichi is started, for those of our renderers that bring it along
+    arch      where our renderers run: Taichi and torch are started there
 
     RendererSpecError where the renderer cannot even be loaded, or Taichi not be started there.
     """
@@ -110,8 +109,9 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Arch) -> None:
     try:
         renderer = spec.load()
         if spec.kind == "own":
-            _start_taichi(arch)
-    except RendererSpecError as error:
+            start_taichi(arch)
+            renderer = on_device(renderer, arch)
+    except (RendererSpecError, RendererError) as error:
         connection.send({"error": str(error)})
         return
     connection.send({"memory": _peak_memory_bytes()})
@@ -137,18 +137,6 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Arch) -> None:
         warm = True
         connection.send({"shape": rendered.shape, "seconds": seconds, "memory": _peak_memory_bytes()})
         connection.send_bytes(rendered.tobytes())
-
-
-def _start_taichi(arch: Arch) -> None:
-    """Start Taichi where the module of a renderer has imported it: it leaves that to the program it runs in."""
-    taichi = sys.modules.get("taichi")
-    if taichi is None:
-        return
-    wanted = getattr(taichi, arch)
-    taichi.init(arch=wanted, log_level=taichi.ERROR, offline_cache=True)
-    # It falls back to the CPU with a mere warning.
-    if taichi.lang.impl.current_cfg().arch != wanted:
-        raise RendererSpecError(f"the backend {arch!r} is not available on this machine; use --arch cpu")
 
 
 def _timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:

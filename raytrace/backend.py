@@ -32,6 +32,14 @@ def start(arch: Arch = "auto", *, threads: int | None = None) -> Backend:
     raise BackendError(f"the backend {arch!r} is not available on this machine; use --arch cpu or --arch auto")
 
 
+def running() -> Backend:
+    """The backend that Taichi runs on in this process; "cpu" where it has not been started."""
+    if impl.get_runtime().prog is None:
+        return "cpu"
+    names: dict[object, Backend] = {ti.cuda: "cuda", ti.metal: "metal", ti.vulkan: "vulkan"}
+    return names.get(impl.current_cfg().arch, "cpu")
+
+
 def _starts(name: str, threads: int | None) -> bool:
     options = {}
     if threads is not None:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from raytrace import backend
 from raytrace.tracer import Tracer
 from renderers.base import RendererError
 from scenes.billboard import Scene
@@ -26,4 +27,4 @@ def oracle_layers(
     """
     if scene is None:
         raise RendererError("oracle-layers needs the true layers of the scene")
-    return Tracer("cpu").render(scene, lens, gammas=(gamma,), noise=NOISE_RMSE).linear[0]
+    return Tracer(backend.running()).render(scene, lens, gammas=(gamma,), noise=NOISE_RMSE).linear[0]

@@ -6,7 +6,8 @@ derivative trick of Wadhwa et al. 2018 (section 4.3), here with soft rims and ex
 
 The rows are summed in float64, and weights are multiples of 2^-13, so that what a disk adds to a row it takes away
 again without a remainder to speak of, whatever a highlight weighs. Bands of rows belong to one thread each and see the
-sources in order: the bytes do not depend on the number of threads.
+sources in order: the bytes do not depend on the number of threads. Where the program has started Taichi on CUDA, the
+same sums run there (`renderers.splat_taichi`).
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import RendererError
+from renderers.device import on_cuda
 from scenes.aperture import Aperture, Disk
 
 # Half-sizes above this are refused: kernels are drawn on their whole window, which would need gigabytes.
@@ -128,6 +130,10 @@ def splat(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBa
     kernel    (H, W) int32, index into the bank; sources with a negative one are left out
     returns   (H, W, 4) float32; what falls outside the picture is dropped
     """
+    if on_cuda():
+        from renderers.splat_taichi import splat_taichi
+
+        return splat_taichi(values, kernel, bank)
     if bank.is_one_kernel and kernel.min() >= 0:
         return _correlated(values, bank.dense()[::-1, ::-1])
     out = np.empty_like(values)
@@ -142,11 +148,16 @@ def gather(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelB
     kernel    (H, W) int32, index into the bank
     returns   (H, W) float32; the picture is zero outside
     """
-    if bank.is_one_kernel:
+    cuda = on_cuda()
+    if bank.is_one_kernel and not cuda:
         return _correlated(values, bank.dense())
     # Prefix sums P(x) of what stands left of x turn a change of weight into a product with a whole rest of a row.
     prefix = np.zeros((values.shape[0], values.shape[1] + 1))
     np.cumsum(values, axis=1, dtype=np.float64, out=prefix[:, 1:])
+    if cuda:
+        from renderers.splat_taichi import gather_taichi
+
+        return gather_taichi(prefix, kernel, bank)
     out = np.empty_like(values)
     _gather(prefix, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out

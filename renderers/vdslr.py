@@ -5,7 +5,7 @@
 The search goes from near to far over 8 strata with one random delta each (in the pixel's own stratum its own S, so that
 no surface in focus is missed), then halves the bracket four times. A ray whose hit lies farther than one stratum from
 the surface has passed an edge into what the picture does not show, and is dropped. The paper's own search is not
-public; these choices are ours.
+public; these choices are ours. On CUDA the rays are those of `renderers.vdslr_taichi`.
 """
 
 import cv2
@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.device import on_cuda
 from scenes.aperture import aperture_points
 from scenes.lens import ThinLens, signed_defocus_px
 
@@ -36,7 +37,13 @@ def vdslr(linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Thi
     reach = int(np.ceil(np.abs(defocus_px).max())) + 1
     within_reach = cv2.dilate(defocus_px, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     out = np.empty_like(linear)
-    _trace(linear, defocus_px, within_reach, points.astype(np.float32), defocus_px.max(), defocus_px.min(), out)
+    planes = (linear, defocus_px, within_reach, points.astype(np.float32), defocus_px.max(), defocus_px.min())
+    if on_cuda():
+        from renderers.vdslr_taichi import trace
+
+        trace(*planes, _STRATA, _BISECTIONS, _GOLDEN, _PLASTIC, out)
+    else:
+        _trace(*planes, out)
     return out
 
 
@@ -48,9 +55,10 @@ def _nearest(position, size):
 @numba.njit(inline="always")
 def _shuffled(i):
     """A 32-bit integer with its bits well mixed (Wellons' lowbias32)."""
+    # numba widens products to 64 bits.
     i = np.uint32(i)
-    i = np.uint32(i ^ (i >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    i = np.uint32(i ^ (i >> np.uint32(15))) * np.uint32(0x846CA68B)
+    i = np.uint32(np.uint32(i ^ (i >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    i = np.uint32(np.uint32(i ^ (i >> np.uint32(15))) * np.uint32(0x846CA68B))
     return np.uint32(i ^ (i >> np.uint32(16)))
 
 

@@ -458,6 +458,13 @@ def test_what_cannot_be_measured_is_named(dataset, tmp_path, capsys, words, comp
     assert not (tmp_path / "out").exists()
 
 
+def test_a_backend_that_is_not_there_is_named(dataset, tmp_path, capsys):
+    absent = "cuda" if sys.platform == "darwin" else "metal"
+    words = ("--data", dataset, "--out", tmp_path / "out", "--renderers", "scatter", "--arch", absent)
+    assert benchmark(*words) == 2
+    assert f"the backend '{absent}' is not available" in capsys.readouterr().err
+
+
 def test_data_that_is_none_is_named(tmp_path, capsys):
     assert benchmark("--data", tmp_path / "absent", "--renderers", "identity", "--out", tmp_path / "out") == 2
     assert "absent: no such folder" in capsys.readouterr().err

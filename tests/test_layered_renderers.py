@@ -135,6 +135,18 @@ def test_cocnet_convolves_a_plane_with_its_kernel():
     np.testing.assert_allclose(blurred, convolved(NOISE, kernel), atol=1e-5)
 
 
+@pytest.mark.usefixtures("taichi_cpu")
+def test_the_rays_of_a_gpu_are_those_of_the_cpu(monkeypatch):
+    """The kernel that runs on CUDA, here by Taichi on the CPU."""
+    linear, defocus = NOISE, np.full(NOISE.shape[:2], 4.0)
+    defocus[10:20, 8:30] = -3.0
+    on_cpu = vdslr(linear, *of_defocus(defocus))
+    monkeypatch.setattr("renderers.vdslr.on_cuda", lambda: True)
+    on_gpu = vdslr(linear, *of_defocus(defocus))
+    # Another rounding sends a few rays to the neighbour of a pixel.
+    assert np.abs(on_gpu - on_cpu).mean() < 1e-4 and np.median(np.abs(on_gpu - on_cpu)) < 1e-6
+
+
 def test_vdslr_blurs_a_plane_with_a_disk():
     smooth = convolved(NOISE, hard_disk(3)).astype(np.float32)
     blurred = vdslr(smooth, *of_defocus(np.full(NOISE.shape[:2], 5.0)))

@@ -173,6 +173,23 @@ def test_splat_and_gather_are_the_sums_they_stand_for(reach):
     assert (gather(a, index, bank) * b).sum() == pytest.approx((a * expected[..., 0]).sum(), rel=1e-5)
 
 
+@pytest.mark.usefixtures("taichi_cpu")
+def test_the_sums_of_a_gpu_are_those_of_the_cpu():
+    """The kernels that run on CUDA, here by Taichi on the CPU."""
+    from renderers.splat_taichi import gather_taichi, splat_taichi
+
+    rng = np.random.default_rng(12)
+    bank, kernel = soft_disks(rng.uniform(0.0, 9.0, (40, 51)).astype(np.float32), Disk())
+    kernel[3:9, 4:7] = -1
+    values = np.where(rng.random((40, 51, 4)) < 0.1, 1e3, rng.random((40, 51, 4))).astype(np.float32)
+    # Float64 sums in another order: the last bit of float32.
+    np.testing.assert_allclose(splat_taichi(values, kernel, bank), splat(values, kernel, bank), rtol=2e-7)
+    kernel = np.abs(kernel)
+    prefix = np.pad(np.cumsum(values[..., 0], axis=1, dtype=np.float64), ((0, 0), (1, 0)))
+    expected = gather(np.ascontiguousarray(values[..., 0]), kernel, bank)
+    np.testing.assert_allclose(gather_taichi(prefix, kernel, bank), expected, rtol=2e-7)
+
+
 def test_sources_without_a_kernel_are_left_out():
     bank = kernel_bank(np.zeros(1), np.zeros(1, int), lambda dx, dy, r: np.ones((1, 1, 1)))
     index = np.array([[0, -1, 0]], np.int32)
