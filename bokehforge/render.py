@@ -14,7 +14,8 @@ from bokehdata.images import write_exr_rgb, write_png
 from bokehdata.progress import Progress
 from evaluation.sources import read_disparity, read_display
 from renderers import RENDERERS
-from renderers.base import Image, RendererError
+from renderers.base import Image, Renderer, RendererError
+from renderers.neural import with_weights
 from scenes.color import REFERENCE_GAMMA, linear_from_display
 from scenes.lens import ThinLens
 
@@ -50,6 +51,8 @@ class Options:
     """Blur happens in linear light, display ** gamma: larger values make brighter disks of highlights."""
     renderer: str = "bokehme"
     """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
+    weights: tuple[Path, ...] = ()
+    """Checkpoints of your own for neural renderers: arnet.safetensors, iunet.safetensors, deepfocus.safetensors."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
@@ -71,19 +74,20 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
 
 def _render(options: Options) -> None:
     _require_sane(options)
+    renderer = with_weights(RENDERERS[options.renderer], options.weights)
     image, disparity = read_display(options.image), read_disparity(options.disparity)
     if image.shape[:2] != disparity.shape:
         sizes = [f"{shape[1]} x {shape[0]} px" for shape in (disparity.shape, image.shape)]
         raise OptionError(f"{options.disparity}: is {sizes[0]}, the picture is {sizes[1]}; resize the map")
     if options.sweep is None:
-        picture = _refocused(options, image, disparity, _focus_disparity(options.focus or "", disparity))
+        picture = _refocused(renderer, options, image, disparity, _focus_disparity(options.focus or "", disparity))
         _write_picture(options.out, picture)
     else:
         focus_disparities = np.linspace(max(float(disparity.min()), 0.0), float(disparity.max()), options.sweep)
         frames = []
         with Progress(options.sweep, "picture") as progress:
             for focus_disparity in focus_disparities:
-                frames.append(_levels(_refocused(options, image, disparity, float(focus_disparity))))
+                frames.append(_levels(_refocused(renderer, options, image, disparity, float(focus_disparity))))
                 progress.add()
         _write_film(options.out, frames + frames[-2:0:-1])
     print(f"{options.out}: {options.renderer}, K {options.blur:g} px")
@@ -121,9 +125,11 @@ def _focus_disparity(focus: str, disparity: NDArray[np.float32]) -> float:
     return max(float(disparity[int(y), int(x)]), 0.0)
 
 
-def _refocused(options: Options, image: Image, disparity: NDArray[np.float32], focus_disparity: float) -> Image:
+def _refocused(
+    renderer: Renderer, options: Options, image: Image, disparity: NDArray[np.float32], focus_disparity: float
+) -> Image:
     lens = ThinLens(options.blur, focus_disparity)
-    return RENDERERS[options.renderer](image, disparity, lens, gamma=options.gamma)
+    return renderer(image, disparity, lens, gamma=options.gamma)
 
 
 def _levels(display: Image) -> NDArray[np.uint8]:

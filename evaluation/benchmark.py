@@ -53,6 +53,8 @@ class Options:
     """Ours by name, others as module:callable or file.py:callable, each as NAME=... to rename it; spaces or commas."""
     commands: tuple[str, ...] = ()
     """Programs as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity} {gamma}", see above."""
+    weights: tuple[Path, ...] = ()
+    """Checkpoints of your own for neural renderers: arnet.safetensors, iunet.safetensors, deepfocus.safetensors."""
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
     """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
     limit: int | None = None
@@ -132,7 +134,7 @@ def _specs(options: Options) -> list[RendererSpec]:
     names = [name for item in options.renderers for name in item.split(",") if name]
     if not names and not options.commands:
         raise OptionError(f"--renderers or --commands must name what to measure; there are {', '.join(RENDERERS)}")
-    specs = [*map(python_spec, names), *map(command_spec, options.commands)]
+    specs = [*(python_spec(name, options.weights) for name in names), *map(command_spec, options.commands)]
     counts = Counter(spec.name for spec in specs)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise OptionError(f"two renderers are called {twice[0]}; rename one with NAME=")

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from renderers import RENDERERS
 from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
+from renderers.neural import with_weights
 from scenes.aperture import Disk
 from scenes.billboard import Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
@@ -52,16 +54,18 @@ class RendererSpec:
     name     in results and files: letters, digits, dot, dash and underscore
     kind     "own": a key of RENDERERS; "python": module:callable or file.py:callable; "command": a template
     target   the key, the path or the template
+    given    checkpoints in place of those that our neural renderers come with
     """
 
     name: str
     kind: Literal["own", "python", "command"]
     target: str
+    given: tuple[Path, ...] = ()
 
     def load(self) -> Renderer:
         """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
         if self.kind == "own":
-            renderer = RENDERERS[self.target]
+            renderer = self._own()
             if isinstance(renderer, ClassicalRenderer):
                 importlib.import_module(renderer.operator.partition(":")[0])
             return renderer
@@ -78,13 +82,21 @@ class RendererSpec:
 
     def weights(self) -> dict[str, str]:
         """Name and sha256 of every checkpoint that one of our renderers uses; those that are missing are left out."""
-        files = getattr(RENDERERS[self.target], "checkpoints", ()) if self.kind == "own" else ()
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self._checkpoints()}
+
+    def _own(self) -> Renderer:
+        try:
+            return with_weights(RENDERERS[self.target], self.given)
+        except RendererError as error:
+            raise RendererSpecError(f"--weights {error}") from error
+
+    def _checkpoints(self) -> list[Path]:
+        files = getattr(self._own(), "checkpoints", ()) if self.kind == "own" else ()
+        return [path for path in files if path.is_file()]
 
     def _sources(self) -> list[Path]:
         if self.kind == "own":
-            folder = Path(renderers.__file__).parent
-            return sorted(folder.glob("*.py")) + sorted(folder.glob("weights/*.safetensors"))
+            return [*sorted(Path(renderers.__file__).parent.glob("*.py")), *self._checkpoints()]
         if self.kind == "python":
             module_name = self.target.rpartition(":")[0]
             if module_name.endswith(".py"):
@@ -94,14 +106,19 @@ class RendererSpec:
         return []
 
 
-def python_spec(text: str) -> RendererSpec:
-    """A spec from "scatter", "module:callable", "file.py:callable", or "name=..." of these; else RendererSpecError."""
+def python_spec(text: str, weights: Sequence[Path] = ()) -> RendererSpec:
+    """A spec from "scatter", "module:callable", "file.py:callable", or "name=..." of these; else RendererSpecError.
+
+    weights   checkpoints for our neural renderers
+    """
     name, _, target = text.rpartition("=")
     if ":" in target:
         return RendererSpec(_checked(name or target.rpartition(":")[2]), "python", target)
     if target not in RENDERERS:
         raise RendererSpecError(f"no renderer {target!r}; there are {', '.join(RENDERERS)}, and module:callable")
-    return RendererSpec(_checked(name or target), "own", target)
+    spec = RendererSpec(_checked(name or target), "own", target, tuple(weights))
+    spec.weights()
+    return spec
 
 
 def command_spec(text: str) -> RendererSpec:

@@ -4,7 +4,8 @@ torch is imported, and weights are read, at the first call. A checkpoint is a sa
 it, or a file of torch with tensors only, such as the authors' releases of BokehMe ({"model": state dict}).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.base import Image, RendererError, require_picture
+from renderers.base import Image, Renderer, RendererError, require_picture
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -82,12 +83,12 @@ class BokehMe:
 class DeepFocusRenderer:
     """DeepFocus; round apertures only.
 
-    weights    a checkpoint
+    deepfocus  its checkpoint
     adaptive   DeepFocus†: pictures are made smaller until no blur radius exceeds 12 px
     device     of torch
     """
 
-    weights: Path = WEIGHTS / "deepfocus.safetensors"
+    deepfocus: Path = WEIGHTS / "deepfocus.safetensors"
     adaptive: bool = False
     device: str = "cpu"
 
@@ -96,7 +97,7 @@ class DeepFocusRenderer:
     @property
     def checkpoints(self) -> tuple[Path, ...]:
         """The files that its pictures depend on."""
-        return (self.weights,)
+        return (self.deepfocus,)
 
     def __call__(
         self,
@@ -119,7 +120,24 @@ class DeepFocusRenderer:
     def _network(self) -> "DeepFocus":
         from renderers.networks import DeepFocus
 
-        return loaded(DeepFocus(), self.weights, self.device)
+        return loaded(DeepFocus(), self.deepfocus, self.device)
+
+
+def with_weights(renderer: Renderer, files: Sequence[Path]) -> Renderer:
+    """A neural renderer with checkpoints of one's own in place of those of the same names, such as arnet.safetensors.
+
+    Other renderers, and checkpoints of other networks, are left alone. RendererError for a file that is not there, or
+    whose name is not that of a network.
+    """
+    for file in files:
+        if file.stem not in ("arnet", "iunet", "deepfocus"):
+            raise RendererError(f"{file}: weights are called arnet, iunet or deepfocus, as training writes them")
+        if not file.is_file():
+            raise RendererError(f"{file}: no such file")
+    if not isinstance(renderer, BokehMe | DeepFocusRenderer):
+        return renderer
+    names = {field.name for field in fields(renderer)}
+    return replace(renderer, **{file.stem: file for file in files if file.stem in names})
 
 
 def loaded(network: Network, path: Path, device: str = "cpu") -> Network:

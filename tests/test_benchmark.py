@@ -448,6 +448,7 @@ def test_lpips_is_a_number_where_it_is_installed(dataset, tmp_path):
         (("--commands", "prog=program {image}"), "{out}"),
         (("--commands", "prog=program {pictures} {out}"), "no placeholder {pictures}"),
         ((), "must name what to measure"),
+        (("--renderers", "bokehme", "--weights", "absent/arnet.safetensors"), "arnet.safetensors: no such file"),
         (("--renderers", "identity", "--limit", "0"), "--limit is 0"),
         (("--renderers", "identity", "--repeats", "-1"), "--repeats is -1"),
     ],

@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from renderers import RENDERERS
 from renderers.base import RendererError
 from renderers.bokehme import ABLATIONS, FULL, fused, near_focus, normalised_gamma, render_neurally, upsampled
 from renderers.deepfocus import deepfocus_inputs, refocus
 from renderers.networks import ARNet, DeepFocus, IUNet, resized
-from renderers.neural import BokehMe, DeepFocusRenderer, loaded
+from renderers.neural import BokehMe, DeepFocusRenderer, loaded, with_weights
 from scenes.lens import ThinLens
 
 
@@ -231,6 +232,18 @@ def test_what_is_no_checkpoint_of_a_network_is_named(weights, tmp_path):
         loaded(ARNet(), tmp_path / "torn.safetensors")
     with pytest.raises(RendererError, match="there are no such weights"):
         loaded(ARNet(), tmp_path / "absent.safetensors")
+
+
+def test_weights_of_ones_own_replace_those_of_their_name(weights, tmp_path):
+    assert with_weights(BokehMe(), [weights["arnet"]]) == BokehMe(arnet=weights["arnet"])
+    everything = [weights[name] for name in ("arnet", "iunet", "deepfocus")]
+    assert with_weights(BokehMe(ablation="B2"), everything) == BokehMe(weights["arnet"], weights["iunet"], "B2")
+    assert with_weights(DeepFocusRenderer(), everything) == DeepFocusRenderer(weights["deepfocus"])
+    assert with_weights(RENDERERS["scatter"], everything) is RENDERERS["scatter"]
+    with pytest.raises(RendererError, match=r"net\.safetensors: weights are called"):
+        with_weights(BokehMe(), [tmp_path / "net.safetensors"])
+    with pytest.raises(RendererError, match=r"arnet\.safetensors: no such file"):
+        with_weights(BokehMe(), [tmp_path / "arnet.safetensors"])
 
 
 def test_a_picture_too_small_for_networks_is_refused(weights):

@@ -86,6 +86,7 @@ def test_a_sweep_goes_there_and_back(files, tmp_path, ending):
         (["--focus", "0.5", "--gamma", "0"], "--gamma is 0"),
         (["--focus", "0.5", "--renderer", "magic"], "there are identity, scatter"),
         (["--focus", "0.5", "--renderer", "oracle-layers"], "scene"),
+        (["--focus", "0.5", "--weights", "absent/arnet.safetensors"], "arnet.safetensors: no such file"),
         (["--sweep", "1", "--out", "x.gif"], "--sweep is 1"),
         (["--sweep", "3", "--out", "x.png"], "must end in .gif, .mp4"),
         (["--focus", "0.5", "--out", "x.gif"], "must end in .png"),
