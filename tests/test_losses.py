@@ -15,6 +15,7 @@ from training.losses import (
     gradient_l1,
     iunet_loss,
     picture_l1,
+    where_it_counts,
 )
 
 
@@ -61,6 +62,15 @@ def test_the_error_map_can_do_no_better_than_its_entropy():
     for shift in (-0.1, 0.1):
         assert error_map_bce(torch.logit(target) + shift, target) > entropy
     assert float(error_map_entropy(torch.tensor([0.0, 1.0]))) == 0.0
+
+
+def test_the_networks_picture_counts_where_the_scatter_is_wrong(pictures):
+    rendered, truth = pictures[:2]
+    error_map = torch.rand(rendered.shape[0], 1, *rendered.shape[2:], dtype=rendered.dtype)
+    assert where_it_counts(rendered, truth, error_map, 1.0) is rendered
+    judged = where_it_counts(rendered, truth, error_map, 0.25)
+    expected = (rendered - truth) * error_map.clamp(min=0.25)
+    torch.testing.assert_close(judged - truth, expected)
 
 
 def test_deepfocus_loss_is_a_sum_of_logarithms(pictures):

@@ -35,6 +35,7 @@ from training.losses import (
     error_map_bce,
     error_map_entropy,
     iunet_loss,
+    where_it_counts,
 )
 from training.presets import Model, Preset
 
@@ -137,7 +138,7 @@ class Training(pl.LightningModule):
 
 
 class ArnetTraining(Training):
-    """ARNet by Eq. 10, at full size: its defocus reaches 1.2."""
+    """ARNet by Eq. 10, at full size: its defocus reaches 1.2. The preset says how much its own picture counts where."""
 
     criterion = "fused_psnr"
 
@@ -151,10 +152,12 @@ class ArnetTraining(Training):
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         together, rendered, logit = self._render(self.network, batch)
-        bce = error_map_bce(logit, batch["error_map"])
+        truth, error_map = batch["truth"], batch["error_map"]
+        bce = error_map_bce(logit, error_map)
+        judged = where_it_counts(rendered, truth, error_map, self.preset.elsewhere)
         return {
-            "loss": arnet_loss(together, rendered, batch["truth"], logit, batch["error_map"]),
-            "excess_bce": bce - error_map_entropy(batch["error_map"]),
+            "loss": arnet_loss(together, judged, truth, logit, error_map),
+            "excess_bce": bce - error_map_entropy(error_map),
         }
 
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
@@ -190,7 +193,8 @@ class IunetTraining(Training):
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         together, rendered = self._render(self.network, batch)
-        return {"loss": iunet_loss(together, rendered, batch["truth"])}
+        judged = where_it_counts(rendered, batch["truth"], batch["error_map"], self.preset.elsewhere)
+        return {"loss": iunet_loss(together, judged, batch["truth"])}
 
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
         together, rendered = self._render(self.validated, batch)

@@ -24,6 +24,15 @@ def picture_l1(prediction: Tensor, truth: Tensor) -> Tensor:
     return F.l1_loss(prediction, truth) + gradient_l1(prediction, truth)
 
 
+def where_it_counts(rendered: Tensor, truth: Tensor, error_map: Tensor, elsewhere: float) -> Tensor:
+    """The networks' picture with its errors scaled by the error map, and by `elsewhere` where that is smaller.
+
+    The fused picture shows the networks' only where the scatter is wrong. What they learn in few steps is best spent
+    there; elsewhere = 1 asks for the whole picture, as the paper does.
+    """
+    return rendered if elsewhere == 1.0 else torch.lerp(truth, rendered, error_map.clamp(min=elsewhere))
+
+
 def iunet_loss(fused: Tensor, rendered: Tensor, truth: Tensor) -> Tensor:
     """Eq. 11: values and differences of the fused picture and of the networks' own."""
     return picture_l1(fused, truth) + picture_l1(rendered, truth)

@@ -20,6 +20,8 @@ class Preset:
     gradient_norm_max    gradients are scaled down to this norm; None leaves them
     averaging            what is validated and saved is the mean of the weights over steps, older ones weighing this
                          factor less with every step; None for the last weights
+    elsewhere            weight of the errors of ARNet's and IUNet's own picture where the scatter makes none; 1 in the
+                         paper
     blur_parameter_max   pictures of larger K are left out, pixels per unit of normalised disparity
     validate_every       steps between validations
     checkpoint_every     steps between checkpoints
@@ -34,6 +36,7 @@ class Preset:
     schedule: Literal["constant", "cosine"] = "constant"
     gradient_norm_max: float | None = None
     averaging: float | None = None
+    elsewhere: float = 1.0
     blur_parameter_max: float = 12.0
     validate_every: int = 2000
     checkpoint_every: int = 500
@@ -51,6 +54,7 @@ _CPU = Preset(
     schedule="cosine",
     gradient_norm_max=1.0,
     averaging=0.999,
+    elsewhere=0.1,
     validate_every=1000,
     checkpoint_every=200,
 )
