@@ -15,6 +15,9 @@ from typing import Any
 
 from blender_scripts.refusal import Refusal
 
+# The first version with the node names, sky models and output settings that the scenes use.
+_OLDEST_BLENDER = (5, 0, 0)
+
 
 def main() -> None:
     """Serve requests until stdin closes. A `Refusal` answers with its message, any other exception with its own."""
@@ -44,8 +47,18 @@ def _take_stdout():
     return pipe
 
 
+def _require_new_blender() -> None:
+    # Blender is imported after stdout is taken: it talks while it loads. Nothing else of ours is, before it is known to
+    # be new enough: what comes with older ones differs.
+    import bpy
+
+    if bpy.app.version < _OLDEST_BLENDER:
+        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
+        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
+
+
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
-    # Blender is imported after stdout is taken: it talks while it loads.
+    _require_new_blender()
     from blender_scripts import rendering, sources
 
     serve = {"check": sources.check, "load": sources.load, "render": rendering.render}
