@@ -4,12 +4,13 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -377,21 +378,72 @@ def test_crash_is_reported_with_the_scene_and_the_others_go_on(tmp_path, monkeyp
     assert [folder.name for folder in Dataset(tmp_path / "set")] == ["000001"]
 
 
-def test_installed_blender_runs_the_same_worker(tmp_path):
-    # Stands for `blender -b --factory-startup -P script`: greets on stdout, then runs the script.
+_STAND_IN = """
+import runpy, sys
+import bpy
+
+bpy.app.binary_path, *sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[sys.argv.index("-P") + 1], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def installed_blender(tmp_path):
+    """Stands for an installed Blender: greets on stdout, then runs the script after -P in a Python of its own."""
     fake = tmp_path / "blender"
+    code = shlex.quote(_STAND_IN)
     fake.write_text(
-        textwrap.dedent(f"""\
-        #!/bin/sh
-        echo "Blender 5.0.1 (a greeting on stdout)"
-        while [ "$1" != -P ]; do shift; done
-        exec "{sys.executable}" -I "$2"
-        """)
+        f"""#!/bin/sh
+echo "Blender 5.0.1 (a greeting on stdout)"
+exec {shlex.quote(sys.executable)} -I -c {code} "$0" blender "$@"
+"""
     )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    return fake
+
+
+def test_installed_blender_runs_the_same_worker(installed_blender, tmp_path):
     out = tmp_path / "set"
-    assert render_blb.main([*TINY, "--scenes", "1", "--blender", str(fake), "--out", str(out)]) == 0
+    assert render_blb.main([*TINY, "--scenes", "1", "--blender", str(installed_blender), "--out", str(out)]) == 0
     assert verify(out).scenes == 1
+
+
+def _inside(installed_blender, arguments, python) -> subprocess.CompletedProcess:
+    """`blender -b -P render_blb.py -- arguments`, with the Python that is to have bokehforge."""
+    command = [str(installed_blender), "-b", "-P", render_blb.__file__, "--", *arguments]
+    environment = {**os.environ, "BOKEHFORGE_PYTHON": str(python)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_script_started_by_blender_is_the_command(installed_blender, tmp_path):
+    out = tmp_path / "set"
+    done = _inside(installed_blender, [*TINY, "--scenes", "1", "--out", str(out)], sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert f"1 scenes are in {out}" in done.stdout
+    assert verify(out).scenes == 1 and not verify(out).problems
+    # Exit code and message are the command's, too.
+    refused = _inside(installed_blender, ["--samples", "7"], sys.executable)
+    assert refused.returncode == 2 and "--samples is 7" in refused.stderr
+
+
+def test_script_started_by_blender_says_when_it_finds_no_bokehforge(installed_blender, tmp_path):
+    done = _inside(installed_blender, TINY, tmp_path / "python")
+    assert done.returncode == 2
+    assert f"bokehforge is not installed in {tmp_path / 'python'}" in done.stderr
+    assert "set BOKEHFORGE_PYTHON" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_blender_that_is_too_old_is_refused_before_anything_of_ours_loads(tmp_path):
+    # It has no NumPy, as Debian's, and would fail on the first of our modules that imports it.
+    (tmp_path / "bpy.py").write_text("class app:\n    version, version_string = (3, 4, 1), '3.4.1'\n")
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('numpy')\n")
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        f"runpy.run_path({str(Path(render_blb.__file__).with_name('inside_blender.py'))!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], input='{"do": "check"}\n', capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    assert answer["refused"] and "Blender 3.4.1 is too old; install 5.0 or newer" in answer["error"]
 
 
 def test_device_that_is_not_there_and_blender_that_is_none_are_named(tmp_path, capsys):
@@ -469,6 +521,11 @@ bpy.ops.wm.save_as_mainfile(filepath=str(folder / "ortho.blend"))
 
 empty()
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "nothing.blend"))
+
+scene = empty()
+scene.camera = camera()
+bpy.ops.object.light_add(location=(0, -5, 0))
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "black.blend"))
 
 def keyframed(owner, path, frames):
     name = path.rpartition(".")[2]
@@ -584,5 +641,13 @@ def test_animation_of_a_file_moves_its_objects_and_leaves_lens_and_sampling_to_u
 
 def test_camera_that_is_not_there_is_named_with_those_that_are(blends, tmp_path, capsys):
     arguments = [*TINY, "--out", str(tmp_path / "set"), "--blend", str(blends / "walls.blend"), "--camera", "front"]
-    assert render_blb.main(arguments) == 1
+    # Nothing of what was given can be used.
+    assert render_blb.main(arguments) == 2
     assert "has no camera 'front'; there are: view" in capsys.readouterr().err
+
+
+def test_refused_scene_leaves_nothing_behind(blends, tmp_path, capsys):
+    out = tmp_path / "set"
+    assert render_blb.main([*TINY, "--out", str(out), "--blend", str(blends / "black.blend")]) == 2
+    assert "black.blend): the picture is black" in capsys.readouterr().err
+    assert not list(out.glob(".*")) and not list(out.glob("0*"))
