@@ -23,6 +23,7 @@ if __name__ == "__main__" and "bpy" in sys.modules:  # only Blender itself loads
 import numpy as np
 import tyro
 
+from blender_scripts.cost import cost_text
 from blender_scripts.extent import IGNORED_SHARE
 from blender_scripts.process import BlenderCrash, BlenderProcess
 from blender_scripts.production import Job, MadeBy, Sampling, forget_pictures, kept_pictures, produce_scene
@@ -124,6 +125,7 @@ def _render(options: Options, prog: str) -> int:
         f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
     if options.dry_run:
+        print(f"without a GPU, {cost_text(job, len(sources) * job.pictures, 'cpu')}")
         return 0
 
     with BlenderProcess(options.blender) as blender:
@@ -142,6 +144,8 @@ def _render(options: Options, prog: str) -> int:
         require_space(job.root, len(missing) * scene_bytes)
         made_by = MadeBy(found["blender"], found["device"])
         pictures = sum(job.pictures - kept_pictures(job, i, sources[i].source, made_by) for i in missing)
+        if pictures:
+            print(cost_text(job, pictures, found["device"]), flush=True)
         with Progress(pictures, "image") as progress:
             for i in missing:
                 name = sources[i].source["name"]
