@@ -160,10 +160,8 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
 def _display(rng: np.random.Generator, front: shops.Front, name: str, paint, pane) -> None:
     """The shop window: a lit box as deep as an arm is long, with what the shop sells."""
     width, deep = front.width + 0.5, 1.1
-    tone = tuple(
-        float(c) for c in rng.uniform(0.25, 0.6) * np.array([1.0, rng.uniform(0.75, 1), rng.uniform(0.5, 0.9)])
-    )
-    inner = materials.plain("window back", tone, roughness=0.9)
+    level, green, blue = rng.uniform(0.25, 0.6), rng.uniform(0.75, 1), rng.uniform(0.5, 0.9)
+    inner = materials.plain("window back", (level, level * green, level * blue), roughness=0.9)
     box("riser", (deep, width - 0.1, _SILL), paint, at=front.inside(deep / 2 - 0.06, 0, -_SILL), bevel_m=0.01)
     box("window back", (0.1, width, 2.4), inner, at=front.inside(deep, 0, -_SILL), bevel_m=0)
     for k in (-1, 1):

@@ -16,7 +16,7 @@ from blender_scripts.procedural.materials import Colour
 from blender_scripts.procedural.nodes import Nodes
 
 # Puts one ware down where it is told, turned by degrees about the vertical.
-_Ware = Callable[[Vector3, float], object]
+_Ware = Callable[[Vector3, float], bpy.types.Object]
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,17 @@ def _pot_plants(rng: np.random.Generator) -> _Ware:
     clay = materials.plain("clay", (0.5, 0.22, 0.12), roughness=0.85)
     green = materials.leaf("pot plant", (0.02, 0.1, 0.02), (0.15, 0.35, 0.06))
     flowers = [
-        materials.leaf("blossom", tone, tuple(min(1.0, 1.6 * c) for c in tone))
-        for tone in ((0.5, 0.04, 0.08), (0.6, 0.4, 0.03), (0.5, 0.12, 0.35), (0.6, 0.55, 0.5))
+        materials.leaf("blossom", (r, g, b), (min(1.0, 1.6 * r), min(1.0, 1.6 * g), min(1.0, 1.6 * b)))
+        for r, g, b in ((0.5, 0.04, 0.08), (0.6, 0.4, 0.03), (0.5, 0.12, 0.35), (0.6, 0.55, 0.5))
     ]
     pot = lathe("pot", [(0.0, 0.0), (0.06, 0.0), (0.085, 0.14), (0.075, 0.14), (0.07, 0.12), (0.0, 0.12)])
 
     def put(at: Vector3, turn: float):
-        link("pot", pot, clay, at=at)
         top = np.array(at) + (0, 0, 0.2)
         flower = flowers[int(rng.integers(len(flowers)))]
         plants.leaves("pot plant", top + rng.normal(0, 0.05, (70, 3)), 0.09, green, rng=rng)
         plants.leaves("blossom", top + rng.normal(0, (0.07, 0.07, 0.03), (60, 3)) + (0, 0, 0.08), 0.05, flower, rng=rng)
+        return link("pot", pot, clay, at=at)
 
     return put
 
