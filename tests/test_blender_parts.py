@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from blender_scripts.camera import Camera, blender_lens
+from blender_scripts.cost import cost_text, cpu_seconds, duration_text
 from blender_scripts.extent import disparity_extent
 from blender_scripts.production import Job, KeptPictures, MadeBy, Sampling, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
@@ -91,6 +92,33 @@ def test_isolated_pixels_set_neither_focus_nor_blur():
 def test_small_picture_keeps_the_extremes_of_all_its_pixels():
     disparity = np.linspace(0.1, 0.5, 64 * 36, dtype=np.float32).reshape(36, 64)
     assert disparity_extent(disparity) == pytest.approx((0.1, 0.5))
+
+
+def test_cost_is_that_of_the_benchmark():
+    # benchmarks/README.md: on two cores, 1920 x 1080 at 64 samples takes 7 minutes.
+    job = replace(_job(), width=1920, height=1080, sampling=Sampling(64))
+    assert 6.0 * 60 < cpu_seconds(job, 1, cores=2) < 8.0 * 60
+    assert cpu_seconds(job, 30, cores=2) == pytest.approx(30 * cpu_seconds(job, 1, cores=2))
+    assert cpu_seconds(job, 1, cores=8) == pytest.approx(cpu_seconds(job, 1, cores=2) / 4)
+    assert cpu_seconds(replace(job, sampling=Sampling(64, time_limit_s=5.0)), 3, cores=2) == 15.0
+    assert "at most about" in cost_text(replace(job, sampling=Sampling(64, noise_threshold=0.1)), 3, "cpu")
+    assert "about" not in cost_text(job, 3, "optix: a GPU")
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.1, "1 seconds"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
+)
+def test_times_are_told_in_units_for_people(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_cost_is_told_before_anything_is_rendered(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert main(["--dry-run", "--out", str(tmp_path / "set")]) == 0
+    told = capsys.readouterr().out
+    assert "510 pictures of 1920 x 1080 at 1024 samples: about 38 days on 2 CPU cores" in told
+    assert not (tmp_path / "set").exists()
 
 
 def test_layers_are_cut_where_nothing_is():
