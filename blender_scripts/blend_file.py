@@ -1,9 +1,10 @@
 """The user's own .blend: opened without running anything in it, and made renderable with as few changes as possible."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 from blender_scripts.refusal import Refusal
 
@@ -17,7 +18,7 @@ _NEUTRAL_SKY = (0.8, 0.85, 0.9, 1.0)
 
 
 def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]:
-    """Open a file; its scripts, drivers in Python and window layout stay out.
+    """Open a file; its scripts, drivers of more than arithmetic and window layout stay out.
 
     camera    name of the camera object; None takes the scene's, else the first, else places one
     frame     None takes the one that the file was saved at
@@ -33,6 +34,8 @@ def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]
     scene = bpy.context.scene
     warnings = [*_lost_on_the_way(), *_old_materials()]
     scene.frame_set(scene.frame_current if frame is None else frame)
+    if bpy.app.autoexec_fail:
+        warnings.append("holds scripts or drivers in Python, which do not run: what they drive is at 0")
     warnings += _choose_camera(scene, name, camera)
     _hold_still(scene)
     warnings += _require_light(scene)
@@ -46,12 +49,14 @@ def _lost_on_the_way() -> list[str]:
         image.name
         for image in bpy.data.images
         if image.source in ("FILE", "SEQUENCE", "TILED")
-        and image.packed_file is None
+        and not image.packed_files
         and image.users > 0
-        and not Path(bpy.path.abspath(image.filepath)).is_file()
+        and not all(Path(file).is_file() for file in _files_of(image))
     ]
     libraries = [
-        library.filepath for library in bpy.data.libraries if not Path(bpy.path.abspath(library.filepath)).is_file()
+        library.filepath
+        for library in bpy.data.libraries
+        if not Path(bpy.path.abspath(library.filepath, library=library.parent)).is_file()
     ]
     lines = []
     if missing:
@@ -59,6 +64,19 @@ def _lost_on_the_way() -> list[str]:
     if libraries:
         lines.append(f"{len(libraries)} linked files are missing, with what they hold: {', '.join(libraries[:5])}")
     return lines
+
+
+def _files_of(image: bpy.types.Image) -> list[str]:
+    """Where a picture is read from: relative to the file that holds it, and one file for each tile."""
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    if image.source != "TILED":
+        return [path]
+    # Tile 1001 + u + 10 v is also called u1_v1 and so on.
+    numbers = [tile.number for tile in image.tiles]
+    return [
+        path.replace("<UDIM>", str(n)).replace("<UVTILE>", f"u{(n - 1001) % 10 + 1}_v{(n - 1001) // 10 + 1}")
+        for n in numbers
+    ]
 
 
 def _old_materials() -> list[str]:
@@ -119,13 +137,12 @@ def _one_view_layer(scene: bpy.types.Scene) -> list[str]:
 
 
 def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    seen = [
-        obj.evaluated_get(depsgraph)
-        for obj in scene.objects
-        if obj.type in ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES") and not obj.hide_render
+    corners = [
+        matrix @ Vector(corner)
+        for obj, matrix in _shown(scene)
+        if obj.type in ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES")
+        for corner in obj.bound_box
     ]
-    corners = [obj.matrix_world @ Vector(corner) for obj in seen for corner in obj.bound_box]
     if not corners:
         raise Refusal(f"{file_name}: holds nothing that can be seen")
     low = Vector([min(corner[axis] for corner in corners) for axis in range(3)])
@@ -143,8 +160,23 @@ def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:
     return obj
 
 
+def _shown(scene: bpy.types.Scene) -> Iterator[tuple[bpy.types.Object, Matrix]]:
+    """What a render shows, as evaluated, with where it stands: the scene's own objects, and what it has instances of.
+
+    Each lives until the next one is asked for.
+    """
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    for obj in scene.objects:
+        if not obj.hide_render:
+            evaluated = obj.evaluated_get(depsgraph)
+            yield evaluated, evaluated.matrix_world
+    for instance in depsgraph.object_instances:
+        if instance.is_instance and not instance.object.hide_render:
+            yield instance.object, instance.matrix_world
+
+
 def _require_light(scene: bpy.types.Scene) -> list[str]:
-    has_lamps = any(obj.type == "LIGHT" and not obj.hide_render for obj in scene.objects)
+    has_lamps = any(obj.type == "LIGHT" for obj, _ in _shown(scene))
     if has_lamps or _shines(scene.world) or any(_emits(material) for material in bpy.data.materials if material.users):
         return []
     world = bpy.data.worlds.new("neutral sky")
@@ -158,7 +190,7 @@ def _shines(world: bpy.types.World | None) -> bool:
     """Whether a world is more than the dark grey that every new file has."""
     if world is None or world.node_tree is None:
         return world is not None and max(world.color) > 0.1
-    for node in world.node_tree.nodes:
+    for node in _nodes(world.node_tree):
         if node.type == "BACKGROUND":
             colour, strength = node.inputs["Color"], node.inputs["Strength"]
             if colour.is_linked or strength.is_linked or max(colour.default_value[:3]) * strength.default_value > 0.1:
@@ -166,10 +198,18 @@ def _shines(world: bpy.types.World | None) -> bool:
     return False
 
 
+def _nodes(tree: bpy.types.NodeTree) -> Iterator[bpy.types.Node]:
+    """The nodes of a tree, and of the groups in it."""
+    for node in tree.nodes:
+        yield node
+        if node.type == "GROUP" and node.node_tree is not None:
+            yield from _nodes(node.node_tree)
+
+
 def _emits(material: bpy.types.Material) -> bool:
     if material.node_tree is None:
         return False
-    for node in material.node_tree.nodes:
+    for node in _nodes(material.node_tree):
         if node.type == "EMISSION":
             return True
         if node.type == "BSDF_PRINCIPLED":

@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blender_scripts.camera import Camera, blender_lens
+from blender_scripts.extent import disparity_extent
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
@@ -34,6 +35,9 @@ from scenes.stack import Stack
 
 # A picture with a time limit is first rendered with this many, to see how long they take.
 _PILOT_SAMPLES = 4
+
+# What the kept pictures of a scene belong to.
+_IDENTITY = "identity.json"
 
 # Depths of one picture may be this close before focus and blur lose their meaning: a wall seen straight on.
 _LEAST_DISPARITY_RATIO = 1.02
@@ -61,6 +65,14 @@ class Sampling:
             "time_limit_s": self.time_limit_s,
             "denoised": self.denoise,
         }
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """Version of Blender, and the device that it renders on, by name."""
+
+    blender: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -105,14 +117,14 @@ class Job:
 def stack_of(disparity: NDArray[np.float32], job: Job) -> Stack:
     """The bokeh stack that fits a scene: d_f from the farthest to the nearest disparity, K = r_max / their difference.
 
-    Refusal where there is no difference.
+    Both as `disparity_extent` has them. Refusal where there is no difference.
     """
-    low, high = float(disparity.min()), float(disparity.max())
+    low, high = disparity_extent(disparity)
     if high <= low * _LEAST_DISPARITY_RATIO:
         raise Refusal(
             "everything the camera sees is at one distance"
             if high > 0.0
-            else "the camera sees nothing but the background; name another camera or frame"
+            else "the camera sees next to nothing but the background; name another camera or frame"
         )
     steps = np.linspace(0.0, 1.0, job.focus_count) if job.focus_count > 1 else np.array([0.0])
     return Stack(
@@ -146,9 +158,8 @@ def produce_scene(
     for warning in loaded["warnings"]:
         on_warning(warning)
     camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], job.width)
-    made_by = {"blender": loaded["blender"], "device": loaded["device"]}
-    identity = {**job.describe(), "source": dict(source), **made_by}
-    kept = KeptPictures(_kept_folder(job.root, scene_index), identity)
+    made_by = MadeBy(loaded["blender"], loaded["device"])
+    kept = KeptPictures(_kept_folder(job.root, scene_index), _identity(job, source, made_by))
     render = _Renderer(job, blender, scene_index, kept, on_picture)
 
     render.picture(image_file("exr"), lens=None, keep_depth=True)
@@ -161,7 +172,7 @@ def produce_scene(
         depth=depth,
         focal_length_m=camera.focal_length_m,
         sensor_width_m=camera.sensor_width_m,
-        source={**source, **made_by, **job.sampling.describe()},
+        source={**source, **asdict(made_by), **job.sampling.describe()},
         layers=render.layers(slice_distances(depth, job.layers), overscan) if job.layers else (),
         overscan=overscan,
     )
@@ -196,14 +207,31 @@ def _kept_folder(root: Path, scene_index: int) -> Path:
     return root / f".rendered-{scene_index:06d}"
 
 
-def kept_pictures(root: Path, scene_index: int) -> int:
+def _identity(job: Job, source: Mapping[str, Any], made_by: MadeBy) -> dict[str, Any]:
+    """Everything that a picture of a scene depends on."""
+    return {**job.describe(), "source": dict(source), **asdict(made_by)}
+
+
+def kept_pictures(job: Job, scene_index: int, source: Mapping[str, Any], made_by: MadeBy) -> int:
     """Number of pictures of an unfinished scene that need not be rendered again."""
-    return len(list(_kept_folder(root, scene_index).glob("*.exr.json")))
+    folder = _kept_folder(job.root, scene_index)
+    is_current = _holds(folder, _identity(job, source, made_by))
+    return len(list(folder.glob("*.exr.json"))) if is_current else 0
 
 
 def forget_pictures(root: Path, scene_index: int) -> None:
     """Remove what was kept of a scene that is finished."""
     shutil.rmtree(_kept_folder(root, scene_index), ignore_errors=True)
+
+
+def _text(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True)
+
+
+def _holds(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the pictures in a folder are of an identity."""
+    told = folder / _IDENTITY
+    return told.is_file() and told.read_text("utf-8") == _text(identity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,12 +251,10 @@ class KeptPictures:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]):
         self._folder = folder
-        told = folder / "identity.json"
-        text = json.dumps(identity, sort_keys=True)
-        if not (told.is_file() and told.read_text("utf-8") == text):
+        if not _holds(folder, identity):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            told.write_text(text, "utf-8")
+            (folder / _IDENTITY).write_text(_text(identity), "utf-8")
 
     def __contains__(self, name: str) -> bool:
         return (self._folder / f"{name}.json").is_file()

@@ -2,10 +2,14 @@
 
     python blender_scripts/render_blb.py --scenes 10
 
-renders ten built-in scenes into datasets/blender. The same command again resumes picture by picture.
+renders ten built-in scenes into datasets/blender. The same command again resumes picture by picture. In an installed
+Blender, of which the Python with bokehforge takes over (`leave_blender`):
+
+    blender -b -P blender_scripts/render_blb.py -- --scenes 10
 """
 
 import platform
+import runpy
 import sys
 import time
 from dataclasses import dataclass
@@ -13,11 +17,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+if __name__ == "__main__" and "bpy" in sys.modules:  # only Blender itself loads it before the script
+    runpy.run_path(str(Path(__file__).with_name("leave_blender.py")), run_name="__main__")
+
 import numpy as np
 import tyro
 
+from blender_scripts.cost import cost_text
+from blender_scripts.extent import IGNORED_SHARE
 from blender_scripts.process import BlenderCrash, BlenderProcess
-from blender_scripts.production import Job, Sampling, forget_pictures, kept_pictures, produce_scene
+from blender_scripts.production import Job, MadeBy, Sampling, forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
@@ -87,7 +96,8 @@ class _Source:
 
 
 def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
-    """Run the command; returns its exit code: 0, 1 where a scene failed, 2 for unusable input, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 1 where a scene failed, 2 for unusable input (every scene
+    refused, too), 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
     try:
         return _render(options, prog)
@@ -115,6 +125,7 @@ def _render(options: Options, prog: str) -> int:
         f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
     if options.dry_run:
+        print(f"without a GPU, {cost_text(job, len(sources) * job.pictures, 'cpu')}")
         return 0
 
     with BlenderProcess(options.blender) as blender:
@@ -122,7 +133,7 @@ def _render(options: Options, prog: str) -> int:
     print(f"Blender {found['blender']} on {found['device']}")
     software = {"bokehforge": version("bokehforge"), "blender": found["blender"]}
     begin = time.monotonic()
-    failed = []
+    failed, refused = [], 0
     with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
         finished = dataset.finished(range(len(sources)))
         missing = [i for i in range(len(sources)) if i not in finished]
@@ -131,8 +142,11 @@ def _render(options: Options, prog: str) -> int:
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
         require_space(job.root, len(missing) * scene_bytes)
-        pictures = {i: job.pictures - kept_pictures(job.root, i) for i in missing}
-        with Progress(sum(pictures.values()), "image") as progress:
+        made_by = MadeBy(found["blender"], found["device"])
+        pictures = sum(job.pictures - kept_pictures(job, i, sources[i].source, made_by) for i in missing)
+        if pictures:
+            print(cost_text(job, pictures, found["device"]), flush=True)
+        with Progress(pictures, "image") as progress:
             for i in missing:
                 name = sources[i].source["name"]
                 try:
@@ -151,6 +165,9 @@ def _render(options: Options, prog: str) -> int:
                 except (Refusal, BlenderCrash) as error:
                     failed.append(name)
                     print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
+                    if isinstance(error, Refusal):
+                        refused += 1
+                        forget_pictures(job.root, i)
         noise = dataset.noise_rmse_max
     made = len(missing) - len(failed)
     print(
@@ -161,6 +178,8 @@ def _render(options: Options, prog: str) -> int:
     )
     if failed:
         print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
+    if refused == len(sources):
+        return 2
     return 1 if failed else 0
 
 
@@ -239,6 +258,8 @@ def _header(options: Options, job: Job, sources: list[_Source], software: dict[s
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",
         "disparity_unit": "1/m",
         "pixel_rule": "box: mean over the area",
+        "focus_rule": "evenly spaced in disparity between the farthest and the nearest pixel, "
+        f"a share of {IGNORED_SHARE:g} of the pixels beyond each end left out",
         "border_rule": "the scene goes on beyond the frame",
         "colour": "linear light, no view transform",
         "noise_rule": "each image is the mean of two renders with half the samples; "

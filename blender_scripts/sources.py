@@ -5,20 +5,13 @@ from typing import Any
 import bpy
 
 from blender_scripts import billboard_quads, blend_file, procedural, rendering
-from blender_scripts.refusal import Refusal
-
-# The first version with the node names, sky models and output settings that the scenes use.
-_OLDEST_BLENDER = (5, 0, 0)
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether this Blender will do: Refusal where it is too old, or lacks the `device` that is named.
+    """Whether this Blender will do: Refusal where it lacks the `device` that is named.
 
     returns   blender (its version), device
     """
-    if bpy.app.version < _OLDEST_BLENDER:
-        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
-        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
     bpy.ops.wm.read_factory_settings(use_empty=True)
     return {"blender": bpy.app.version_string, "device": rendering.use_device(bpy.context.scene, request["device"])}
 

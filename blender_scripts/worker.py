@@ -15,6 +15,11 @@ from typing import Any
 
 from blender_scripts.refusal import Refusal
 
+# The first version with the node names, sky models and output settings that the scenes use.
+_OLDEST_BLENDER = (5, 0, 0)
+
+_INSTALL_LIBRARIES = "apt-get install libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
+
 
 def main() -> None:
     """Serve requests until stdin closes. A `Refusal` answers with its message, any other exception with its own."""
@@ -44,8 +49,23 @@ def _take_stdout():
     return pipe
 
 
+def _require_new_blender() -> None:
+    # Blender is imported after stdout is taken: it talks while it loads. Nothing else of ours is, before it is known to
+    # be new enough: what comes with older ones differs.
+    try:
+        import bpy
+    except ImportError as error:  # Blender links to X even where it shows nothing
+        raise Refusal(
+            f"the bpy module cannot be loaded ({error}); on Debian or Ubuntu: {_INSTALL_LIBRARIES}"
+        ) from error
+
+    if bpy.app.version < _OLDEST_BLENDER:
+        wanted = ".".join(map(str, _OLDEST_BLENDER[:2]))
+        raise Refusal(f"Blender {bpy.app.version_string} is too old; install {wanted} or newer, or bokehforge[blender]")
+
+
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
-    # Blender is imported after stdout is taken: it talks while it loads.
+    _require_new_blender()
     from blender_scripts import rendering, sources
 
     serve = {"check": sources.check, "load": sources.load, "render": rendering.render}

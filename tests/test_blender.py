@@ -4,12 +4,14 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from blender_scripts.camera import blender_lens
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
+from bokehdata import images
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter
@@ -270,28 +273,49 @@ def test_finished_dataset_is_left_alone(dataset, monkeypatch):
     assert _bytes(dataset.root) == before
 
 
-def test_noise_estimate_is_within_a_factor_of_two(dataset, tmp_path):
-    arguments = [
-        *SIZE,
-        "--blur-levels",
-        "1",
-        "--focus-count",
-        "2",
-        "--samples",
-        "256",
-        "--device",
-        "cpu",
-        "--scenes",
-        "1",
-    ]
-    assert render_blb.main([*arguments, "--out", str(tmp_path / "reference")]) == 0
-    reference = Dataset(tmp_path / "reference")[0]
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The first scene with 32 times the samples."""
+    out = tmp_path_factory.mktemp("reference") / "set"
+    assert render_blb.main([*TINY, "--samples", "256", "--scenes", "1", "--out", str(out)]) == 0
+    return Dataset(out)[0]
+
+
+def test_noise_estimate_is_within_a_factor_of_two(dataset, reference):
     noisy = dataset[0]
     for name, a, b in [("image.exr", noisy.image(), reference.image())] + [
         (f"bokeh_00_0{f}.exr", noisy.bokeh(0, f), reference.bokeh(0, f)) for f in range(2)
     ]:
         error = display_rmse(a, b)
         assert 0.5 * error <= noisy.info["noise_rmse"][name] <= 2.0 * error, name
+
+
+def _first_scene(tmp_path, *arguments):
+    assert render_blb.main([*TINY, *arguments, "--scenes", "1", "--out", str(tmp_path / "set")]) == 0
+    return Dataset(tmp_path / "set")[0]
+
+
+def test_noise_threshold_ends_the_sampling_early_and_is_recorded(reference, tmp_path):
+    early = _first_scene(tmp_path, "--samples", "256", "--noise-threshold", "0.5")
+    assert early.scene_document["source"]["noise_threshold"] == 0.5
+    assert reference.scene_document["source"]["noise_threshold"] is None
+    # Half the samples would make it 1.4 times as noisy; a threshold that high leaves far fewer.
+    assert early.info["noise_rmse"]["image.exr"] > 1.4 * reference.info["noise_rmse"]["image.exr"]
+
+
+def test_denoiser_smooths_and_is_recorded(dataset, reference, tmp_path):
+    smooth = _first_scene(tmp_path, "--denoise")
+    assert smooth.scene_document["source"]["denoised"] is True
+    assert dataset[0].scene_document["source"]["denoised"] is False
+    # Of the same samples it makes a picture that is nearer to the truth.
+    assert display_rmse(smooth.image(), reference.image()) < 0.9 * display_rmse(dataset[0].image(), reference.image())
+
+
+def test_time_limit_takes_samples_away_and_is_recorded(tmp_path):
+    # No picture is done within a microsecond: one sample from each seed is the least.
+    hasty = _first_scene(tmp_path, "--time-limit", "1e-6")
+    assert hasty.scene_document["source"]["time_limit_s"] == 1e-6
+    assert set(hasty.info["samples"].values()) == {2}
 
 
 def test_layers_compose_to_the_picture_and_keep_their_distances(dataset):
@@ -377,21 +401,87 @@ def test_crash_is_reported_with_the_scene_and_the_others_go_on(tmp_path, monkeyp
     assert [folder.name for folder in Dataset(tmp_path / "set")] == ["000001"]
 
 
-def test_installed_blender_runs_the_same_worker(tmp_path):
-    # Stands for `blender -b --factory-startup -P script`: greets on stdout, then runs the script.
+_STAND_IN = """
+import runpy, sys
+import bpy
+
+bpy.app.binary_path, *sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[sys.argv.index("-P") + 1], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def installed_blender(tmp_path):
+    """Stands for an installed Blender: greets on stdout, then runs the script after -P in a Python of its own."""
     fake = tmp_path / "blender"
+    code = shlex.quote(_STAND_IN)
     fake.write_text(
-        textwrap.dedent(f"""\
-        #!/bin/sh
-        echo "Blender 5.0.1 (a greeting on stdout)"
-        while [ "$1" != -P ]; do shift; done
-        exec "{sys.executable}" -I "$2"
-        """)
+        f"""#!/bin/sh
+echo "Blender 5.0.1 (a greeting on stdout)"
+exec {shlex.quote(sys.executable)} -I -c {code} "$0" blender "$@"
+"""
     )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    return fake
+
+
+def test_installed_blender_runs_the_same_worker(installed_blender, tmp_path):
     out = tmp_path / "set"
-    assert render_blb.main([*TINY, "--scenes", "1", "--blender", str(fake), "--out", str(out)]) == 0
+    assert render_blb.main([*TINY, "--scenes", "1", "--blender", str(installed_blender), "--out", str(out)]) == 0
     assert verify(out).scenes == 1
+
+
+def _inside(installed_blender, arguments, python) -> subprocess.CompletedProcess:
+    """`blender -b -P render_blb.py -- arguments`, with the Python that is to have bokehforge."""
+    command = [str(installed_blender), "-b", "-P", render_blb.__file__, "--", *arguments]
+    environment = {**os.environ, "BOKEHFORGE_PYTHON": str(python)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_script_started_by_blender_is_the_command(installed_blender, tmp_path):
+    out = tmp_path / "set"
+    done = _inside(installed_blender, [*TINY, "--scenes", "1", "--out", str(out)], sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert f"1 scenes are in {out}" in done.stdout
+    assert verify(out).scenes == 1 and not verify(out).problems
+    # Exit code and message are the command's, too.
+    refused = _inside(installed_blender, ["--samples", "7"], sys.executable)
+    assert refused.returncode == 2 and "--samples is 7" in refused.stderr
+
+
+def test_script_started_by_blender_says_when_it_finds_no_bokehforge(installed_blender, tmp_path):
+    done = _inside(installed_blender, TINY, tmp_path / "python")
+    assert done.returncode == 2
+    assert f"bokehforge is not installed in {tmp_path / 'python'}" in done.stderr
+    assert "set BOKEHFORGE_PYTHON" in done.stderr and done.stderr.count("\n") == 1
+
+
+def _check_with(tmp_path, bpy_module: str) -> str:
+    """Why the worker refuses a check, with another bpy and no NumPy, as in Debian's Blender."""
+    (tmp_path / "bpy.py").write_text(bpy_module)
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('numpy')\n")
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        f"runpy.run_path({str(Path(render_blb.__file__).with_name('inside_blender.py'))!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], input='{"do": "check"}\n', capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    assert answer["refused"]
+    return answer["error"]
+
+
+def test_blender_that_is_too_old_is_refused_before_anything_of_ours_loads(tmp_path):
+    error = _check_with(tmp_path, "class app:\n    version, version_string = (3, 4, 1), '3.4.1'\n")
+    assert "Blender 3.4.1 is too old; install 5.0 or newer" in error
+
+
+def test_missing_libraries_of_the_system_are_named(tmp_path):
+    lost = "libXrender.so.1: cannot open shared object file: No such file or directory"
+    error = _check_with(tmp_path, f"raise ImportError({lost!r})\n")
+    assert lost in error and "\n" not in error
+    installed = (Path(__file__).parent.parent / ".ci" / "run").read_text()
+    packages = error.partition("apt-get install ")[2].split()
+    assert "libxrender1" in packages and all(f" {package} " in installed for package in packages)
 
 
 def test_device_that_is_not_there_and_blender_that_is_none_are_named(tmp_path, capsys):
@@ -411,6 +501,53 @@ def _is_absent(process: BlenderProcess, device: str) -> bool:
     except Refusal:
         return True
     return False
+
+
+def _plant(path: Path, value: float) -> None:
+    pixels = images.read_exr_plane(path)
+    pixels[5, 7] = value
+    images.write_exr_plane(path, pixels)
+
+
+def _without_index(damage):
+    """What only the checks of the contents can find."""
+
+    def both(root: Path) -> None:
+        (root / "index.jsonl").unlink()
+        (root / "dataset.yaml").unlink()
+        damage(root)
+
+    return both
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda root: os.truncate(root / "000000/layers/01_disparity.exr", 500), "layers/01_disparity.exr: has 500"),
+        (lambda root: (root / "000000/layers/02.exr").unlink(), "layers/02.exr: is missing"),
+        (_without_index(lambda root: _plant(root / "000000/depth.exr", 0.0)), "depth.exr: depth spans 0.0"),
+        (_without_index(lambda root: _plant(root / "000000/disparity.exr", 0.3)), "disparity.exr: is not 1 / depth"),
+        (
+            _without_index(lambda root: _edit(root / "000000/info.json", "focal_length", 0.2)),
+            "info.json: focal_length is 0.2",
+        ),
+        (
+            _without_index(lambda root: shutil.copy(root / "000000/image.exr", root / "000000/layers/00.exr")),
+            "layers/00.exr: is (32, 48, 3)",
+        ),
+    ],
+    ids=["torn", "lost", "depth", "disparity", "camera", "layer"],
+)
+def test_verify_names_what_is_damaged_in_a_scene_in_space(dataset, tmp_path, damage, message):
+    shutil.copytree(dataset.root, tmp_path / "set")
+    damage(tmp_path / "set")
+    problems = [f"{problem.path}: {problem.what}" for problem in verify(tmp_path / "set").problems]
+    assert problems and all(problem.startswith("000000/") for problem in problems)
+    assert message in problems[0], problems
+
+
+def _edit(path: Path, key: str, value: float) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
 
 
 # The user's own files.
@@ -469,6 +606,112 @@ bpy.ops.wm.save_as_mainfile(filepath=str(folder / "ortho.blend"))
 
 empty()
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "nothing.blend"))
+
+def glowing(name, grouped=False):
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    if grouped:
+        inner = bpy.data.node_groups.new(name, "ShaderNodeTree")
+        inner.interface.new_socket("light", in_out="OUTPUT", socket_type="NodeSocketShader")
+        end = inner.nodes.new("NodeGroupOutput")
+        emission = inner.nodes.new("ShaderNodeEmission")
+        inner.links.new(emission.outputs[0], end.inputs[0])
+        group = tree.nodes.new("ShaderNodeGroup")
+        group.node_tree = inner
+        tree.links.new(group.outputs[0], output.inputs[0])
+    else:
+        emission = tree.nodes.new("ShaderNodeEmission")
+        tree.links.new(emission.outputs[0], output.inputs[0])
+    emission.inputs[0].default_value = (0.25, 0.5, 2.0, 1.0)
+    return material
+
+# Everything that could run, and everything that could change a pixel on its way to the file.
+scene = empty()
+walls = wall(8.0), wall(2.0, size=0.8)
+for one in walls:
+    one.data.materials.append(glowing("glow"))
+scene.camera = camera()
+scene.view_settings.view_transform, scene.view_settings.look = "AgX", "AgX - High Contrast"
+scene.view_settings.exposure, scene.view_settings.gamma = 2.0, 1.8
+scene.render.dither_intensity = 2.0
+scene.cycles.film_exposure = 3.0
+script = bpy.data.texts.new("at_load.py")
+script.write(f"open({str(folder / 'script_ran')!r}, 'w').close()")
+script.use_module = True
+driven = bpy.data.objects.new("driven", None)
+scene.collection.objects.link(driven)
+driver = driven.driver_add("location", 1).driver
+driver.expression = "0 * len(bpy.data.objects) + frame + 1.0"  # plain arithmetic alone would be safe, and run
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "glow.blend"))
+
+scene = empty()
+wall(4.0).data.materials.append(glowing("grouped glow", grouped=True))
+scene.camera = camera()
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "grouped.blend"))
+
+scene = empty()
+collection = bpy.data.collections.new("part")
+monkey = bpy.data.meshes.new("triangle")
+monkey.from_pydata([(0, 0, 0), (1, 0, 0), (0, 0, 1)], [], [(0, 1, 2)])
+collection.objects.link(bpy.data.objects.new("triangle", monkey))
+collection.objects.link(bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN")))
+instance = bpy.data.objects.new("instance", None)
+instance.instance_type, instance.instance_collection = "COLLECTION", collection
+instance.location = (40, 0, 0)
+scene.collection.objects.link(instance)
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "instances.blend"))
+
+def textured(image):
+    material = bpy.data.materials.new("textured")
+    material.use_nodes = True
+    material.node_tree.nodes.new("ShaderNodeTexImage").image = image
+    return material
+
+def picture(path):
+    image = bpy.data.images.new("picture", 4, 4)
+    path.parent.mkdir(exist_ok=True)
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+
+def tiled(name, numbers):
+    image = bpy.data.images.new(name, 4, 4, tiled=True)
+    image.filepath = f"//{name}.<UDIM>.png"
+    for number in numbers:
+        if number != 1001:
+            image.tiles.new(number)
+    return image
+
+empty()
+picture(folder / "whole.1001.png")
+picture(folder / "whole.1012.png")
+picture(folder / "part.1001.png")
+bpy.ops.mesh.primitive_plane_add()
+for image in (tiled("whole", (1001, 1012)), tiled("part", (1001, 1002))):
+    bpy.context.object.data.materials.append(textured(image))
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "tiles.blend"))
+
+empty()
+picture(folder / "library" / "wood.png")
+image = bpy.data.images.load(str(folder / "library" / "wood.png"))
+image.filepath = "//wood.png"
+material = textured(image)
+material.use_fake_user = True
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "library" / "materials.blend"), relative_remap=False)
+empty()
+with bpy.data.libraries.load(str(folder / "library" / "materials.blend"), link=True, relative=False) as (_, wanted):
+    wanted.materials = ["textured"]
+bpy.ops.mesh.primitive_plane_add()
+bpy.context.object.data.materials.append(wanted.materials[0])
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "linked.blend"))
+
+scene = empty()
+scene.camera = camera()
+bpy.ops.object.light_add(location=(0, -5, 0))
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "black.blend"))
 
 def keyframed(owner, path, frames):
     name = path.rpartition(".")[2]
@@ -584,5 +827,91 @@ def test_animation_of_a_file_moves_its_objects_and_leaves_lens_and_sampling_to_u
 
 def test_camera_that_is_not_there_is_named_with_those_that_are(blends, tmp_path, capsys):
     arguments = [*TINY, "--out", str(tmp_path / "set"), "--blend", str(blends / "walls.blend"), "--camera", "front"]
-    assert render_blb.main(arguments) == 1
+    # Nothing of what was given can be used.
+    assert render_blb.main(arguments) == 2
     assert "has no camera 'front'; there are: view" in capsys.readouterr().err
+
+
+def test_refused_scene_leaves_nothing_behind(blends, tmp_path, capsys):
+    out = tmp_path / "set"
+    assert render_blb.main([*TINY, "--out", str(out), "--blend", str(blends / "black.blend")]) == 2
+    assert "black.blend): the picture is black" in capsys.readouterr().err
+    assert not list(out.glob(".*")) and not list(out.glob("0*"))
+
+
+_TELL = """
+import bpy, json, sys
+from types import SimpleNamespace
+from blender_scripts import blend_file
+
+folder, told = sys.argv[1], {}
+for name in ("grouped", "instances", "tiles", "linked"):
+    told[name] = blend_file.open_scene(f"{folder}/{name}.blend", camera=None, frame=None)
+    if name == "instances":
+        told["camera"] = list(bpy.context.scene.camera.location)
+
+told["glow"] = blend_file.open_scene(f"{folder}/glow.blend", camera=None, frame=11)
+told["without scripts"] = bpy.data.objects["driven"].location[1]
+# It would run, were it let.
+bpy.ops.wm.open_mainfile(filepath=f"{folder}/glow.blend", load_ui=False, use_scripts=True)
+bpy.context.scene.frame_set(11)
+told["with scripts"] = bpy.data.objects["driven"].location[1]
+
+# Nobody can write files of 2.79 any more.
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.ops.mesh.primitive_plane_add()
+for name in ("internal", "of cycles"):
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    bpy.context.object.data.materials.append(material)
+material.node_tree.nodes.new("ShaderNodeBsdfGlass")
+told["new"] = blend_file._old_materials()
+blend_file.bpy = SimpleNamespace(data=SimpleNamespace(version=(2, 79, 0), materials=bpy.data.materials))
+told["old"] = blend_file._old_materials()
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(blends):
+    """What is said of files that are only opened; `script_ran` is there if a script did before it was let."""
+    assert not (blends / "script_ran").exists()
+    done = subprocess.run([sys.executable, "-c", _TELL, str(blends)], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_light_in_a_group_of_nodes_and_things_in_an_instance_are_seen(told):
+    assert told["grouped"] == []
+    assert told["instances"] == ["has no camera; looking at everything from the front, right and above"]
+    # The camera that is placed looks at where the instance is.
+    assert told["camera"][0] == pytest.approx(40.0, abs=5.0)
+
+
+def test_tiles_are_looked_for_one_by_one_and_pictures_of_a_library_beside_it(told):
+    assert told["tiles"][0] == "1 textures are missing and show magenta: part"
+    assert not any("missing" in line for line in told["linked"])
+
+
+def test_materials_of_blender_internal_are_named(told):
+    assert told["new"] == []
+    assert told["old"] == [
+        "saved by Blender 2.79; 1 materials are of Blender Internal and keep their plain colour only: internal"
+    ]
+
+
+def test_nothing_in_a_file_runs(told):
+    # A driver that may not run gives 0.
+    assert (told["without scripts"], told["with scripts"]) == (0.0, 12.0)
+    assert told["glow"] == ["holds scripts or drivers in Python, which do not run: what they drive is at 0"]
+
+
+def test_light_reaches_the_file_as_it_is_and_no_script_runs(blends, tmp_path):
+    (blends / "script_ran").unlink(missing_ok=True)
+    arguments = [*TINY, "--out", str(tmp_path / "set"), "--blend", str(blends / "glow.blend"), "--frame", "11"]
+    assert render_blb.main(arguments) == 0
+    scene = Dataset(tmp_path / "set")[0]
+    # Two walls of the same glow: every sample of every pixel is that, whatever the view, and halves hold it exactly.
+    for picture in (scene.image(), scene.bokeh(0, 0), scene.bokeh(0, 1)):
+        np.testing.assert_allclose(picture, np.broadcast_to([0.25, 0.5, 2.0], picture.shape), rtol=1e-3)
+    assert scene.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-4)
+    assert not (blends / "script_ran").exists()

@@ -3,12 +3,15 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from blender_scripts.camera import Camera, blender_lens
-from blender_scripts.production import Job, KeptPictures, Sampling, stack_of
+from blender_scripts.cost import cost_text, cpu_seconds, duration_text
+from blender_scripts.extent import disparity_extent
+from blender_scripts.production import Job, KeptPictures, MadeBy, Sampling, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
 from blender_scripts.slices import slice_distances
@@ -73,6 +76,51 @@ def test_scene_without_depth_is_refused(value, message):
         stack_of(np.full((4, 4), value, np.float32), _job())
 
 
+def test_isolated_pixels_set_neither_focus_nor_blur():
+    disparity = np.tile(np.linspace(0.1, 0.5, 160, dtype=np.float32), (100, 1))
+    clean = stack_of(disparity, _job())
+    disparity[50, 80], disparity[10, 10], disparity[20, 20] = 40.0, 25.0, 0.0
+    dusty = stack_of(disparity, _job())
+    # 16000 pixels: 3 at each end do not count, and the columns are 0.0025 apart.
+    assert dusty.focus_disparities == pytest.approx(clean.focus_disparities, abs=1e-6)
+    assert dusty.blur_parameters == pytest.approx(clean.blur_parameters, rel=1e-6)
+    # A thing of ten times as many counts.
+    disparity[40:46, 60:66] = 2.0
+    assert stack_of(disparity, _job()).focus_disparities[-1] == 2.0
+
+
+def test_small_picture_keeps_the_extremes_of_all_its_pixels():
+    disparity = np.linspace(0.1, 0.5, 64 * 36, dtype=np.float32).reshape(36, 64)
+    assert disparity_extent(disparity) == pytest.approx((0.1, 0.5))
+
+
+def test_cost_is_that_of_the_benchmark():
+    # benchmarks/README.md: on two cores, 1920 x 1080 at 64 samples takes 7 minutes.
+    job = replace(_job(), width=1920, height=1080, sampling=Sampling(64))
+    assert 6.0 * 60 < cpu_seconds(job, 1, cores=2) < 8.0 * 60
+    assert cpu_seconds(job, 30, cores=2) == pytest.approx(30 * cpu_seconds(job, 1, cores=2))
+    assert cpu_seconds(job, 1, cores=8) == pytest.approx(cpu_seconds(job, 1, cores=2) / 4)
+    assert cpu_seconds(replace(job, sampling=Sampling(64, time_limit_s=5.0)), 3, cores=2) == 15.0
+    assert "at most about" in cost_text(replace(job, sampling=Sampling(64, noise_threshold=0.1)), 3, "cpu")
+    assert "about" not in cost_text(job, 3, "optix: a GPU")
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.1, "1 seconds"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
+)
+def test_times_are_told_in_units_for_people(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_cost_is_told_before_anything_is_rendered(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert main(["--dry-run", "--out", str(tmp_path / "set")]) == 0
+    told = capsys.readouterr().out
+    assert "510 pictures of 1920 x 1080 at 1024 samples: about 38 days on 2 CPU cores" in told
+    assert not (tmp_path / "set").exists()
+
+
 def test_layers_are_cut_where_nothing_is():
     # Two walls at 2 m and 5 m and a sky: any cut between their disparities severs nothing.
     depth = np.full((30, 40), HALF_MAX, np.float32)
@@ -93,6 +141,16 @@ def test_kept_picture_counts_once_its_numbers_are_there(tmp_path):
     picture = again.picture("a.exr")
     assert (picture.noise_rmse, picture.samples) == (0.01, 8) and (picture.linear == 0.5).all()
     assert "a.exr" not in KeptPictures(tmp_path / "kept", {"scene": 2})
+
+
+def test_only_kept_pictures_of_the_same_options_shorten_the_work(tmp_path):
+    job, source, made_by = replace(_job(), root=tmp_path), {"name": "still_life"}, MadeBy("5.0.1", "cpu")
+    identity = {**job.describe(), "source": source, "blender": "5.0.1", "device": "cpu"}
+    KeptPictures(tmp_path / ".rendered-000003", identity).add("a.exr", np.zeros((3, 4, 3), np.float32), 0.01, 8)
+    assert kept_pictures(job, 3, source, made_by) == 1
+    assert kept_pictures(replace(job, seed=1), 3, source, made_by) == 0
+    assert kept_pictures(job, 3, source, MadeBy("5.1.0", "cpu")) == 0
+    assert kept_pictures(job, 4, source, made_by) == 0
 
 
 @pytest.mark.parametrize(

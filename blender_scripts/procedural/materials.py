@@ -195,36 +195,14 @@ def light(name: str, colour: Colour, strength: float, *, sampled: bool = True) -
     return material
 
 
-def shop_window(name: str, colour: Colour, strength: float) -> bpy.types.Material:
-    """A lit shop behind glass, in the object's yz plane: shelves full of things, brighter towards the top."""
+def lit_wall(name: str, colour: Colour, strength: float) -> bpy.types.Material:
+    """The back wall of a lit room, 3 m high: lamps above make it brightest below the ceiling, and leave it cloudy."""
     material, nodes = _new(name)
-    position = nodes("SeparateXYZ", {0: nodes.position()}).outputs
-    row, column = nodes.math("DIVIDE", position[2], 0.42), nodes.math("DIVIDE", position[1], 0.16)
-    cell = nodes("CombineXYZ", {0: nodes.math("FLOOR", column), 1: nodes.math("FLOOR", row)}).outputs[0]
-    thing = nodes("TexWhiteNoise", {"Vector": cell}, noise_dimensions="2D").outputs
-    height = nodes("MapRange", {0: thing["Value"], 3: 0.35, 4: 0.8}).outputs[0]
-    middle = nodes.math("ABSOLUTE", nodes.math("SUBTRACT", nodes.math("FRACT", column), 0.5))
-    is_thing = nodes.math(
-        "MULTIPLY", nodes.math("LESS_THAN", nodes.math("FRACT", row), height), nodes.math("LESS_THAN", middle, 0.4)
-    )
-    is_board = nodes.math("GREATER_THAN", nodes.math("FRACT", row), 0.94)
-    back = nodes.mix(nodes.noise(0.7), _rgba(colour, 0.5), _rgba(colour))
-    tones = [
-        (0.5, 0.42, 0.3),
-        (0.35, 0.18, 0.06),
-        (0.3, 0.05, 0.04),
-        (0.12, 0.14, 0.05),
-        (0.03, 0.06, 0.14),
-        (0.6, 0.55, 0.45),
-    ]
-    hue = nodes("SeparateColor", {0: thing["Color"]}).outputs[0]
-    goods = nodes.ramp(hue, [(k / 6, (*tone, 1.0)) for k, tone in enumerate(tones)])
-    shown = nodes.mix(is_board, nodes.mix(is_thing, back, goods), (0.03, 0.02, 0.01, 1.0))
-    level = nodes("MapRange", {0: position[2], 2: 2.1, 3: 0.35 * strength, 4: strength}).outputs[0]
-    emission = nodes("Emission", {"Color": shown, "Strength": level})
-    pane = nodes("BsdfGlossy", {"Roughness": 0.02})
-    both = nodes("MixShader", {0: 0.06, 1: emission.outputs[0], 2: pane.outputs[0]})
-    nodes("OutputMaterial", {"Surface": both.outputs[0]})
+    height = nodes("SeparateXYZ", {0: nodes.position()}).outputs[2]
+    level = nodes("MapRange", {0: height, 2: 3.0, 3: 0.25 * strength, 4: strength}).outputs[0]
+    tone = nodes.mix(nodes.noise(1.1), _rgba(colour, 0.6), _rgba(colour))
+    emission = nodes("Emission", {"Color": tone, "Strength": level})
+    nodes("OutputMaterial", {"Surface": emission.outputs[0]})
     return material
 
 

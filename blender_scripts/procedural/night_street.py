@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from blender_scripts.procedural import light, materials
+from blender_scripts.procedural import light, materials, shops
 from blender_scripts.procedural.geometry import box, lathe, link, sphere, text, tubes
 
 _ROAD = 7.0  # between the kerbs
@@ -50,9 +50,9 @@ def build(rng: np.random.Generator) -> None:
 
 
 def _houses(rng: np.random.Generator, side: int) -> None:
-    """A row of facades with lit windows above shops."""
+    """A row of facades with lit windows above bars, tea rooms and shops that are open."""
     y = -6.0
-    frame = materials.plain("shop frame", (0.03, 0.03, 0.03), roughness=0.4)
+    pane = shops.pane()
     while y < 110.0:
         width, floors = rng.uniform(7.0, 12.0), int(rng.integers(3, 6))
         wall = tuple(rng.uniform(0.05, 0.16) * np.array([1.0, rng.uniform(0.75, 0.95), rng.uniform(0.6, 0.9)]))
@@ -75,17 +75,8 @@ def _houses(rng: np.random.Generator, side: int) -> None:
             bevel_m=0.05,
         )
         glow = np.array([1.0, rng.uniform(0.68, 0.95), rng.uniform(0.4, 0.85)])
-        shop = materials.shop_window(f"shop {side} {y:.0f}", tuple(glow), rng.uniform(0.7, 1.4))
-        box("shop wall", (0.4, width, 3.15), frame, at=(x + side * 0.2, y + width / 2, 0.0))
-        pane = (width - 1.2) / 2
-        for k in (-1, 1):
-            box(
-                "shop window",
-                (0.05, pane, 2.1),
-                shop,
-                at=(x - side * 0.02, y + width / 2 + k * (pane / 2 + 0.15), 0.5),
-                bevel_m=0.0,
-            )
+        front = shops.Front((x, y + width / 2, 0.12), side, width)
+        _room(rng, front, tuple(glow), pane, is_near=y < 40.0)
         neon = materials.light(
             "neon",
             tuple(np.roll((1.0, rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.9)), rng.integers(3))),
@@ -103,6 +94,43 @@ def _houses(rng: np.random.Generator, side: int) -> None:
             depth_m=0.04,
         )
         y += width + 0.05
+
+
+def _room(rng: np.random.Generator, front: shops.Front, glow, pane, *, is_near: bool) -> None:
+    """What goes on behind one front; far away only its walls and lamps are seen."""
+    width, high, deep = front.width, 3.0, 3.2
+    paint = tuple(rng.permutation([0.12, 0.05, 0.03]))
+    frame = materials.plain("shop frame", paint, roughness=0.35, coat=0.3)
+    walls = materials.plain("shop wall", (0.4, 0.34, 0.27), roughness=0.9)
+    floor = materials.wood("shop floor", (0.2, 0.11, 0.06), (0.1, 0.05, 0.03), axis=1)
+    back = materials.lit_wall("lit wall", glow, rng.uniform(0.7, 1.4))
+    box("shop floor", (deep, width, 0.06), floor, at=front.inside(deep / 2, 0, -0.05), bevel_m=0.0)
+    box("lit wall", (0.1, width, high), back, at=front.inside(deep, 0, 0), bevel_m=0.0)
+    for k in (-1, 1):
+        box("party wall", (deep, 0.3, high), walls, at=front.inside(deep / 2, k * (width / 2 - 0.15), 0), bevel_m=0.0)
+    # The front: a low wall, posts, a rail under the top lights, and the board that carries the name.
+    posts = np.linspace(-1, 1, int(rng.integers(4, 7))) * (width / 2 - 0.2)
+    low = rng.choice([0.2, 0.45, 0.65])
+    box("front wall", (0.25, width, low), frame, at=front.inside(0.1, 0, -0.1), bevel_m=0.01)
+    for along in posts:
+        box("post", (0.2, 0.12, high), frame, at=front.inside(0.1, along, 0), bevel_m=0.015)
+    box("rail", (0.16, width, 0.07), frame, at=front.inside(0.1, 0, 2.05), bevel_m=0.01)
+    box("board", (0.3, width, 0.55), frame, at=front.inside(0.1, 0, high - 0.55), bevel_m=0.02)
+    box("pane", (0.01, width - 0.2, high - low), pane, at=front.inside(0.1, 0, low), bevel_m=0.0)
+
+    shops.pendants(rng, front, high, deep_m=rng.uniform(0.9, 1.5))
+    light.bulb(at=front.inside(1.2, 0, 2.6), colour=glow, watts=80.0, radius_m=0.15)
+    if not is_near:
+        return
+    kind = rng.choice(["bar", "tea room", "tailor", "wares"])
+    if kind == "bar":
+        shops.bar(rng, front)
+    elif kind == "tea room":
+        shops.tea_room(rng, front)
+    elif kind == "tailor":
+        shops.dummies(rng, front)
+    else:
+        shops.steps(rng, front, str(rng.choice(["hats", "vases", "books", "records", "flowers"])), (0.1, 0.02, 0.03))
 
 
 def _lamps(side: int) -> None:

@@ -4,26 +4,28 @@ import math
 
 import numpy as np
 
-from blender_scripts.procedural import light, materials, plants
+from blender_scripts.procedural import light, materials, plants, shops
 from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, text, tubes
 
 _HALF = 2.6  # half the width of the street
-_NAMES = [
-    "BAKERY",
-    "Books & Maps",
-    "TEA ROOM",
-    "OPTICIAN",
-    "FLOWERS",
-    "Cheese",
-    "HATS",
-    "CAMERA",
-    "Records",
-    "TAILOR",
-    "PIANOS",
-    "Clocks",
-    "TOYS",
-    "Wine",
-]
+_SILL = 0.5  # height of the shop windows' floor, metres
+# Names of shops, and what stands in their windows.
+_SHOPS = {
+    "BAKERY": "bread",
+    "Books & Maps": "books",
+    "TEA ROOM": "tea",
+    "POTTERY": "vases",
+    "FLOWERS": "flowers",
+    "Cheese": "cheese",
+    "HATS": "hats",
+    "CAMERA": "cameras",
+    "Records": "records",
+    "TAILOR": "clothes",
+    "DRESSES": "clothes",
+    "Clocks": "clocks",
+    "TOYS": "toys",
+    "Wine": "wine",
+}
 _PAINTS = [
     (0.05, 0.16, 0.12),
     (0.35, 0.05, 0.04),
@@ -53,12 +55,13 @@ def build(rng: np.random.Generator) -> None:
         bump_m=0.012,
     )
     box("street", (2 * _HALF, 90, 0.2), cobbles, at=(0, 40, -0.2), bevel_m=0)
-    names = list(rng.permutation(_NAMES))
+    names = list(rng.permutation(list(_SHOPS)))
+    pane = shops.pane()
     for side in (-1, 1):
         y = -3.0
         while y < 60:
             width = rng.uniform(3.6, 5.2)
-            _shop(rng, side, y, width, str(names.pop() if names else rng.choice(_NAMES)))
+            _shop(rng, side, y, width, str(names.pop() if names else rng.choice(list(_SHOPS))), pane)
             y += width
     box(
         "end house",
@@ -73,7 +76,7 @@ def build(rng: np.random.Generator) -> None:
     _tubs(rng)
 
 
-def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str) -> None:
+def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str, pane) -> None:
     """One house: shop front with fascia and lettering, two floors of sash windows above, a hanging sign."""
     if rng.uniform() < 0.5:
         a = np.array([0.38, 0.17, 0.11]) * rng.uniform(0.7, 1.15)
@@ -94,17 +97,15 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
         "shop paint", _PAINTS[int(rng.integers(len(_PAINTS)))], roughness=0.3, coat=0.3, variation=0.1
     )
     white = materials.plain("sash paint", (0.78, 0.77, 0.73), roughness=0.45, variation=0.05)
-    pane = materials.plain("dark pane", (0.03, 0.035, 0.04), roughness=0.03, coat=1.0, variation=0.2)
+    dark = materials.plain("dark pane", (0.03, 0.035, 0.04), roughness=0.03, coat=1.0, variation=0.2)
     gold = materials.plain("letters", (0.8, 0.62, 0.25) if rng.uniform() < 0.6 else (0.85, 0.84, 0.8), roughness=0.35)
     middle, x = y + width / 2, side * _HALF
     inward = -side
     tall = rng.uniform(7.5, 9.5)
-    box("house", (5.0, width - 0.02, tall), wall, at=(x + side * 2.5, middle, 0), bevel_m=0.02)
+    box("house", (5.0, width - 0.02, tall - 2.4), wall, at=(x + side * 2.5, middle, 2.4), bevel_m=0.02)
     box("cornice", (0.4, width, 0.22), white, at=(x, middle, tall - 0.3), bevel_m=0.05)
     # Shop front: stall riser, panes between pilasters, fascia.
-    box("riser", (0.12, width - 0.3, 0.5), paint, at=(x, middle, 0))
-    shop = materials.shop_window(f"goods {side} {y:.0f}", (0.9, 0.8, 0.62), 0.55)
-    box("shop window", (0.06, width - 0.5, 1.85), shop, at=(x, middle, 0.5), bevel_m=0)
+    _display(rng, shops.Front((x, middle, _SILL), side, width - 0.5), name, paint, pane)
     for k in np.linspace(-1, 1, 4):
         box("pilaster", (0.2, 0.14, 2.45), paint, at=(x, middle + k * (width / 2 - 0.2), 0), bevel_m=0.015)
     box("fascia", (0.22, width - 0.12, 0.5), paint, at=(x, middle, 2.38), bevel_m=0.02)
@@ -121,7 +122,7 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
     for z in (3.5, 5.7):
         for k in (-0.25, 0.25):
             wy = middle + k * width
-            box("window", (0.06, 0.9, 1.5), pane, at=(x, wy, z), bevel_m=0)
+            box("window", (0.06, 0.9, 1.5), dark, at=(x, wy, z), bevel_m=0)
             for dy, dz, sy, sz in (
                 (-0.47, 0, 0.07, 1.5),
                 (0.47, 0, 0.07, 1.5),
@@ -154,6 +155,24 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
         at=(x + inward * 0.55, sy - 0.024, sz + 0.23),
         depth_m=0.006,
     )
+
+
+def _display(rng: np.random.Generator, front: shops.Front, name: str, paint, pane) -> None:
+    """The shop window: a lit box as deep as an arm is long, with what the shop sells."""
+    width, deep = front.width + 0.5, 1.1
+    level, green, blue = rng.uniform(0.25, 0.6), rng.uniform(0.75, 1), rng.uniform(0.5, 0.9)
+    inner = materials.plain("window back", (level, level * green, level * blue), roughness=0.9)
+    box("riser", (deep, width - 0.1, _SILL), paint, at=front.inside(deep / 2 - 0.06, 0, -_SILL), bevel_m=0.01)
+    box("window back", (0.1, width, 2.4), inner, at=front.inside(deep, 0, -_SILL), bevel_m=0)
+    for k in (-1, 1):
+        box("window side", (deep, 0.3, 2.4), inner, at=front.inside(deep / 2 + 0.05, k * width / 2, -_SILL), bevel_m=0)
+    box("pane", (0.01, width - 0.3, 2.4 - _SILL), pane, at=front.inside(0.0, 0, 0), bevel_m=0)
+    lamp = materials.light("window lamp", (1.0, 0.85, 0.65), 18.0)
+    box("window lamp", (0.05, front.width - 0.4, 0.02), lamp, at=front.inside(0.15, 0, 2.36 - _SILL), bevel_m=0)
+    if _SHOPS[name] == "clothes":
+        shops.dummies(rng, front)
+    else:
+        shops.steps(rng, front, _SHOPS[name], tuple(rng.permutation([0.3, 0.12, 0.08])))
 
 
 def _fingerpost(rng: np.random.Generator) -> None:
