@@ -22,8 +22,8 @@ from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from renderers import RENDERERS
 from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
 from scenes.aperture import Disk
-from scenes.billboard import Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -170,7 +170,7 @@ class CommandRenderer:
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         """The picture of the program; RendererError with its last words where it fails."""
         if not isinstance(lens.aperture, Disk):
