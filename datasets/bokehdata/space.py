@@ -93,10 +93,10 @@ def _disparity_everywhere(layer: DepthLayer) -> NDArray[np.float32]:
     if not hit.any():
         return np.full_like(layer.disparity, 1.0 / layer.far_m)
     # Each texel gets the label of its nearest zero.
-    _, label = cv2.distanceTransformWithLabels(
-        (~hit).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    disparity = np.empty(1 + int(label.max()), np.float32)
+    texels = (~hit).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(texels, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    label = np.asarray(labels, np.int64)
+    disparity = np.empty(1 + label.max(), np.float32)
     disparity[label[hit]] = layer.disparity[hit]
     return disparity[label]
 
