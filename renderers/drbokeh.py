@@ -87,7 +87,7 @@ def _render(
         opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
         colour, _ = blur_layer(Layer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None)
         return colour
-    scene = scene.reaching(lens)
+    scene = scene.for_lens(lens)
     px_per_range = _px_per_range(scene.composite_disparity(), lens)
     refocused = np.zeros((*scene.extended_shape, 3), np.float32)
     transmittance = np.ones((*scene.extended_shape, 1), np.float32)

@@ -79,7 +79,7 @@ class Scene(LayeredScene):
             largest_blur_radius_px(self.disparity_interval(i), layer.slope, lens) for i, layer in enumerate(self.layers)
         )
 
-    def reaching(self, lens: ThinLens) -> Self:
+    def for_lens(self, lens: ThinLens) -> Self:
         """The scene itself; SceneError as of `require_overscan`."""
         self.require_overscan(lens)
         return self

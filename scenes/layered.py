@@ -66,8 +66,8 @@ class LayeredScene:
         """Disparity of a layer at the centres of all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         raise NotImplementedError
 
-    def reaching(self, lens: ThinLens) -> Self:
-        """The scene with layers that reach far enough beyond the frame for a lens; SceneError where there is no way."""
+    def for_lens(self, lens: ThinLens) -> Self:
+        """The scene with all that rays through a lens meet, SceneError where it lacks something."""
         raise NotImplementedError
 
     def frame_disparity(self, layer_index: int) -> NDArray[np.float32]:

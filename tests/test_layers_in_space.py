@@ -21,7 +21,7 @@ from raytrace.tracer import Tracer
 from renderers import RENDERERS
 from renderers.base import RendererError
 from scenes.billboard import Billboard, Scene
-from scenes.color import HALF_MAX, display_from_linear
+from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.layered import SceneError
 from scenes.layered_depth import DepthImage, LayeredDepthImage
 from scenes.lens import ThinLens
@@ -159,6 +159,49 @@ def test_layers_without_overscan_go_on_beyond_the_frame(name):
     refocused = RENDERERS[name](image, scene.composite_disparity(), ThinLens(10.0, 0.1), scene=scene)
     # Sums of weights in float32.
     np.testing.assert_allclose(refocused, image, atol=2e-5)
+
+
+def floor(cut: float | None) -> LayeredDepthImage:
+    """A bright floor that comes nearer towards the bottom, over the dark inside of the house.
+
+    cut   disparity at which it is cut in two layers, None for one
+    """
+    height, width, overscan = 48, 40, 10
+    shape = (height + 2 * overscan, width + 2 * overscan)
+    y, x = np.indices(shape)
+    disparity = np.linspace(0.2, 1.0, shape[0], dtype=np.float32)[:, None].repeat(shape[1], axis=1)
+    rgba = np.ones((*shape, 4), np.float16)
+    rgba[..., :3] = (0.6 + 0.3 * np.sin(x / 2.0) * np.cos(y / 3.0))[..., None]
+    if cut is None:
+        return LayeredDepthImage((DepthImage(rgba, disparity),), width, height, overscan)
+    near, far = rgba.copy(), rgba.copy()
+    near[disparity < cut] = 0.0
+    far[disparity >= cut, :3] = 0.0
+    inside = np.where(disparity >= cut, np.float32(0.1), disparity)
+    layers = DepthImage(near, np.maximum(disparity, np.float32(cut))), DepthImage(far, inside)
+    return LayeredDepthImage(layers, width, height, overscan)
+
+
+@pytest.mark.parametrize("focus_disparity", [0.2, 0.6, 1.0])
+def test_a_surface_that_is_cut_blurs_like_a_whole_one(focus_disparity):
+    lens = ThinLens(10.0, focus_disparity)
+    whole, cut = floor(None), floor(0.5)
+    image = display_from_linear(whole.frame_rgba(0)[..., :3].astype(np.float32))
+    expected, refocused = (
+        linear_from_display(RENDERERS["drbokeh"](image, scene.composite_disparity(), lens, scene=scene))
+        for scene in (whole, cut)
+    )
+    # At the cut the nearer half of a disk counts 3/4 and the other 1/4, and their means differ by up to a fifth of the
+    # contrast of 0.6. What is under the floor is black, and would take away a quarter of the light there.
+    np.testing.assert_allclose(refocused, expected, atol=0.06)
+
+
+def test_a_surface_is_not_continued_over_an_edge(folder):
+    layers = folder.layers()
+    mended = layers.for_lens(folder.lens(0, 0))
+    for mended_layer, layer in zip(mended.layers, layers.layers, strict=True):
+        np.testing.assert_array_equal(mended_layer.rgba, layer.rgba)
+        np.testing.assert_array_equal(mended_layer.disparity, layer.disparity)
 
 
 def test_the_oracle_says_that_it_cannot_trace_what_is_not_flat(folder):
