@@ -191,8 +191,8 @@ def test_a_surface_that_is_cut_blurs_like_a_whole_one(focus_disparity):
         linear_from_display(RENDERERS["drbokeh"](image, scene.composite_disparity(), lens, scene=scene))
         for scene in (whole, cut)
     )
-    # At the cut the nearer half of a disk counts 3/4 and the other 1/4, and their means differ by up to a fifth of the
-    # contrast of 0.6. What is under the floor is black, and would take away a quarter of the light there.
+    # At the cut the nearer half of a disk counts 3/4 and the other 1/4, which is off by a quarter of the difference of
+    # their means: 0.05 of 0.2. What is under the floor is black, and would take away a quarter of the light there.
     np.testing.assert_allclose(refocused, expected, atol=0.06)
 
 
