@@ -24,8 +24,8 @@ from renderers import RENDERERS
 from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
 from renderers.neural import with_weights
 from scenes.aperture import Disk
-from scenes.billboard import Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -192,7 +192,7 @@ class CommandRenderer:
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         """The picture of the program; RendererError with its last words where it fails."""
         if not isinstance(lens.aperture, Disk):

@@ -27,9 +27,9 @@ from bokehdata.format import image_file as stack_image_file
 from bokehdata.images import read_exr_plane
 from bokehdata.reader import Dataset, SceneFolder
 from scenes.aperture import Aperture, Disk
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA, display_from_linear
 from scenes.decode import DecodeError, decode, opaque
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 PLAIN_FOLDERS = ("image", "disparity", "truth")
@@ -76,7 +76,7 @@ class Case:
         """(H, W) float32."""
         raise NotImplementedError
 
-    def layers(self) -> Scene | None:
+    def layers(self) -> LayeredScene | None:
         """True layers, None where the data has none."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class Case:
         raise NotImplementedError
 
     def files(self) -> list[Path]:
-        """What the picture, its disparity and its truth are read from."""
+        """What the picture, its disparity, its layers and its truth are read from."""
         raise NotImplementedError
 
     def digest(self) -> str:
@@ -111,17 +111,17 @@ class StackCase(Case):
     def disparity(self) -> Image:
         return self.folder.disparity()
 
-    def layers(self) -> Scene | None:
-        return self.folder.scene() if self.folder.has_layers else None
+    def layers(self) -> LayeredScene | None:
+        return self.folder.layers()
 
     def truth(self) -> Image:
         return display_from_linear(self.folder.bokeh(*self.setting))
 
     def files(self) -> list[Path]:
         image_format = self.folder.image_format
-        described = (SCENE_FILE, DISPARITY_FILE) if self.folder.has_layers else (INFO_FILE, DEPTH_FILE)
+        described = (SCENE_FILE, DISPARITY_FILE) if self.folder.has_document else (INFO_FILE, DEPTH_FILE)
         names = (stack_image_file(image_format), bokeh_file(self.setting, image_format), *described)
-        return [self.folder.path / name for name in names]
+        return [self.folder.path / name for name in names] + self.folder.layer_files()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class PlainCase(Case):
     def disparity(self) -> Image:
         return read_disparity(self.disparity_file)
 
-    def layers(self) -> Scene | None:
+    def layers(self) -> LayeredScene | None:
         return None
 
     def truth(self) -> Image:

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 Image = NDArray[np.float32]
@@ -34,16 +34,18 @@ class Renderer(Protocol):
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         """
         image       all-in-focus, (H, W, 3) float32 display values at `gamma`, >= 0, not clipped at 1
         disparity   (H, W) float32, larger is nearer, in the unit of the lens
         lens        K in pixels per unit of that disparity, d_f, aperture; K = 0 returns the picture as it is
         gamma       of the display values, > 0
-        scene       true layers of the picture, for the methods that use them; the others ignore it
+        scene       true layers of the picture, flat or with a disparity at every texel, for the methods that use them;
+                    the others ignore it
         returns     (H, W, 3) float32 display values at `gamma`, not clipped
-        raises      RendererError for shapes or values that do not fit, and for a missing scene
+        raises      RendererError for shapes or values that do not fit, and for a scene that is missing or of a kind
+                    that the method cannot use
         """
         ...
 
@@ -67,7 +69,7 @@ class ClassicalRenderer:
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         require_picture(image, disparity)
         if not gamma > 0.0:
@@ -77,6 +79,7 @@ class ClassicalRenderer:
         linear = linear_from_display(np.ascontiguousarray(image), gamma)
         disparity = np.ascontiguousarray(disparity)
         if self.layered:
+            _require_same_frame(image, scene)
             refocused = self._function(linear, disparity, lens, gamma=gamma, scene=scene)
         else:
             refocused = self._function(linear, disparity, lens)
@@ -95,7 +98,7 @@ def render_batch(
     lenses: Sequence[ThinLens],
     *,
     gamma: float = REFERENCE_GAMMA,
-    scenes: Sequence[Scene | None] | None = None,
+    scenes: Sequence[LayeredScene | None] | None = None,
 ) -> NDArray[np.float32]:
     """Pictures (B, H, W, 3) with disparities (B, H, W) through one lens each: (B, H, W, 3)."""
     scenes = [None] * len(images) if scenes is None else scenes
@@ -114,3 +117,8 @@ def require_picture(image: NDArray, disparity: NDArray) -> None:
         raise RendererError("the image holds values that are negative or not finite")
     if not (np.isfinite(disparity.min()) and np.isfinite(disparity.max())):
         raise RendererError("the disparity holds values that are not finite")
+
+
+def _require_same_frame(image: NDArray, scene: LayeredScene | None) -> None:
+    if scene is not None and (scene.height, scene.width) != image.shape[:2]:
+        raise RendererError(f"the scene is {(scene.height, scene.width)}, the image {image.shape[:2]}")

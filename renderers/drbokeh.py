@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from renderers.shape import inside_px
 from renderers.splat import KernelBank, gather, kernel_bank, nearest_kernels, splat
 from scenes.aperture import Aperture
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens, normalised_focus_and_blur, signed_defocus_px
 
 Visibility = Literal["disk", "box"]
@@ -56,7 +56,7 @@ def drbokeh(
     lens: ThinLens,
     *,
     gamma: float,
-    scene: Scene | None,
+    scene: LayeredScene | None,
 ) -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32. With the true layers of `scene`, else the picture as a single layer."""
     return _render(linear, disparity, lens, gamma, scene, "disk")
@@ -68,7 +68,7 @@ def drbokeh_release(
     lens: ThinLens,
     *,
     gamma: float,
-    scene: Scene | None,
+    scene: LayeredScene | None,
 ) -> NDArray[np.float32]:
     """As `drbokeh`, with the V of the released code: rims are half as wide as physics has them."""
     return _render(linear, disparity, lens, gamma, scene, "box")
@@ -79,7 +79,7 @@ def _render(
     disparity: NDArray[np.float32],
     lens: ThinLens,
     gamma: float,
-    scene: Scene | None,
+    scene: LayeredScene | None,
     visibility: Visibility,
 ) -> NDArray[np.float32]:
     if scene is None:
@@ -87,16 +87,18 @@ def _render(
         opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
         colour, _ = blur_layer(Layer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None)
         return colour
-    scene.require_overscan(lens)
+    scene = scene.for_lens(lens)
     px_per_range = _px_per_range(scene.composite_disparity(), lens)
-    refocused = np.zeros((*scene.layers[0].rgba.shape[:2], 3), np.float32)
-    transmittance = np.ones((*refocused.shape[:2], 1), np.float32)
+    refocused = np.zeros((*scene.extended_shape, 3), np.float32)
+    transmittance = np.ones((*scene.extended_shape, 1), np.float32)
+    farthest = len(scene.layers) - 1
     for i in range(len(scene.layers)):
-        colour, visible = blur_layer(_layer_of(scene, i, lens, gamma), px_per_range, lens.aperture, visibility)
+        layer = _layer_of(scene, i, lens, gamma)
+        # The farthest layer is opaque, also where rays end beyond its overscan.
+        colour, visible = blur_layer(layer, px_per_range, lens.aperture, visibility if i < farthest else None)
         refocused += transmittance * visible * colour
         transmittance *= 1.0 - visible
-    o = scene.overscan
-    return np.ascontiguousarray(refocused[o : o + scene.height, o : o + scene.width])
+    return np.ascontiguousarray(scene.cropped(refocused))
 
 
 def _px_per_range(disparity: NDArray[np.float32], lens: ThinLens) -> float:
@@ -107,21 +109,11 @@ def _px_per_range(disparity: NDArray[np.float32], lens: ThinLens) -> float:
     return normalised_focus_and_blur(lens.blur_parameter, lens.focus_disparity, farthest, nearest)[0]
 
 
-def _layer_of(scene: Scene, index: int, lens: ThinLens, gamma: float) -> Layer:
+def _layer_of(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> Layer:
     rgba = scene.layers[index].rgba.astype(np.float32)
     rgba[..., :3] **= gamma / REFERENCE_GAMMA
-    defocus_px = signed_defocus_px(_layer_disparity(scene, index), lens.blur_parameter, lens.focus_disparity)
-    return Layer(rgba, defocus_px)
-
-
-def _layer_disparity(scene: Scene, index: int) -> NDArray[np.float32]:
-    """Disparity of a layer's plane at all its texels, overscan included."""
-    layer = scene.layers[index]
-    height, width = layer.rgba.shape[:2]
-    gx, gy = layer.slope
-    x = np.arange(width) + 0.5 - width / 2
-    y = np.arange(height) + 0.5 - height / 2
-    return (layer.disparity + gx * x[None, :] + gy * y[:, None]).astype(np.float32)
+    disparity = scene.layer_disparity(index)
+    return Layer(rgba, signed_defocus_px(disparity, lens.blur_parameter, lens.focus_disparity))
 
 
 def blur_layer(

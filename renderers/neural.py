@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import Image, Renderer, RendererError, require_picture
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BokehMe:
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         require_picture(image, disparity)
         _require_size(image)
@@ -106,7 +106,7 @@ class DeepFocusRenderer:
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
-        scene: Scene | None = None,
+        scene: LayeredScene | None = None,
     ) -> Image:
         require_picture(image, disparity)
         _require_size(image)

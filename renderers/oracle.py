@@ -7,6 +7,7 @@ from raytrace import backend
 from raytrace.tracer import Tracer
 from renderers.base import RendererError
 from scenes.billboard import Scene
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 # Display RMSE against the converged image, and within four times of it in every block.
@@ -19,12 +20,16 @@ def oracle_layers(
     lens: ThinLens,
     *,
     gamma: float,
-    scene: Scene | None,
+    scene: LayeredScene | None,
 ) -> NDArray[np.float32]:
-    """Trace the layers anew, at the pixel's centre; picture and disparity are not looked at.
+    """Trace the billboards anew, at the pixel's centre; picture and disparity are not looked at.
 
     Scenes with slanted layers need Taichi, started by `raytrace.backend.start`.
     """
     if scene is None:
         raise RendererError("oracle-layers needs the true layers of the scene")
+    if not isinstance(scene, Scene):
+        raise RendererError(
+            "oracle-layers traces flat layers; those of this scene have depth and hide parts of themselves"
+        )
     return Tracer(backend.running()).render(scene, lens, gammas=(gamma,), noise=NOISE_RMSE).linear[0]

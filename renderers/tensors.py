@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from renderers.base import Image, Renderer, render_batch
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 
@@ -23,7 +23,7 @@ def render_tensors(
     lenses: Sequence[ThinLens],
     *,
     gamma: float = REFERENCE_GAMMA,
-    scenes: Sequence[Scene | None] | None = None,
+    scenes: Sequence[LayeredScene | None] | None = None,
 ) -> Tensor:
     """`render_batch` for image (B, 3, H, W) and disparity (B, 1, H, W) float32: (B, 3, H, W), without gradients."""
     images = image.detach().cpu().permute(0, 2, 3, 1).numpy()

@@ -1,24 +1,19 @@
 """Scenes of RGBA billboards: what is in front of the lens.
 
 A scene is a few flat layers, near to far, the last one opaque. Each stands at one disparity, or on a slanted plane
-whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7). All layers have
-the size of the frame plus the same overscan on every side, so that rays through the edge of the lens still hit the
-scene.
+whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7).
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.color import HALF_MAX
+from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens, signed_defocus_px
-
-
-class SceneError(ValueError):
-    """A scene that the tracer cannot render; the message names the layer and the value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,31 +39,16 @@ class Billboard:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """Layers near to far in front of one camera; the constructor raises SceneError for what cannot be rendered.
+class Scene(LayeredScene):
+    """Flat layers near to far in front of one camera; the constructor raises SceneError for what cannot be rendered.
 
-    layers     at least one; the last is opaque, and no two disparity intervals overlap
-    width      of the frame, pixels
-    height     of the frame, pixels
-    overscan   pixels that every layer extends beyond the frame on every side
+    layers   as of every `LayeredScene`, and no two disparity intervals overlap
     """
 
     layers: tuple[Billboard, ...]
-    width: int
-    height: int
-    overscan: int
 
     def __post_init__(self):
-        if not self.layers:
-            raise SceneError("a scene needs at least one layer")
-        shape = (self.height + 2 * self.overscan, self.width + 2 * self.overscan, 4)
         for i, layer in enumerate(self.layers):
-            if layer.rgba.shape != shape or layer.rgba.dtype != np.float16:
-                raise SceneError(f"layer {i} is {layer.rgba.shape} {layer.rgba.dtype}, not {shape} float16")
-            if not np.isfinite(layer.rgba).all() or layer.rgba.min() < 0.0:
-                raise SceneError(f"layer {i} holds values that are negative or not finite")
-            if layer.rgba[..., 3].max() > 1.0:
-                raise SceneError(f"layer {i} has alpha {layer.rgba[..., 3].max()}; it must lie in [0, 1]")
             if not (math.isfinite(layer.disparity) and self.disparity_interval(i)[0] >= 0.0):
                 raise SceneError(
                     f"layer {i} reaches disparity {self.disparity_interval(i)[0]}; it must stay at least 0"
@@ -80,8 +60,7 @@ class Scene:
                     f"layers {i} and {i + 1} overlap in disparity ({nearer[0]:.4g} <= {farther[1]:.4g}); "
                     "layers go near to far with disjoint intervals"
                 )
-        if self.layers[-1].rgba[..., 3].min() < 1.0:
-            raise SceneError("the last layer must be opaque")
+        super().__post_init__()
 
     @property
     def is_slanted(self) -> bool:
@@ -100,6 +79,11 @@ class Scene:
             largest_blur_radius_px(self.disparity_interval(i), layer.slope, lens) for i, layer in enumerate(self.layers)
         )
 
+    def for_lens(self, lens: ThinLens) -> Self:
+        """The scene itself; SceneError as of `require_overscan`."""
+        self.require_overscan(lens)
+        return self
+
     def require_overscan(self, lens: ThinLens) -> None:
         """Raise SceneError where a ray through the lens could leave a layer at the border of the frame."""
         needed = math.ceil(self.blur_radius_max_px(lens)) + 2
@@ -109,29 +93,14 @@ class Scene:
                 f"disparity {lens.focus_disparity} needs {needed} px"
             )
 
-    def frame_disparity(self, layer_index: int) -> NDArray[np.float32]:
-        """Disparity of a layer's plane at the pixel centres of the frame: (H, W) float32."""
+    def layer_disparity(self, layer_index: int) -> NDArray[np.float32]:
+        """Disparity of a layer's plane at all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         layer = self.layers[layer_index]
+        height, width = self.extended_shape
         gx, gy = layer.slope
-        x = np.arange(self.width) + 0.5 - self.width / 2
-        y = np.arange(self.height) + 0.5 - self.height / 2
+        x = np.arange(width) + 0.5 - width / 2
+        y = np.arange(height) + 0.5 - height / 2
         return (layer.disparity + gx * x[None, :] + gy * y[:, None]).astype(np.float32)
-
-    def frame_rgba(self, layer_index: int) -> NDArray[np.float16]:
-        """The part of a layer inside the frame: (H, W, 4) float16, straight alpha."""
-        o = self.overscan
-        return self.layers[layer_index].rgba[o : o + self.height, o : o + self.width]
-
-    def composite_disparity(self) -> NDArray[np.float32]:
-        """Disparity of the nearest layer with alpha >= 0.5 at every pixel: (H, W) float32."""
-        disparity = np.empty((self.height, self.width), np.float32)
-        for i in reversed(range(len(self.layers))):
-            np.copyto(disparity, self.frame_disparity(i), where=self.frame_rgba(i)[..., 3] >= 0.5)
-        return disparity
-
-    def composite_depth(self) -> NDArray[np.float32]:
-        """Planar depth 1 / disparity of the composite: (H, W) float32; 65504 where it is farther or at infinity."""
-        return np.float32(1.0) / np.maximum(self.composite_disparity(), np.float32(1.0 / HALF_MAX))
 
 
 def largest_blur_radius_px(

@@ -17,10 +17,11 @@ from PIL import Image
 
 from bokehdata import view
 from bokehdata.format import DatasetError, bokeh_settings
+from bokehdata.space import DepthLayer, SpaceScene
 from bokehdata.view import write_page
 from bokehdata.writer import DatasetWriter, SceneWriter
 from scenes.billboard import Billboard, Scene
-from scenes.color import REFERENCE_GAMMA, linear_from_display
+from scenes.color import HALF_MAX, REFERENCE_GAMMA, linear_from_display
 from scenes.lens import signed_defocus_px
 from scenes.stack import Stack
 
@@ -82,6 +83,29 @@ def blb(dataset, tmp_path_factory) -> Path:
     for key in ("disparity_unit", "gammas", "noise_rmse", "samples"):
         del info[key]
     (scene / "info.json").write_text(json.dumps(info))
+    return root
+
+
+@pytest.fixture(scope="module")
+def in_space(tmp_path_factory) -> Path:
+    """The near third and the rest as layers of a scene in space; rays hit the near one in half of its texels only."""
+    near, far = (np.zeros((HEIGHT, WIDTH, 4), np.float16) for _ in range(2))
+    near[:, : WIDTH // 3] = (1.0, 0.0, 0.0, 1.0)
+    far[:] = (0.0, 0.0, 1.0, 1.0)
+    hit = np.zeros((HEIGHT, WIDTH), np.float32)
+    hit[::2, : WIDTH // 3] = 0.8
+    behind = np.repeat(np.linspace(0.2, 0.5, WIDTH, dtype=np.float32)[None], HEIGHT, axis=0)
+    depth = np.float32(1.0) / np.where(near[..., 3] > 0.0, np.float32(0.8), behind)
+    layers = DepthLayer(near, hit, 0.6, 1.6), DepthLayer(far, behind, 1.6, HALF_MAX)
+    root = tmp_path_factory.mktemp("data") / "space"
+    with DatasetWriter(root, {"recipe": "space"}) as writer:
+        with SceneWriter(root, 0) as scene:
+            scene.write_space_scene(SpaceScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
+            scene.write_image(flat(ALL_IN_FOCUS))
+            for setting in bokeh_settings(STACK):
+                colour = colour_of(setting.blur_index, setting.focus_index, STACK.gammas.index(setting.gamma))
+                scene.write_bokeh(setting, flat(colour, setting.gamma), noise_rmse=0.001, samples=64)
+        writer.add(scene.entry)
     return root
 
 
@@ -251,6 +275,24 @@ def test_a_layer_can_be_clicked_into_focus(tab, page_file):
     tab.locator(".layers button").first.click()
     assert_shows(tab, colour_of(1, 2))
     assert tab.locator(".layers .is-sharp").inner_text() == "d = 0.8"
+
+
+def test_layers_of_a_scene_in_space_are_shown_and_can_be_clicked_into_focus(tab, in_space, tmp_path):
+    open_page(tab, write_page(in_space, tmp_path / "space.html").path)
+    assert tab.locator(".scenes .faint").first.inner_text() == "2 layers"
+    tab.locator(".scenes a").first.click()
+    near, far = tab.locator(".layers button").all()
+    assert tab.locator("#layer-heading").inner_text().lower() == "2 layers, near to far"
+    # Where a ray has missed it, the near layer still has the disparity of what it shows.
+    assert [near.inner_text(), far.inner_text()] == ["d = 0.8", "d = 0.2 to 0.5"]
+    near.click()
+    assert_shows(tab, colour_of(1, 2))
+    assert tab.locator(".layers .is-sharp").inner_text() == "d = 0.8"
+    pixels = np.asarray(Image.open(io.BytesIO(near.locator("img").screenshot())).convert("RGB")).astype(int)
+    left, right = pixels[:, : pixels.shape[1] // 4].mean((0, 1)), pixels[:, pixels.shape[1] // 2 :].mean((0, 1))
+    # Red where it covers; the grey board of the page, equal in all channels, where it does not.
+    assert left[0] > 200 and left[1:].max() < 60
+    assert np.ptp(right) < COLOUR_TOLERANCE and right.min() > 150
 
 
 def test_the_disparity_map_marks_what_is_in_focus(tab, page_file):

@@ -34,7 +34,7 @@ def require_disjoint(training: Sequence[SceneFolder], validation: Sequence[Scene
 
 def origin(scene: SceneFolder) -> tuple:
     """What makes a scene: (seed, number) of ours, the folder of others."""
-    if scene.has_layers:
+    if scene.has_billboards:
         return scene.scene_document["seed"], scene.scene_document["scene"]
     return (scene.path.resolve(),)
 

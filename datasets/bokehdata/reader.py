@@ -37,9 +37,10 @@ from bokehdata.format import (
     stack_from_scene_document,
 )
 from bokehdata.index import read_index
-from bokehdata.space import DepthLayer, disparity_of
-from scenes.billboard import Billboard, Scene, SceneError
+from bokehdata.space import DepthLayer, disparity_of, layered_depth_image
+from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 from scenes.stack import Stack
 
@@ -81,7 +82,7 @@ class SceneFolder:
         return (self.path / SCENE_FILE).is_file()
 
     @property
-    def has_layers(self) -> bool:
+    def has_billboards(self) -> bool:
         """Whether the scene is made of billboards and can be traced again: not so BLB's, and what Blender rendered."""
         return self.has_document and "camera" not in self.scene_document
 
@@ -148,9 +149,29 @@ class SceneFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
 
+    def layers(self) -> LayeredScene | None:
+        """The true layers as renderers take them: billboards, or of a scene in space its depth layers with a disparity
+        of their own at every texel. None where there are none."""
+        if self.has_billboards:
+            return self.scene()
+        depth_layers = self.depth_layers()
+        if not depth_layers:
+            return None
+        try:
+            height, width = (self.scene_document[key] for key in ("height", "width"))
+            return layered_depth_image(depth_layers, width, height, self.scene_document["overscan"])
+        except SceneError as error:
+            raise DatasetError(f"{self.path}: {error}") from error
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
+
+    def layer_files(self) -> list[Path]:
+        """The files of the layers, sorted."""
+        return sorted(self.path.glob("layers/*.exr"))
+
     def depth_layers(self) -> tuple[DepthLayer, ...]:
         """The layers of a scene in space, near to far, with their true hidden content; () where it has none."""
-        if self.has_layers or not self.has_document:
+        if self.has_billboards or not self.has_document:
             return ()
         try:
             return tuple(

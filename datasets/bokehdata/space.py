@@ -3,15 +3,17 @@
 `scene.yaml` of such a scene has a `camera` and a `source`; its disparities are in 1/m, as in BLB.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.format import Information, frame_document, layer_file
 from scenes.color import HALF_MAX
+from scenes.layered_depth import DepthImage, LayeredDepthImage
 from scenes.stack import Stack
 
 
@@ -21,7 +23,8 @@ class DepthLayer:
 
     rgba        (H + 2 overscan, W + 2 overscan, 4) float16, straight alpha, linear light; what the light of the whole
                 scene makes of it. The farthest layer is opaque: it holds the background
-    disparity   (H + 2 overscan, W + 2 overscan) float32, 1/m; 0 where nothing is hit
+    disparity   (H + 2 overscan, W + 2 overscan) float32, 1/m, of what the ray through the texel's centre hits; 0 where
+                it hits nothing, though the texel may be covered in part
     near_m      planar distance of the nearer end, metres
     far_m       of the farther end; 65504 for infinity
     """
@@ -67,6 +70,35 @@ class SpaceScene:
 def disparity_of(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / depth of any shape; 0 where it is 65504 or more."""
     return np.divide(1.0, depth, out=np.zeros_like(depth), where=depth < HALF_MAX)
+
+
+def layered_depth_image(layers: Sequence[DepthLayer], width: int, height: int, overscan: int) -> LayeredDepthImage:
+    """What renderers take of layers near to far: each with a disparity that is its own at every texel.
+
+    SceneError for layers that do not fit together.
+    """
+    images = tuple(DepthImage(layer.rgba, _disparity_everywhere(layer)) for layer in layers)
+    return LayeredDepthImage(images, width, height, overscan)
+
+
+def _disparity_everywhere(layer: DepthLayer) -> NDArray[np.float32]:
+    """A layer's disparity; where the ray through a texel's centre hits nothing, that of the nearest texel that is hit.
+
+    At a silhouette that is the surface which the texel's alpha is of: 0 would blur its light as if it came from
+    infinity. A layer that is hit nowhere stands at its farther end.
+    """
+    hit = layer.disparity > 0.0
+    if layer.far_m >= HALF_MAX or hit.all():  # there 0 is the background
+        return layer.disparity
+    if not hit.any():
+        return np.full_like(layer.disparity, 1.0 / layer.far_m)
+    # Each texel gets the label of its nearest zero.
+    texels = (~hit).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(texels, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    label = np.asarray(labels, np.int64)
+    disparity = np.empty(1 + label.max(), np.float32)
+    disparity[label[hit]] = layer.disparity[hit]
+    return disparity[label]
 
 
 def layer_disparity_file(layer_index: int) -> str:

@@ -111,7 +111,7 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
         on_scene()
 
     unchecked = [] if dataset.is_indexed else ["checksums: there is no index"]
-    candidates = [folder for folder in whole if folder.has_layers]
+    candidates = [folder for folder in whole if folder.has_billboards]
     if len(candidates) < len(whole):
         unchecked.append("overscan, the all-in-focus picture and the disparity: scenes without layers")
     retraced = None
@@ -139,9 +139,9 @@ def _scene_problems(folder: SceneFolder, entry: IndexEntry | None) -> list[Probl
         if damaged:
             return [Problem(f"{folder.name}/{name}".rstrip("/"), what) for name, what in damaged.items()]
     try:
-        if folder.has_document and not folder.has_layers:
+        if folder.has_document and not folder.has_billboards:
             checks = _space_scene_checks(folder, entry)
-        elif entry is not None or folder.has_layers:
+        elif entry is not None or folder.has_billboards:
             checks = _traced_scene_checks(folder, entry)
         else:
             checks = _blb_scene_checks(folder)

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, fitted_size, layer_tile
 from bokehdata.reader import Dataset, SceneFolder
-from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene
 from scenes.stack import Stack
 
 # At this side a default scene (512 px, ten traced images) takes about 0.4 MB.
@@ -120,7 +120,7 @@ def _card(folder: SceneFolder, side_px: int) -> str:
     image = folder.image()
     entry = _entry(folder, image, side_px)
     thumbnail = _webp(display_tile(image, _reduced_size(image, _THUMBNAIL_PX)))
-    content = _count(len(entry["layers"]), "layer") if folder.has_layers else _count(len(entry["bokeh"]), "image")
+    content = _count(len(entry["layers"]), "layer") if entry["layers"] else _count(len(entry["bokeh"]), "image")
     # "</script>" inside a name must not end the block.
     data = json.dumps(entry, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     name = html.escape(folder.name)
@@ -148,7 +148,7 @@ def _entry(folder: SceneFolder, image: NDArray, side_px: int) -> dict[str, Any]:
         "start": _start(stack, disparity),
         "image": _webp(display_tile(image, size)),
         "disparity": _disparity(disparity),
-        "layers": _layers(folder.scene()) if folder.has_layers else [],
+        "layers": _layers(folder.layers()),
         "bokeh": [_bokeh(folder, setting, size) for setting in bokeh_settings(stack)],
     }
 
@@ -180,7 +180,9 @@ def _disparity(disparity: NDArray) -> dict[str, Any]:
     return {"range": [low, high], "levels": _data_uri(Image.fromarray(levels), "PNG", optimize=True)}
 
 
-def _layers(scene: Scene) -> list[dict[str, Any]]:
+def _layers(scene: LayeredScene | None) -> list[dict[str, Any]]:
+    if scene is None:
+        return []
     layers = []
     for i in range(len(scene.layers)):
         rgba, disparity = scene.frame_rgba(i), scene.frame_disparity(i)
