@@ -75,11 +75,14 @@ class TrainingData(pl.LightningDataModule):
         whole = CropSettings(crop_px=None, augmentation=0.0, turned=False)
         return PictureCrops(
             scenes,
-            whole if crop_px is None else CropSettings(crop_px, self._margin_px),
+            whole if crop_px is None else self._cropped(crop_px),
             seed=self._seed,
             planes=bokehme_planes,
             blur_parameter_max=self._preset.blur_parameter_max,
         )
+
+    def _cropped(self, crop_px: int) -> CropSettings:
+        return CropSettings(crop_px, self._margin_px, self._preset.augmentation)
 
     @property
     def pictures(self) -> int | None:
@@ -102,7 +105,7 @@ class TrainingData(pl.LightningDataModule):
         assert self._source.recipe is not None
         on_the_fly = OnTheFly(
             self._source.recipe,
-            CropSettings(self._preset.crop_px, self._margin_px),
+            self._cropped(self._preset.crop_px),
             seed=self._seed,
             planes=bokehme_planes,
             blur_parameter_max=self._preset.blur_parameter_max,

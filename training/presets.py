@@ -22,6 +22,7 @@ class Preset:
                          factor less with every step; None for the last weights
     elsewhere            weight of the errors of ARNet's and IUNet's own picture where the scatter makes none; 1 in the
                          paper
+    augmentation         part of the crops whose disparity is corrupted, as that of an estimator
     blur_parameter_max   pictures of larger K are left out, pixels per unit of normalised disparity
     validate_every       steps between validations
     checkpoint_every     steps between checkpoints
@@ -37,6 +38,7 @@ class Preset:
     gradient_norm_max: float | None = None
     averaging: float | None = None
     elsewhere: float = 1.0
+    augmentation: float = 0.75
     blur_parameter_max: float = 12.0
     validate_every: int = 2000
     checkpoint_every: int = 500
@@ -49,12 +51,13 @@ _SMOKE = Preset(32, 2, 1e-3, steps=20, validate_every=10, checkpoint_every=10, v
 _CPU = Preset(
     96,
     4,
-    1e-3,
+    6e-4,
     steps=10000,
     schedule="cosine",
     gradient_norm_max=1.0,
     averaging=0.999,
     elsewhere=0.1,
+    augmentation=0.25,
     validate_every=1000,
     checkpoint_every=200,
 )
