@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tiling import joined
 
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, encode_jpeg
 from bokehdata.reader import SceneFolder
 from scenes.color import linear_from_display
 
 _TILE_PX = 300
-_GAP_PX = 6
 
 
 def main(out: str, *scene_folders: str) -> None:
-    rows = [_joined(_tiles(SceneFolder(folder)), axis=1) for folder in scene_folders]
-    Path(out).write_bytes(encode_jpeg(_joined(rows, axis=0), quality=82))
+    rows = [joined(_tiles(SceneFolder(folder)), axis=1) for folder in scene_folders]
+    Path(out).write_bytes(encode_jpeg(joined(rows, axis=0), quality=82))
 
 
 def _tiles(folder: SceneFolder) -> list[NDArray[np.uint8]]:
@@ -30,14 +30,6 @@ def _tiles(folder: SceneFolder) -> list[NDArray[np.uint8]]:
     pictures = [folder.image(), linear_from_display(colours / 255.0)]
     pictures += [folder.bokeh(blur, focus) for focus in (0, last // 2, last)]
     return [display_tile(picture, (_TILE_PX, _TILE_PX)) for picture in pictures]
-
-
-def _joined(pictures: list[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
-    """Pictures beside (axis 1) or above (axis 0) each other, with white between them."""
-    shape = list(pictures[0].shape)
-    shape[axis] = _GAP_PX
-    gap = np.full(shape, 255, np.uint8)
-    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=axis)
 
 
 if __name__ == "__main__":
