@@ -180,4 +180,6 @@ def near_focus(defocus: Tensor) -> Tensor:
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     padded = F.pad(mask, (radius, radius, radius, radius), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])
+    # A mask of few bits would band the picture.
+    with torch.autocast(defocus.device.type, enabled=False):
+        return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])

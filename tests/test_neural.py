@@ -234,6 +234,13 @@ def test_what_is_no_checkpoint_of_a_network_is_named(weights, tmp_path):
         loaded(ARNet(), tmp_path / "absent.safetensors")
 
 
+def test_soft_rims_keep_their_bits_under_mixed_precision():
+    defocus = torch.linspace(-3.0, 3.0, 300).expand(1, 1, 200, 300)
+    with torch.autocast("cpu", torch.bfloat16):
+        mask = near_focus(defocus)
+    assert mask.dtype == torch.float32 and torch.equal(mask, near_focus(defocus))
+
+
 def test_weights_of_ones_own_replace_those_of_their_name(weights, tmp_path):
     assert with_weights(BokehMe(), [weights["arnet"]]) == BokehMe(arnet=weights["arnet"])
     everything = [weights[name] for name in ("arnet", "iunet", "deepfocus")]
