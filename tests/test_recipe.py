@@ -22,7 +22,15 @@ def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
 
 
 def test_the_built_in_recipes_are_those_of_the_papers_and_two_of_our_own():
-    assert recipe_names() == ["bokehme-small", "bokehme-train", "default", "drbokeh-benchmark", "mpib", "night"]
+    assert recipe_names() == [
+        "blb-levels",
+        "bokehme-small",
+        "bokehme-train",
+        "default",
+        "drbokeh-benchmark",
+        "mpib",
+        "night",
+    ]
 
 
 @pytest.mark.parametrize("name", recipe_names())
