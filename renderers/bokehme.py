@@ -136,11 +136,15 @@ def render_neurally(
     picture = picture.clamp(min=0.0)
     if not upsampling.iterative:
         return resized(picture, (height, width)), error
+
+    def not_negative(*inputs: Tensor) -> Tensor:
+        return iunet(*inputs).clamp(min=0.0)
+
     ratios = [2.0 ** (step + 1) / factor for step in range(int(math.log2(factor)))]
     for ratio in ratios:
         size = (int(ratio * height), int(ratio * width))
         picture = upsampled(
-            iunet,
+            not_negative,
             resized(image, size),
             ratio * resized(defocus, size),
             ratio * resized(dilated, size),
@@ -148,7 +152,7 @@ def render_neurally(
             gamma,
             upsampling,
         )
-    return upsampled(iunet, image, defocus, dilated, picture, gamma, upsampling), error
+    return upsampled(not_negative, image, defocus, dilated, picture, gamma, upsampling), error
 
 
 def upsampled(
@@ -160,9 +164,12 @@ def upsampled(
     gamma: Tensor,
     upsampling: Upsampling = FULL,
 ) -> Tensor:
-    """One step of IUNet (Eq. 8): a coarse picture at the size of `image`, sharp near focus, (B, 3, H, W) >= 0."""
+    """One step of IUNet (Eq. 8): a coarse picture at the size of `image`, sharp near focus, (B, 3, H, W).
+
+    Where IUNet goes below 0 so may the picture: clipped while it trains, a network that began there would stay there.
+    """
     seen = defocus.clamp(-1.0, 1.0) if upsampling.clipped else defocus
-    fine = iunet(image, seen, coarse, gamma).clamp(min=0.0)
+    fine = iunet(image, seen, coarse, gamma)
     if upsampling.kept_by == "everywhere":
         return fine
     mask = near_focus(dilated if upsampling.kept_by == "dilated" else defocus)

@@ -22,7 +22,7 @@ from raytrace import gen
 from renderers.networks import ARNet
 from scenes.recipe import RecipeError, load_recipe
 from training import held_out, loop, train
-from training.loop import ArnetTraining, StepBatches, precision_and_recall
+from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall
 from training.losses import iunet_loss
 from training.on_the_fly import OnTheFly, Stream
 from training.presets import PRESETS
@@ -273,6 +273,16 @@ def test_every_model_trains_and_saves_what_it_trained(model, data, finished, tmp
     assert load_file(tmp_path / f"{model}.safetensors")
     if model == "error-map":
         assert {"val/bce", "val/precision", "val/recall"} <= line.keys()
+
+
+def test_an_iunet_that_begins_below_black_learns():
+    training = IunetTraining(PRESETS["iunet"]["smoke"], 10, ARNet())
+    torch.nn.init.constant_(training.network.conv1.conv.bias, -1.0)
+    plane = torch.rand(1, 1, 16, 16)
+    batch = {"image": torch.rand(1, 3, 16, 16), "truth": torch.rand(1, 3, 16, 16), "gamma": torch.tensor([2.2])}
+    batch |= {"classical": batch["image"], "defocus_px": plane, "dilated_px": plane, "error_map": plane}
+    training.objective(batch)["loss"].backward()
+    assert all(parameter.grad.abs().max() > 0.0 for parameter in training.network.parameters())
 
 
 @pytest.mark.parametrize("model", ["arnet", "iunet", "deepfocus", "error-map"])
