@@ -2,6 +2,9 @@
 
 Everything here is display-referred but the scatter itself. Defocus is in units of 10 px, so that the networks see it
 within [-1, 1]. Tensors are (B, C, H, W); gamma is (B), scaled by `normalised_gamma`.
+
+The paper's pictures end at white. Light above that is the scatter's alone: blur is linear, so it is split off,
+scattered, and added to the picture of the rest.
 """
 
 import math
@@ -65,12 +68,13 @@ def refocus(
     device: str,
 ) -> Image:
     """BokehMe's picture: (H, W, 3) display values in [0, 1], of arguments as `renderers.base.Renderer` has them."""
+    base, excess = without_excess(image, disparity, lens, gamma)
     with torch.inference_mode():
-        rendered, error = _rendered(arnet, iunet, image, disparity, lens, gamma, device, FULL)
-        linear = scatter(linear_from_display(np.ascontiguousarray(image), gamma), disparity, lens)
-        # Clipped before it is mixed, as in training, so that a light that bleeds is worth no more than white.
-        classical = tensor_from_plane(np.clip(display_from_linear(linear, gamma), 0.0, 1.0), device)
-        return picture_from_tensor(fused(classical, rendered, error).clamp(0.0, 1.0))
+        rendered, error = _rendered(arnet, iunet, base, disparity, lens, gamma, device, FULL)
+        linear = scatter(linear_from_display(base, gamma), disparity, lens)
+        classical = tensor_from_plane(display_from_linear(linear, gamma), device)
+        together = picture_from_tensor(fused(classical, rendered, error).clamp(0.0, 1.0))
+    return np.minimum(with_excess(together, excess, gamma), 1.0)
 
 
 def refocus_neurally(
@@ -84,9 +88,29 @@ def refocus_neurally(
     upsampling: Upsampling,
 ) -> Image:
     """The networks' picture alone, for the ablation: (H, W, 3) display values in [0, 1]."""
+    base, excess = without_excess(image, disparity, lens, gamma)
     with torch.inference_mode():
-        rendered, _ = _rendered(arnet, iunet, image, disparity, lens, gamma, device, upsampling)
-        return picture_from_tensor(rendered.clamp(max=1.0))
+        rendered, _ = _rendered(arnet, iunet, base, disparity, lens, gamma, device, upsampling)
+        alone = picture_from_tensor(rendered.clamp(0.0, 1.0))
+    return np.minimum(with_excess(alone, excess, gamma), 1.0)
+
+
+def without_excess(
+    image: Image, disparity: NDArray[np.float32], lens: ThinLens, gamma: float
+) -> tuple[Image, Image | None]:
+    """A picture clipped at white, and the scatter of the light above, (H, W, 3) linear; None where there is none."""
+    base = np.minimum(image, np.float32(1.0))
+    if image.max() <= 1.0:
+        return base, None
+    above = linear_from_display(np.ascontiguousarray(image), gamma) - linear_from_display(base, gamma)
+    return base, scatter(above, disparity, lens)
+
+
+def with_excess(display: Image, excess: Image | None, gamma: float) -> Image:
+    """Display values with linear light added."""
+    if excess is None:
+        return display
+    return display_from_linear(linear_from_display(display, gamma) + excess, gamma)
 
 
 def _rendered(arnet, iunet, image, disparity, lens, gamma, device, upsampling) -> tuple[Tensor, Tensor]:

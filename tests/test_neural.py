@@ -177,7 +177,18 @@ def test_bokehme_is_the_scatter_where_its_error_map_is_zero(weights, picture, tm
     save_file(arnet.state_dict(), tmp_path / "trusting.safetensors")
     renderer = BokehMe(tmp_path / "trusting.safetensors", weights["iunet"])
     expected = np.clip(RENDERERS["scatter"](*picture, ThinLens(12.0, 0.5)), 0.0, 1.0)
-    np.testing.assert_array_equal(renderer(*picture, ThinLens(12.0, 0.5)), expected)
+    # What is above white is scattered by itself: two sums instead of one, and two powers.
+    np.testing.assert_allclose(renderer(*picture, ThinLens(12.0, 0.5)), expected, atol=1e-6)
+
+
+def test_highlights_keep_their_disks_where_the_networks_paint(weights):
+    """A light far above white is a white disk, whatever the networks make of its surroundings."""
+    image, disparity = np.full((64, 64, 3), 0.1, np.float32), np.ones((64, 64), np.float32)
+    image[32, 32] = 30.0
+    out = BokehMe(weights["arnet"], weights["iunet"], "B5")(image, disparity, ThinLens(8.0, 0.0))
+    rho = np.hypot(*(np.indices((64, 64)) - 32))
+    # 30^2.2 = 1778 over the 201 pixels of the disk.
+    assert out[rho < 7].min() == 1.0 and np.ptp(out[rho > 10]) < 1.0
 
 
 def test_deepfocus_takes_the_diameter_and_relative_disparity():

@@ -22,7 +22,7 @@ from raytrace import gen
 from renderers.networks import ARNet
 from scenes.recipe import RecipeError, load_recipe
 from training import held_out, loop, train
-from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall
+from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall, with_highlights
 from training.losses import iunet_loss
 from training.on_the_fly import OnTheFly, Stream
 from training.presets import PRESETS
@@ -251,7 +251,7 @@ def test_arnet_learns_one_batch_by_heart(data):
     settings = CropSettings(24, 11)
     pictures = PictureCrops(Dataset(data), settings, seed=0, planes=bokehme_planes, blur_parameter_max=8.0)
     batch = next(iter(DataLoader(pictures, batch_size=2)))
-    training = ArnetTraining(replace(PRESETS["arnet"]["cpu"], averaging=None), 160)
+    training = ArnetTraining(replace(PRESETS["arnet"]["cpu"], rate=1e-3, averaging=None, elsewhere=1.0), 160)
     configured = training.configure_optimizers()
     optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     for _ in range(160):
@@ -261,7 +261,8 @@ def test_arnet_learns_one_batch_by_heart(data):
         clip_grad_norm_(training.network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-    scatter = iunet_loss(batch["classical"], batch["classical"], batch["truth"])
+    classical = with_highlights(batch["classical"], batch)
+    scatter = iunet_loss(classical, classical, batch["truth"])
     assert float(loss.detach()) < 0.5 * float(scatter)
 
 
@@ -275,12 +276,28 @@ def test_every_model_trains_and_saves_what_it_trained(model, data, finished, tmp
         assert {"val/bce", "val/precision", "val/recall"} <= line.keys()
 
 
+def test_highlights_are_added_in_linear_light_with_finite_slopes():
+    picture = torch.tensor([-0.5, 0.0, 0.5, 0.5, 1.0]).reshape(1, 1, 1, 5).requires_grad_()
+    batch = {"gamma": torch.tensor([2.0]), "excess": torch.tensor([1e-9, 0.01, 0.0, 0.39, 5.0]).reshape(1, 1, 1, 5)}
+    shown = with_highlights(picture, batch)
+    # sqrt(0.5^2 + 0.39) = 0.8; white stays white; black is 1e-3 where light is added.
+    torch.testing.assert_close(shown.flatten(), torch.tensor([1e-3, 0.1, 0.5, 0.8, 1.0]), atol=5e-5, rtol=0.0)
+    shown.sum().backward()
+    assert torch.isfinite(picture.grad).all()
+
+
 def test_an_iunet_that_begins_below_black_learns():
     training = IunetTraining(PRESETS["iunet"]["smoke"], 10, ARNet())
     torch.nn.init.constant_(training.network.conv1.conv.bias, -1.0)
     plane = torch.rand(1, 1, 16, 16)
     batch = {"image": torch.rand(1, 3, 16, 16), "truth": torch.rand(1, 3, 16, 16), "gamma": torch.tensor([2.2])}
-    batch |= {"classical": batch["image"], "defocus_px": plane, "dilated_px": plane, "error_map": plane}
+    batch |= {
+        "classical": batch["image"],
+        "excess": torch.zeros(1, 3, 16, 16),
+        "defocus_px": plane,
+        "dilated_px": plane,
+        "error_map": plane,
+    }
     training.objective(batch)["loss"].backward()
     assert all(parameter.grad.abs().max() > 0.0 for parameter in training.network.parameters())
 

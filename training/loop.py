@@ -147,8 +147,9 @@ class ArnetTraining(Training):
 
     def _render(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Fused picture, ARNet's own, and the logit of its error map."""
-        rendered, logit = network(batch["image"], batch["defocus_px"] / DEFOCUS_UNIT_PX, _gamma(batch))
-        return fused(batch["classical"], rendered, torch.sigmoid(logit)), rendered, logit
+        rendered, logit = network(_below_white(batch), batch["defocus_px"] / DEFOCUS_UNIT_PX, _gamma(batch))
+        together = fused(batch["classical"], rendered, torch.sigmoid(logit))
+        return with_highlights(together, batch), with_highlights(rendered, batch), logit
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         together, rendered, logit = self._render(self.network, batch)
@@ -162,7 +163,7 @@ class ArnetTraining(Training):
 
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
         together, rendered, logit = self._render(self.validated, batch)
-        pictures = {"classical": batch["classical"], "rendered": rendered, "fused": together}
+        pictures = {"classical": _classical(batch), "rendered": rendered, "fused": together}
         shown = [batch["image"], *pictures.values(), batch["truth"], torch.sigmoid(logit), batch["error_map"]]
         return _picture_numbers(batch, pictures), shown
 
@@ -182,14 +183,15 @@ class IunetTraining(Training):
 
     def _render(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Fused picture and the networks' own."""
-        image, gamma = batch["image"], _gamma(batch)
+        image, gamma = _below_white(batch), _gamma(batch)
         defocus, dilated = batch["defocus_px"] / DEFOCUS_UNIT_PX, batch["dilated_px"] / DEFOCUS_UNIT_PX
         half = (image.shape[-2] // 2, image.shape[-1] // 2)
         with torch.no_grad():
             coarse, logit = self._frozen[0](resized(image, half), resized(defocus, half) / 2.0, gamma)
             error = resized(torch.sigmoid(logit), image.shape[-2:])
         rendered = upsampled(network, image, defocus, dilated, coarse.clamp(min=0.0), gamma)
-        return fused(batch["classical"], rendered, error), rendered
+        together = fused(batch["classical"], rendered, error)
+        return with_highlights(together, batch), with_highlights(rendered, batch)
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         together, rendered = self._render(self.network, batch)
@@ -198,7 +200,7 @@ class IunetTraining(Training):
 
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
         together, rendered = self._render(self.validated, batch)
-        pictures = {"classical": batch["classical"], "rendered": rendered, "fused": together}
+        pictures = {"classical": _classical(batch), "rendered": rendered, "fused": together}
         return _picture_numbers(batch, pictures), [batch["image"], *pictures.values(), batch["truth"]]
 
 
@@ -222,7 +224,7 @@ class DeepfocusTraining(Training):
 
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
         picture, peak = self._render(self.validated, batch)
-        pictures = {"classical": batch["classical"], "rendered": picture * peak}
+        pictures = {"classical": _classical(batch), "rendered": picture * peak}
         return _picture_numbers(batch, pictures), [batch["image"], *pictures.values(), batch["truth"]]
 
 
@@ -236,7 +238,7 @@ class ErrorMapTraining(Training):
         super().__init__(ErrorMapNet(), preset, steps)
 
     def _logit(self, network: nn.Module, batch: Batch) -> Tensor:
-        return network(batch["image"], batch["defocus_px"] / DEFOCUS_UNIT_PX, _gamma(batch))
+        return network(_below_white(batch), batch["defocus_px"] / DEFOCUS_UNIT_PX, _gamma(batch))
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         bce = error_map_bce(self._logit(self.network, batch), batch["error_map"])
@@ -245,7 +247,7 @@ class ErrorMapTraining(Training):
     def measurements(self, batch: Batch) -> tuple[dict[str, float], list[Tensor]]:
         logit = self._logit(self.validated, batch)
         bce = error_map_bce(logit, batch["error_map"])
-        measured = (batch["classical"] - batch["truth"]).abs().mean(1, keepdim=True)
+        measured = (_classical(batch) - batch["truth"]).abs().mean(1, keepdim=True)
         precision, recall = precision_and_recall(logit > 0.0, measured > WRONG_DISPLAY)
         numbers = {
             "bce": float(bce),
@@ -260,6 +262,22 @@ def precision_and_recall(predicted: Tensor, actual: Tensor) -> tuple[float, floa
     """Part of what is predicted that is so, and part of what is so that is predicted; nan where there is none."""
     both, first, second = (float(mask.sum()) for mask in (predicted & actual, predicted, actual))
     return both / first if first else math.nan, both / second if second else math.nan
+
+
+def with_highlights(picture: Tensor, batch: Batch) -> Tensor:
+    """A picture of what is below white, as it is shown: with the light above added, and clipped where there is any."""
+    gamma = batch["gamma"].reshape(-1, 1, 1, 1)
+    # The slope of a root is infinite at black.
+    lit = (picture.clamp(min=1e-3) ** gamma + batch["excess"]) ** (1.0 / gamma)
+    return torch.where(batch["excess"] > 0.0, lit.clamp(max=1.0), picture)
+
+
+def _classical(batch: Batch) -> Tensor:
+    return with_highlights(batch["classical"], batch)
+
+
+def _below_white(batch: Batch) -> Tensor:
+    return batch["image"].clamp(max=1.0)
 
 
 def _gamma(batch: Batch) -> Tensor:

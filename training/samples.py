@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.torch_data import Crop
+from renderers.bokehme import without_excess
 from renderers.dilated_defocus import dilated_defocus_px
 from renderers.error_map import improved_error_map
 from renderers.scatter import scatter
@@ -14,21 +15,23 @@ from scenes.lens import signed_defocus_px
 
 
 def bokehme_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
-    """image, truth, classical (display values), defocus_px, dilated_px, error_map.
+    """image, truth, classical (display values), excess (linear light), defocus_px, dilated_px, error_map.
 
     As at inference, the classical picture and both defocuses come from the disparity that is given; the truth and the
-    error map come from the true one. Truth and classical picture are clipped to [0, 1], as they are shown and compared;
-    the all-in-focus image is not: its highlights tell how bright their disks are.
+    error map come from the true one. The image is not clipped; the classical picture is that of the image clipped at
+    white, and `excess` the scatter of the light above. The truth is clipped, as it is shown and compared.
     """
     lens = crop.lens
     defocus_px = np.asarray(
         signed_defocus_px(crop.disparity_given, lens.blur_parameter, lens.focus_disparity), np.float32
     )
-    linear = scatter(linear_from_display(crop.image, crop.gamma), crop.disparity_given, lens)
+    base, excess = without_excess(crop.image, crop.disparity_given, lens, crop.gamma)
+    linear = scatter(linear_from_display(base, crop.gamma), crop.disparity_given, lens)
     return {
         "image": crop.image,
         "truth": np.clip(crop.truth, 0.0, 1.0),
-        "classical": np.clip(display_from_linear(linear, crop.gamma), 0.0, 1.0),
+        "classical": display_from_linear(linear, crop.gamma),
+        "excess": np.zeros_like(base) if excess is None else excess,
         "defocus_px": defocus_px,
         "dilated_px": dilated_defocus_px(defocus_px),
         "error_map": improved_error_map(crop.disparity, lens),
