@@ -53,17 +53,22 @@ class KernelBank:
     offset: NDArray[np.int32]
     step: NDArray[np.float32]
 
+    def taps(self, kernel: int) -> int:
+        """Number of changes of weight of one kernel: what a source costs."""
+        first = self.first_row[kernel]
+        return int(self.row_taps[first + 2 * self.reach[kernel] + 1] - self.row_taps[first])
+
     @property
     def is_one_kernel(self) -> bool:
         return len(self.reach) == 1
 
-    def dense(self) -> NDArray[np.float32]:
-        """(2 h + 1, 2 h + 1) weights of the only kernel."""
-        assert self.is_one_kernel
-        h = int(self.reach[0])
+    def dense(self, kernel: int = 0) -> NDArray[np.float32]:
+        """(2 h + 1, 2 h + 1) weights of one kernel."""
+        h = int(self.reach[kernel])
+        bounds = self.row_taps[self.first_row[kernel] : self.first_row[kernel] + 2 * h + 2]
+        taps = slice(bounds[0], bounds[-1])
         change = np.zeros((2 * h + 1, 2 * h + 2))
-        row = np.repeat(np.arange(2 * h + 1), np.diff(self.row_taps))
-        change[row, self.offset + h] = self.step
+        change[np.repeat(np.arange(2 * h + 1), np.diff(bounds)), self.offset[taps] + h] = self.step[taps]
         return np.cumsum(change, axis=1)[:, :-1].astype(np.float32)
 
     def totals(self) -> NDArray[np.float64]:
@@ -135,10 +140,15 @@ def splat(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBa
 
         return splat_taichi(values, kernel, bank)
     if bank.is_one_kernel and kernel.min() >= 0:
-        return _correlated(values, bank.dense()[::-1, ::-1])
+        return spread(values, bank)
     out = np.empty_like(values)
     _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out
+
+
+def spread(values: NDArray[np.float32], bank: KernelBank, kernel: int = 0) -> NDArray[np.float32]:
+    """`splat` of sources that all have the same kernel of the bank, at a cost that hardly depends on its size."""
+    return _correlated(values, bank.dense(kernel)[::-1, ::-1])
 
 
 def gather(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank) -> NDArray[np.float32]:
