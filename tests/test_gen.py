@@ -511,8 +511,9 @@ def test_a_backend_that_is_not_here_is_an_error(home, tmp_path, arch):
     if result.returncode == 0:
         pytest.skip(f"{arch} is here")
     assert result.returncode == 2
-    assert result.stderr == (
-        f"gen.py: error: the backend '{arch}' is not available on this machine; use --arch cpu or --arch auto\n"
+    # A Vulkan loader without a driver has a line of its own to say before.
+    assert result.stderr.splitlines()[-1] == (
+        f"gen.py: error: the backend '{arch}' is not available on this machine; use --arch cpu or --arch auto"
     )
     assert not (tmp_path / "out").exists()
 
