@@ -31,7 +31,7 @@ _THUMBNAIL_PX = 240
 _SIGNIFICANT = 6
 
 _ROW_FIELDS = ("rmse", "rmse_s", "psnr", "ssim", "ssim_uniform7", "zncc", "lpips", "seconds")
-_REGION_FIELDS = ("rmse", "rmse_s", "psnr", "ssim", "zncc")
+_REGION_FIELDS = ("rmse", "rmse_s", "psnr", "ssim", "zncc", "lpips")
 
 
 def page(document: Mapping[str, Any], folder: Path, cases: int = DEFAULT_CASES) -> str:
@@ -100,7 +100,7 @@ def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "all": [_short(row.get(name)) for name in _ROW_FIELDS[:-1]],
         "regions": {
-            region: [_short(scores[name]) for name in _REGION_FIELDS] for region, scores in row["regions"].items()
+            region: [_short(scores.get(name)) for name in _REGION_FIELDS] for region, scores in row["regions"].items()
         },
     }
 
