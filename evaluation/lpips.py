@@ -58,7 +58,7 @@ class Lpips:
 
     def __call__(self, prediction: NDArray, truth: NDArray) -> float:
         """Distance of two pictures (H, W, 3) of display values in [0, 1], each side at least 31 px; 0 if equal."""
-        return sum(float(distance.mean()) for distance in self.maps(prediction, truth))
+        return total(self.maps(prediction, truth))
 
     def maps(self, prediction: NDArray, truth: NDArray) -> list[NDArray[np.float32]]:
         """Where the pictures differ, layer by layer: maps that become coarser; the sum of their means is the metric."""
@@ -80,6 +80,11 @@ class Lpips:
             x = functional.conv2d(x[None], self._kernels[i], self._biases[i], stride, padding)[0].relu()
             features.append(x / (x.square().sum(0, keepdim=True).sqrt() + _EPSILON))
         return features
+
+
+def total(maps: Sequence[NDArray[np.float32]]) -> float:
+    """The metric of the maps of `Lpips.maps`."""
+    return sum(float(distance.mean()) for distance in maps)
 
 
 def mean_inside(maps: Sequence[NDArray[np.float32]], mask: NDArray[np.bool_]) -> float | None:

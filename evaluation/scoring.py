@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import metrics
-from evaluation.lpips import Lpips, mean_inside
+from evaluation.lpips import Lpips, mean_inside, total
 
 SPACE = "display values clipped to [0, 1], data range 1"
 
@@ -61,7 +61,7 @@ def score(
         **whole,
         "ssim": float(ssim_map.mean(dtype=np.float64)),
         "ssim_uniform7": uniform7.result(),
-        "lpips": None if maps is None else sum(float(distance.mean()) for distance in maps),
+        "lpips": None if maps is None else total(maps),
     }
     return {name: scores[name] for name in METRICS}, regions
 
