@@ -38,6 +38,7 @@ from training.losses import (
     where_it_counts,
 )
 from training.presets import Model, Preset
+from training.sharp_start import start_sharp
 
 Batch = dict[str, Any]
 
@@ -174,7 +175,9 @@ class IunetTraining(Training):
     criterion = "fused_psnr"
 
     def __init__(self, preset: Preset, steps: int, arnet: nn.Module):
-        super().__init__(IUNet(), preset, steps)
+        network = IUNet()
+        start_sharp(network)
+        super().__init__(network, preset, steps)
         # In a list it is no part of this module: not trained, not saved in checkpoints.
         self._frozen = [arnet]
 

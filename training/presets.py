@@ -52,7 +52,7 @@ _CPU = Preset(
     96,
     4,
     6e-4,
-    steps=16000,
+    steps=24000,
     schedule="cosine",
     gradient_norm_max=1.0,
     averaging=0.999,
@@ -70,7 +70,7 @@ PRESETS: dict[Model, dict[Name, Preset]] = {
     "arnet": {"smoke": _SMOKE, "cpu": _CPU, "paper": _PAPER},
     "iunet": {
         "smoke": replace(_SMOKE, blur_parameter_max=24.0),
-        "cpu": replace(_CPU, crop_px=128, steps=7000, blur_parameter_max=24.0),
+        "cpu": replace(_CPU, crop_px=128, steps=12000, blur_parameter_max=24.0),
         "paper": replace(_PAPER, crop_px=256, blur_parameter_max=24.0),
     },
     "deepfocus": {"smoke": _SMOKE, "cpu": _CPU, "paper": replace(_PAPER, epochs=200)},
