@@ -146,6 +146,22 @@ def test_ranks_share_the_steps_out():
 # Honest
 
 
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(data, tmp_path, monkeypatch):
+    command = [sys.executable, "-m", "training.train", "--model", "arnet", "--data", str(data), "--preset", "smoke"]
+    command += ["--out", str(tmp_path / "two"), "--steps", "3", "--workers", "0", "--threads", "1"]
+    command += ["--accelerator", "cpu", "--devices", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("3 steps are done") == 1
+    smoke = PRESETS["arnet"]["smoke"]
+    monkeypatch.setitem(PRESETS["arnet"], "smoke", replace(smoke, batch=2 * smoke.batch))
+    assert run(tmp_path / "one", data, "--steps", "3") == 0
+    two, one = (load_file(tmp_path / out / "arnet.safetensors") for out in ("two", "one"))
+    for name, value in two.items():
+        # Three steps of Adam move a weight by up to 3e-3; sums in another order by little of that.
+        torch.testing.assert_close(value, one[name], atol=1e-4, rtol=0.0)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(data, tmp_path, monkeypatch, capsys):
     objective = ArnetTraining.objective
 

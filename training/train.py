@@ -8,6 +8,7 @@ The same command again goes on from the last checkpoint.
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -135,12 +136,14 @@ def _train(options: Options, prog: str) -> int:
         trainer = _trainer(options, preset, steps, data, stop_asked)
         trainer.fit(training, data, ckpt_path=checkpoint if checkpoint.is_file() else None)
         if stop_asked():
-            done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
-            print(f"{prog}: {done}", file=sys.stderr)
+            if trainer.is_global_zero:
+                done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
+                print(f"{prog}: {done}", file=sys.stderr)
             return 130
         if data.validates and steps % preset.validate_every:
             trainer.validate(training, data, verbose=False)
-    _report(options, steps, trainer)
+    if trainer.is_global_zero:
+        _report(options, steps, trainer)
     return 0
 
 
@@ -252,7 +255,10 @@ def _write_run(options: Options, preset: Preset, steps: int, source: Source, tra
         "git": _git_revision(),
         **{name: version(name) for name in ("bokehforge", "torch", "lightning", "numpy", "numba")},
     }
-    path.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
+    # Whole or not at all: the processes of other nodes read it.
+    aside = path.with_name(f".{RUN_FILE}.{os.getpid()}")
+    aside.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
+    os.replace(aside, path)
 
 
 def _weights_digest(path: Path | None) -> str | None:
