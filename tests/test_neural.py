@@ -8,6 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from evaluation.metrics import psnr
+from evaluation.regions import region_masks
+from evaluation.sources import open_cases
+from raytrace import gen
 from renderers import RENDERERS
 from renderers.base import RendererError
 from renderers.bokehme import ABLATIONS, FULL, fused, near_focus, normalised_gamma, render_neurally, upsampled
@@ -280,3 +284,30 @@ def test_importing_the_renderers_imports_nothing_heavy():
 
 def test_full_is_the_strongest_ablation():
     assert ABLATIONS["B5"] == FULL and resized(torch.ones(1, 1, 2, 2), (3, 3)).shape[-1] == 3
+
+
+# The weights that ship
+
+
+def test_the_weights_that_ship_beat_the_scatter_on_scenes_never_trained_on(tmp_path):
+    """Near depth boundaries and over whole pictures, at a blur that ARNet renders and at one that IUNet enlarges."""
+    recipe = tmp_path / "held_out.yaml"
+    recipe.write_text(
+        "size_px: 160\nforegrounds: [2, 3]\nblur_parameters: [10, 20]\nfocus: layers\nfocus_count: 2\n"
+        "gammas: [2.2]\nnoise: 0.01\n"
+    )
+    arguments = ["--recipe", str(recipe), "--out", str(tmp_path / "data"), "--scenes", "3", "--seed", "4242"]
+    assert gen.main([*arguments, "--workers", "1", "--arch", "cpu"]) == 0
+    gains: dict[tuple[float, str], list[float]] = {}
+    for case in open_cases(tmp_path / "data"):
+        image, disparity, truth = case.image(), case.disparity(), np.clip(case.truth(), 0.0, 1.0)
+        lens = case.lens(case.blur_parameter)
+        near = region_masks(image, disparity, lens)["boundaries"]
+        whole = np.ones_like(near)
+        pictures = [RENDERERS[name](image, disparity, lens, gamma=case.gamma) for name in ("scatter", "bokehme")]
+        for region, mask in (("boundaries", near), ("all", whole)):
+            scatter, bokehme = (psnr(picture[mask], truth[mask], data_range=1.0) for picture in pictures)
+            gains.setdefault((case.blur_parameter, region), []).append(bokehme - scatter)
+    assert all(len(values) == 6 for values in gains.values()) and len(gains) == 4
+    for key, values in gains.items():
+        assert np.mean(values) > 0.5, (key, values)
