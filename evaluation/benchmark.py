@@ -58,7 +58,7 @@ class Options:
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
     """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
     limit: int | None = None
-    """Measure on at most this many pictures, evenly spread over the data. Default: all."""
+    """Measure on at most this many pictures, drawn from all, the same ones ever, fewer among more. Default: all."""
     arch: Arch = "cpu"
     """Where our renderers run; on metal and vulkan, the classical ones but scatter-taichi stay on the CPU."""
     repeats: int = 1

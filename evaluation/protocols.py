@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from evaluation.corruptions import Corruption, every_corruption
 from evaluation.sources import Case
 
@@ -94,7 +96,9 @@ class Task:
 
 
 def tasks(preset: Preset, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
-    """The rows of a protocol in order; `limit` keeps at most so many pictures, evenly spread over all.
+    """The rows of a protocol in order; `limit` keeps at most so many pictures, drawn once and for all.
+
+    A smaller limit keeps a part of what a larger one keeps. Every n-th picture would be of one blur or one focus.
 
     ValueError where the protocol needs a blur parameter that the data does not have.
     """
@@ -109,7 +113,8 @@ def tasks(preset: Preset, cases: Sequence[Case], limit: int | None = None) -> li
                     f"the blur parameter of {case.name} is not known; give it, or take the protocol best-k"
                 )
     if limit is not None and limit < len(cases):
-        cases = [cases[i * len(cases) // limit] for i in range(limit)]
+        drawn = np.random.default_rng(0).permutation(len(cases))[:limit]
+        cases = [cases[i] for i in sorted(drawn)]
     return [Task(case, corruption) for case in cases for corruption in (None, *preset.corruptions)]
 
 

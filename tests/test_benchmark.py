@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -338,10 +340,20 @@ def test_the_search_passes_over_what_cannot_be_rendered():
     assert found == pytest.approx(0.9)
 
 
-def test_a_limit_spreads_over_the_data(dataset):
-    cases = open_cases(dataset)
-    names = [task.name for task in tasks(PRESETS["blb"], cases, 4)]
-    assert names == [f"{scene}/bokeh_{k}_00" for scene in ("000000", "000001") for k in ("00", "01")]
+def test_a_limit_draws_from_the_data_without_its_rhythm():
+    """Two focuses, five blurs: every second or fifth picture would be of one kind."""
+    kinds = [(scene, level, focus) for scene in range(10) for level in range(1, 6) for focus in range(2)]
+    cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], blur_parameter=8.0) for kind in kinds]
+    drawn = {limit: [task.case for task in tasks(PRESETS["blb"], cases, limit)] for limit in (20, 50, 100, 1000)}
+    assert drawn[1000] == drawn[100] == cases
+    assert [len(drawn[limit]) for limit in (20, 50)] == [20, 50]
+    assert drawn[20] == [case for case in drawn[50] if case in drawn[20]]
+    half = [kinds[cases.index(case)] for case in drawn[50]]
+    assert half == sorted(half)
+    for part in (1, 2):
+        counts = Counter(kind[part] for kind in half)
+        expected = len(half) / len({kind[part] for kind in kinds})
+        assert all(0.5 * expected <= counts[kind[part]] <= 1.5 * expected for kind in kinds)
 
 
 # ---------- going on, and other data

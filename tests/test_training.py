@@ -143,9 +143,6 @@ def test_ranks_share_the_steps_out():
     assert [sum(parts, []) for parts in zip(*ranks, strict=True)] == alone
 
 
-# Honest
-
-
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(data, tmp_path, monkeypatch):
     command = [sys.executable, "-m", "training.train", "--model", "arnet", "--data", str(data), "--preset", "smoke"]
     command += ["--out", str(tmp_path / "two"), "--steps", "3", "--workers", "0", "--threads", "1"]
@@ -160,6 +157,9 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(data, tmp_path
     for name, value in two.items():
         # Three steps of Adam move a weight by up to 3e-3; sums in another order by little of that.
         torch.testing.assert_close(value, one[name], atol=1e-4, rtol=0.0)
+
+
+# Honest
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(data, tmp_path, monkeypatch, capsys):
