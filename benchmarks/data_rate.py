@@ -35,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
 
     preset = PRESETS["arnet"]["cpu"]
-    settings = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max))
+    settings = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max), preset.augmentation)
     shared = {"seed": 0, "planes": bokehme_planes, "blur_parameter_max": preset.blur_parameter_max}
     crops = PictureCrops(Dataset(options.data), settings, **shared)
     on_the_fly = OnTheFly(load_recipe(options.recipe), settings, **shared)

@@ -21,7 +21,7 @@ from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
 from evaluation.protocols import PRESETS, best_on_lattice, tasks
-from evaluation.sources import open_cases, read_disparity, read_display
+from evaluation.sources import read_disparity, read_display
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.stack import Stack

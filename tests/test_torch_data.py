@@ -81,10 +81,12 @@ def test_an_epoch_has_every_picture_once_and_the_next_another_order(dataset):
     assert epochs[0] != epochs[1]
 
 
-def test_large_blur_is_left_out_where_a_network_cannot_learn_it(dataset):
-    crops = PictureCrops(dataset, WHOLE, seed=0, blur_parameter_max=6.0)
-    assert len(crops) == 12
-    with pytest.raises(DatasetError, match="no picture with a blur parameter up to 5 px"):
+def test_blur_is_left_out_that_a_network_does_not_learn(dataset):
+    small = PictureCrops(dataset, WHOLE, seed=0, blur_parameter_max=6.0)
+    large = PictureCrops(dataset, WHOLE, seed=0, blur_parameter_min=6.1)
+    assert len(small) == len(large) == 12
+    assert {small[i]["name"] for i in range(12)}.isdisjoint(large[i]["name"] for i in range(12))
+    with pytest.raises(DatasetError, match="no picture with a blur parameter from 0 to 5 px"):
         PictureCrops(dataset, WHOLE, seed=0, blur_parameter_max=5.0)
 
 

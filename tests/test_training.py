@@ -1,6 +1,7 @@
 """Runs are reproducible, resumable and honest: same seed, same bytes, whatever stopped them on the way."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -124,11 +125,12 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(finished, data, tmp
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(data, tmp_path):
     command = [sys.executable, "-m", "training.train", "--model", "arnet", "--data", str(data), "--preset", "smoke"]
     command += ["--out", str(tmp_path), "--steps", "100000", "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    # As a terminal does it: to the process that trains and to those that make samples.
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "the same command goes on from here" in errors and "Traceback" not in errors
@@ -190,7 +192,8 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(data, tmp_path, monkeyp
 
     monkeypatch.setattr(ArnetTraining, "objective", broken)
     assert run(tmp_path, data) == 1
-    assert "the gradient is nan at step 0, batch: 0000" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "the gradient is nan at step 0, batch: 0000" in message and "there is no checkpoint yet" in message
 
 
 def test_a_run_says_what_it_was(finished, data):
@@ -203,6 +206,16 @@ def test_a_run_says_what_it_was(finished, data):
     assert {"val/fused_psnr", "val/classical_psnr", "val/fused_psnr_near_edges"} <= last.keys()
     assert any((finished / "tensorboard").iterdir())
     assert set(load_file(finished / "arnet.safetensors")) == set(ARNet().state_dict())
+
+
+def test_a_finished_run_asked_for_again_changes_nothing(data, tmp_path):
+    """Fifteen steps: the last validation is no regular one."""
+    files = []
+    for _ in range(2):
+        assert run(tmp_path, data, "--steps", "15") == 0
+        files.append([(tmp_path / name).read_bytes() for name in ("arnet.safetensors", "metrics.jsonl", "run.json")])
+    assert files[0] == files[1]
+    assert [line["step"] for line in metrics(tmp_path)] == [10, 15]
 
 
 def test_a_folder_of_another_run_is_refused(finished, data, capsys):
@@ -220,6 +233,7 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
         (["--init", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
         (["--validation", "nowhere"], "nowhere: no such folder"),
         (["--precision", "7"], "--precision 7"),
+        (["--precision", "16-mixed"], "--precision 16-mixed"),
     ],
 )
 def test_bad_input_is_named_on_one_line(data, tmp_path, capsys, options, culprit):
@@ -335,7 +349,7 @@ def test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewh
         with torch.no_grad():
             return iunet(sharp, plane, coarse, gamma)[inside]
 
-    # 2 sinh(a) and a + 1 - exp(-a) are 2 a but for a^2 / 2 at most.
+    # Half of a + 1 - exp(-a) is a but for a^2 / 4; beside the gate's own rounding, these allow twice that.
     torch.testing.assert_close(begins(0.0), sharp[inside], atol=0.5 * 0.1**2, rtol=0.0)
     for far in (-10.0, -3.0, 3.0, 10.0):
         torch.testing.assert_close(begins(far), image[inside], atol=0.002, rtol=0.0)
@@ -404,12 +418,24 @@ def test_workers_on_the_fly_go_on_with_the_stream_whose_turn_it_is(recipe):
     assert not torch.equal(whole[0], whole[1])
 
 
-def test_training_on_the_fly_needs_no_disk(recipe, tmp_path):
+def test_training_on_the_fly_needs_no_disk(recipe, tmp_path, capsys):
     assert run(tmp_path, "on-the-fly", "--recipe", str(recipe), "--steps", "2") == 0
-    assert json.loads((tmp_path / "run.json").read_text())["recipe"]["name"] == "tiny"
+    said = json.loads((tmp_path / "run.json").read_text())
+    assert said["recipe"]["name"] == "tiny" and said["on_the_fly"] == {"workers": 0, "arch": "cpu"}
     assert load_file(tmp_path / "arnet.safetensors")
+    # Other workers would trace other scenes.
+    assert run(tmp_path, "on-the-fly", "--recipe", str(recipe), "--steps", "2", "--workers", "1") == 2
+    assert "holds a run with another on_the_fly" in capsys.readouterr().err
 
 
-def test_a_recipe_that_blurs_more_than_a_model_learns_is_refused(recipe):
-    with pytest.raises(RecipeError, match="a K of 8 px"):
-        OnTheFly(load_recipe(str(recipe)), CropSettings(24), seed=0, blur_parameter_max=6.0)
+@pytest.mark.parametrize("least, most", [(0.0, 6.0), (24.0, 30.0), (9.0, 19.0)])
+def test_a_recipe_without_the_blur_that_a_model_learns_is_refused(recipe, least, most):
+    with pytest.raises(RecipeError, match=f"a K of 8, 20 px; this model trains on {least:g} to {most:g} px"):
+        OnTheFly(load_recipe(str(recipe)), CropSettings(24), seed=0, blur_parameter_min=least, blur_parameter_max=most)
+
+
+@pytest.mark.parametrize("model, blur", [("arnet", 12.0), ("iunet", 24.0)])
+def test_the_paper_trains_each_network_on_the_pictures_of_one_blur(model, blur):
+    """Its 30000 pictures are half of K = 12, half of K = 24."""
+    preset = PRESETS[model]["paper"]
+    assert [k for k in (12.0, 24.0) if preset.blur_parameter_min <= k <= preset.blur_parameter_max] == [blur]

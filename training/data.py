@@ -78,6 +78,7 @@ class TrainingData(pl.LightningDataModule):
             whole if crop_px is None else self._cropped(crop_px),
             seed=self._seed,
             planes=bokehme_planes,
+            blur_parameter_min=self._preset.blur_parameter_min,
             blur_parameter_max=self._preset.blur_parameter_max,
         )
 
@@ -108,6 +109,7 @@ class TrainingData(pl.LightningDataModule):
             self._cropped(self._preset.crop_px),
             seed=self._seed,
             planes=bokehme_planes,
+            blur_parameter_min=self._preset.blur_parameter_min,
             blur_parameter_max=self._preset.blur_parameter_max,
             arch=self._source.arch,
             stream=Stream(rank, world, batch, first),

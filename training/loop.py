@@ -403,7 +403,10 @@ class MetricsFile(Callback):
             self._write(trainer, "train/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, "val/")
+        lines = map(json.loads, self._path.read_text("utf-8").splitlines()) if self._path.is_file() else []
+        # A finished run that is asked for again validates again, and has nothing new to say.
+        if not any(line["step"] == trainer.global_step and "val/" in "".join(line) for line in lines):
+            self._write(trainer, "val/")
 
     def _write(self, trainer: pl.Trainer, prefix: str) -> None:
         if trainer.is_global_zero:

@@ -46,6 +46,7 @@ class OnTheFly(IterableDataset[Sample]):
     DataLoader in turn, and a stream that begins at a later step goes on as an uninterrupted one would.
 
     arch                 where rays are traced; anything but "cpu" needs a DataLoader without workers of its own
+    blur_parameter_min   settings of smaller K are left out
     blur_parameter_max   settings of larger K are left out
     raises               RecipeError where a scene may then have none
     """
@@ -57,17 +58,20 @@ class OnTheFly(IterableDataset[Sample]):
         *,
         seed: int,
         planes: Planes = plain_planes,
+        blur_parameter_min: float = 0.0,
         blur_parameter_max: float = math.inf,
         arch: Arch = "cpu",
         stream: Stream | None = None,
     ):
         blur_parameters = recipe.random_blur or recipe.blur_parameters
-        largest = max(blur_parameters) if recipe.random_blur else min(blur_parameters)
-        if largest > blur_parameter_max:
-            most = f"this model trains on {blur_parameter_max:g} px at most"
-            raise RecipeError(f"recipe {recipe.name}: blurs with a K of {largest:g} px; {most}")
+        kept = [blur_parameter_min <= k <= blur_parameter_max for k in blur_parameters]
+        if not (all(kept) if recipe.random_blur else any(kept)):
+            blurs = (" to " if recipe.random_blur else ", ").join(f"{k:g}" for k in blur_parameters)
+            trained = f"this model trains on {blur_parameter_min:g} to {blur_parameter_max:g} px"
+            raise RecipeError(f"recipe {recipe.name}: blurs with a K of {blurs} px; {trained}")
         self._recipe, self._settings, self._seed, self._planes = recipe, settings, seed, planes
-        self._blur_parameter_max, self._stream = blur_parameter_max, stream or Stream()
+        self._blur_parameters = blur_parameter_min, blur_parameter_max
+        self._stream = stream or Stream()
         self._arch: Arch = arch
 
     def __iter__(self) -> Iterator[Sample]:
@@ -95,7 +99,8 @@ class OnTheFly(IterableDataset[Sample]):
 
     def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Picture:
         """The scene at one of its lens settings and gammas, drawn uniformly."""
-        lenses = [lens for _, _, lens in stack.lenses() if lens.blur_parameter <= self._blur_parameter_max]
+        least, most = self._blur_parameters
+        lenses = [lens for _, _, lens in stack.lenses() if least <= lens.blur_parameter <= most]
         lens = lenses[rng.integers(len(lenses))]
         gamma = stack.gammas[rng.integers(len(stack.gammas))]
         noise = self._recipe.noise

@@ -23,7 +23,8 @@ class Preset:
     elsewhere            weight of the errors of ARNet's and IUNet's own picture where the scatter makes none; 1 in the
                          paper
     augmentation         part of the crops whose disparity is corrupted, as that of an estimator
-    blur_parameter_max   pictures of larger K are left out, pixels per unit of normalised disparity
+    blur_parameter_min   pictures of smaller K are left out, pixels per unit of normalised disparity
+    blur_parameter_max   pictures of larger K are left out
     validate_every       steps between validations
     checkpoint_every     steps between checkpoints
     validation_pictures  at most this many, evenly spread over the held-out scenes
@@ -39,6 +40,7 @@ class Preset:
     averaging: float | None = None
     elsewhere: float = 1.0
     augmentation: float = 0.75
+    blur_parameter_min: float = 0.0
     blur_parameter_max: float = 12.0
     validate_every: int = 2000
     checkpoint_every: int = 500
@@ -71,7 +73,7 @@ PRESETS: dict[Model, dict[Name, Preset]] = {
     "iunet": {
         "smoke": replace(_SMOKE, blur_parameter_max=24.0),
         "cpu": replace(_CPU, crop_px=128, steps=12000, blur_parameter_max=24.0),
-        "paper": replace(_PAPER, crop_px=256, blur_parameter_max=24.0),
+        "paper": replace(_PAPER, crop_px=256, blur_parameter_min=24.0, blur_parameter_max=24.0),
     },
     "deepfocus": {"smoke": _SMOKE, "cpu": _CPU, "paper": replace(_PAPER, epochs=200)},
     "error-map": {"smoke": _SMOKE, "cpu": replace(_CPU, steps=4000), "paper": _PAPER},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from renderers.bokehme import DEFOCUS_UNIT_PX
 from renderers.networks import IUNet
 
-# What the sharp image adds fades as exp(-FADING (ELU(d) + ELU(-d))) with a defocus of d pixels: half is left at 0.8.
+# What the sharp image adds fades as exp(-FADING (ELU(d) + ELU(-d))) with a defocus of d pixels: half is left at 0.76.
 FADING = 3.0
 
 # Channels of the body, which works on 2 x 2 pixels: twelve values of the picture (4 c + 2 dy + dx), three of the coarse
@@ -25,7 +25,7 @@ def start_sharp(iunet: IUNet) -> None:
     """Sets weights in place, so that the output is about coarse + exp(-t) (image - coarse), t growing with |defocus|.
 
     Two ELUs make the product: ELU(a - t) - ELU(-a - t) is 2 exp(-t) sinh(a) where |a| < t, and about 2 a at t = 0.
-    Channels that this needs not keep their random weights, and nothing reads them yet.
+    The channels left over keep their random weights, and nothing reads them yet.
     """
     first, last = iunet.conv0.conv, iunet.conv1.conv
     blocks = [(block[0].conv, block[1].conv) for block in iunet.block_stack.blocks]
@@ -47,6 +47,7 @@ def start_sharp(iunet: IUNet) -> None:
             first.weight[(_MINUS_DEFOCUS + k, 12 + k, *centre)] = -DEFOCUS_UNIT_PX
 
         split, joined = blocks[0]
+        assert joined.bias is not None and last.bias is not None
         for i in range(_PIXELS):
             for unit, sign in ((i, 1.0), (_PIXELS + i, -1.0)):
                 split.weight[unit, _COARSE] = -sign * coarse_up[i]
@@ -55,7 +56,6 @@ def start_sharp(iunet: IUNet) -> None:
                     split.weight[(unit, defocus + i % 4, *centre)] = -FADING
                 joined.weight[(_SHARP + i, unit, *centre)] = 0.5 * sign
             # An ELU follows: it leaves alone what is positive.
-            assert joined.bias is not None and last.bias is not None
             joined.bias[_SHARP + i] = 1.0
             last.bias[i] = -1.0
             last.weight[i, _COARSE] = coarse_up[i]

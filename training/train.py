@@ -112,7 +112,9 @@ def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
         print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
         return 2
     except TrainingStopped as error:
-        print(f"{prog}: stopped: {error}; {options.out / 'last.ckpt'} is the checkpoint before it", file=sys.stderr)
+        checkpoint = options.out / "last.ckpt"
+        before = f"{checkpoint} is the checkpoint before it" if checkpoint.is_file() else "there is no checkpoint yet"
+        print(f"{prog}: stopped: {error}; {before}", file=sys.stderr)
         return 1
 
 
@@ -162,6 +164,8 @@ def _require_sane(options: Options) -> None:
         raise OptionError(f"--data is {' '.join(options.data)}; it is either folders or {ON_THE_FLY}")
     if ON_THE_FLY in options.data and options.arch != "cpu" and options.workers:
         raise OptionError(f"--arch {options.arch} traces in the training process; add --workers 0")
+    if options.precision.startswith("16"):
+        raise OptionError(f"--precision {options.precision} overflows now and then, which stops a run; take bf16-mixed")
 
 
 def _source(options: Options) -> Source:
@@ -237,6 +241,8 @@ def _write_run(options: Options, preset: Preset, steps: int, source: Source, tra
         "seed": options.seed,
         "data": source.digests,
         "recipe": None if source.recipe is None else source.recipe.describe(),
+        # Which scenes are traced, and to which bytes.
+        "on_the_fly": None if source.recipe is None else {"workers": options.workers, "arch": options.arch},
         "init": _weights_digest(options.init),
         "arnet": _weights_digest(options.arnet) if options.model == "iunet" else None,
         "devices": options.devices * options.nodes,

@@ -152,6 +152,7 @@ class PictureCrops(TorchDataset[Sample]):
     settings             how crops are drawn
     seed                 of every random choice
     planes               what a sample holds
+    blur_parameter_min   pictures of smaller K are left out
     blur_parameter_max   pictures of larger K are left out
     raises               DatasetError where no picture is left
     """
@@ -163,6 +164,7 @@ class PictureCrops(TorchDataset[Sample]):
         *,
         seed: int,
         planes: Planes = plain_planes,
+        blur_parameter_min: float = 0.0,
         blur_parameter_max: float = math.inf,
     ):
         self._settings, self._seed, self._planes = settings, seed, planes
@@ -172,10 +174,11 @@ class PictureCrops(TorchDataset[Sample]):
             self._pictures += [
                 (scene, setting)
                 for setting in scene.bokeh_settings()
-                if blur_parameters[setting.blur_index] <= blur_parameter_max
+                if blur_parameter_min <= blur_parameters[setting.blur_index] <= blur_parameter_max
             ]
         if not self._pictures:
-            raise DatasetError(f"there is no picture with a blur parameter up to {blur_parameter_max:g} px to train on")
+            asked = f"from {blur_parameter_min:g} to {blur_parameter_max:g} px"
+            raise DatasetError(f"there is no picture with a blur parameter {asked} to train on")
 
     def __len__(self) -> int:
         """Pictures of an epoch; `[n]` takes any n >= 0."""
