@@ -28,7 +28,7 @@ def start_sharp(iunet: IUNet) -> None:
     The channels left over keep their random weights, and nothing reads them yet.
     """
     first, last = iunet.conv0.conv, iunet.conv1.conv
-    blocks = [(block[0].conv, block[1].conv) for block in iunet.block_stack.blocks]
+    blocks = [_convolutions(block) for block in iunet.block_stack.blocks]
     coarse_up = _bilinear_taps()
     centre = (1, 1)
     with torch.no_grad():
@@ -60,6 +60,10 @@ def start_sharp(iunet: IUNet) -> None:
             last.bias[i] = -1.0
             last.weight[i, _COARSE] = coarse_up[i]
             last.weight[(i, _SHARP + i, *centre)] = 1.0
+
+
+def _convolutions(block: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in block.modules() if isinstance(module, nn.Conv2d)]
 
 
 def _clear(conv: nn.Conv2d, rows: slice) -> None:
