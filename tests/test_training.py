@@ -308,6 +308,18 @@ def test_every_model_trains_and_saves_what_it_trained(model, data, finished, tmp
         assert {"val/bce", "val/precision", "val/recall"} <= line.keys()
 
 
+def test_bokehme_is_arnet_and_then_iunet_behind_it(finished, data, tmp_path, capsys):
+    assert run(tmp_path / "both", data, model="bokehme") == 0
+    behind = ["--arnet", str(finished / "arnet.safetensors")]
+    assert run(tmp_path / "alone", data, *behind, model="iunet") == 0
+    for name, alone in (("arnet", finished), ("iunet", tmp_path / "alone")):
+        file = f"{name}.safetensors"
+        assert (tmp_path / "both" / name / file).read_bytes() == (alone / file).read_bytes()
+    capsys.readouterr()
+    assert run(tmp_path / "both", data, *behind, model="bokehme") == 2
+    assert "train arnet first, then iunet" in capsys.readouterr().err
+
+
 def test_highlights_are_added_in_linear_light_with_finite_slopes():
     picture = torch.tensor([-0.5, 0.0, 0.5, 0.5, 1.0]).reshape(1, 1, 1, 5).requires_grad_()
     batch = {"gamma": torch.tensor([2.0]), "excess": torch.tensor([1e-9, 0.01, 0.0, 0.39, 5.0]).reshape(1, 1, 1, 5)}

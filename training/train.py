@@ -1,6 +1,6 @@
 """Train BokehMe's networks, DeepFocus or the error map on our datasets.
 
-    python training/train.py --model arnet --data datasets/bokehme-small --out runs/arnet --preset cpu
+    python training/train.py --model bokehme --data datasets/bokehme-small --out runs/bokehme --preset cpu
 
 The same command again goes on from the last checkpoint.
 """
@@ -12,10 +12,11 @@ import os
 import subprocess
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -61,11 +62,11 @@ class Options:
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
-    Example: python training/train.py --model arnet --data datasets/bokehme-small --out runs/arnet --preset cpu
+    Example: python training/train.py --model bokehme --data datasets/bokehme-small --out runs/bokehme --preset cpu
     """
 
-    model: Model
-    """Network to train. iunet needs a trained arnet."""
+    model: Model | Literal["bokehme"]
+    """Network to train. iunet needs a trained arnet; bokehme is both in turn, in folders of their names in --out."""
     data: tuple[str, ...]
     """Folders of datasets, or on-the-fly to trace scenes while training."""
     out: Path
@@ -103,39 +104,61 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
     """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
+    part = options
     try:
-        return _train(options, prog)
+        for part, model in _parts(options):
+            if code := _train(part, model, prog):
+                return code
+        return 0
     except (OptionError, DatasetError, RecipeError, RendererError, BackendError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
+        print(f"{prog}: error: {error.filename or part.out}: {error.strerror}", file=sys.stderr)
         return 2
     except TrainingStopped as error:
-        checkpoint = options.out / "last.ckpt"
+        checkpoint = part.out / "last.ckpt"
         before = f"{checkpoint} is the checkpoint before it" if checkpoint.is_file() else "there is no checkpoint yet"
         print(f"{prog}: stopped: {error}; {before}", file=sys.stderr)
         return 1
 
 
-def _train(options: Options, prog: str) -> int:
+def _parts(options: Options) -> Iterator[tuple[Options, Model]]:
+    """The runs that are asked for, in order; OptionError for what only one run can have."""
     _require_sane(options)
+    if options.model != "bokehme":
+        yield options, options.model
+        return
+    for name, value, usual in (
+        ("--init", options.init, None),
+        ("--arnet", options.arnet, Options.arnet),
+        ("--devices", options.devices, 1),
+        ("--nodes", options.nodes, 1),
+    ):
+        if value != usual:
+            raise OptionError(f"{name} is {value}, and --model is bokehme; train arnet first, then iunet")
+    arnet = options.out / "arnet"
+    yield replace(options, out=arnet), "arnet"
+    yield replace(options, out=options.out / "iunet", arnet=arnet / "arnet.safetensors"), "iunet"
+
+
+def _train(options: Options, model: Model, prog: str) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    preset = PRESETS[options.model][options.preset]
+    preset = PRESETS[model][options.preset]
     source = _source(options)
     data = TrainingData(source, preset, seed=options.seed, workers=options.workers)
     steps = options.steps or preset.steps or _steps_of_epochs(options, preset, data)
     pl.seed_everything(options.seed, verbose=False)
-    training = _training(options, preset, steps)
+    training = _training(options, model, preset, steps)
     if options.init is not None:
         training.start_from(options.init)
     options.out.mkdir(parents=True, exist_ok=True)
-    _write_run(options, preset, steps, source, training)
+    _write_run(options, model, preset, steps, source, training)
 
     checkpoint = options.out / "last.ckpt"
     with StopSignal() as stop_asked, warnings.catch_warnings():
-        trainer = _trainer(options, preset, steps, data, stop_asked)
+        trainer = _trainer(options, model, preset, data, steps, stop_asked)
         trainer.fit(training, data, ckpt_path=checkpoint if checkpoint.is_file() else None)
         if stop_asked():
             if trainer.is_global_zero:
@@ -145,7 +168,7 @@ def _train(options: Options, prog: str) -> int:
         if data.validates and steps % preset.validate_every:
             trainer.validate(training, data, verbose=False)
     if trainer.is_global_zero:
-        _report(options, steps, trainer)
+        _report(options.out / f"{model}.safetensors", steps, trainer)
     return 0
 
 
@@ -181,8 +204,8 @@ def _steps_of_epochs(options: Options, preset: Preset, data: TrainingData) -> in
     return max(1, preset.epochs * data.pictures // (preset.batch * options.devices * options.nodes))
 
 
-def _training(options: Options, preset: Preset, steps: int) -> Training:
-    match options.model:
+def _training(options: Options, model: Model, preset: Preset, steps: int) -> Training:
+    match model:
         case "arnet":
             return ArnetTraining(preset, steps)
         case "iunet":
@@ -193,7 +216,9 @@ def _training(options: Options, preset: Preset, steps: int) -> Training:
             return ErrorMapTraining(preset, steps)
 
 
-def _trainer(options: Options, preset: Preset, steps: int, data: TrainingData, stop_asked: StopSignal) -> pl.Trainer:
+def _trainer(
+    options: Options, model: Model, preset: Preset, data: TrainingData, steps: int, stop_asked: StopSignal
+) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # One worker per core is right here, whatever Lightning thinks; an endless loader and its own checkpoints are meant.
     warnings.filterwarnings("ignore", module="lightning")
@@ -220,7 +245,7 @@ def _trainer(options: Options, preset: Preset, steps: int, data: TrainingData, s
                 MetricsFile(options.out / "metrics.jsonl", _LINE_EVERY),
                 Checkpoints(
                     options.out,
-                    options.model,
+                    model,
                     preset.checkpoint_every,
                     preset.validate_every if data.validates else None,
                     stop_asked,
@@ -232,10 +257,10 @@ def _trainer(options: Options, preset: Preset, steps: int, data: TrainingData, s
         raise OptionError(f"--accelerator {options.accelerator} --precision {options.precision}: {error}") from error
 
 
-def _write_run(options: Options, preset: Preset, steps: int, source: Source, training: Training) -> None:
+def _write_run(options: Options, model: Model, preset: Preset, steps: int, source: Source, training: Training) -> None:
     """`run.json`: all that the result depends on. OptionError where the folder holds another run."""
     run: dict[str, Any] = {
-        "model": options.model,
+        "model": model,
         "parameters": sum(p.numel() for p in training.network.parameters()),
         "preset": {"name": options.preset, **asdict(preset), "steps": steps},
         "seed": options.seed,
@@ -244,7 +269,7 @@ def _write_run(options: Options, preset: Preset, steps: int, source: Source, tra
         # Which scenes are traced, and to which bytes.
         "on_the_fly": None if source.recipe is None else {"workers": options.workers, "arch": options.arch},
         "init": _weights_digest(options.init),
-        "arnet": _weights_digest(options.arnet) if options.model == "iunet" else None,
+        "arnet": _weights_digest(options.arnet) if model == "iunet" else None,
         "devices": options.devices * options.nodes,
         "precision": options.precision,
     }
@@ -284,9 +309,9 @@ def _git_revision() -> str:
     return commit + ("+changes" if changes else "")
 
 
-def _report(options: Options, steps: int, trainer: pl.Trainer) -> None:
+def _report(weights: Path, steps: int, trainer: pl.Trainer) -> None:
     numbers = {k.removeprefix("val/"): float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-    print(f"{steps} steps are done; weights in {options.out / f'{options.model}.safetensors'}")
+    print(f"{steps} steps are done; weights in {weights}")
     if numbers:
         print("last validation: " + ", ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
 
