@@ -61,7 +61,7 @@ def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
     weights = "\n".join(weights_used(document))
     write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made), weights]))
     write_text(folder / "report.html", page(document, folder, cases))
-    print(made[0].markdown())
+    print(*(table.markdown() for table in made), sep="\n")
     print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")
 
 
