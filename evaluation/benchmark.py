@@ -27,6 +27,7 @@ from evaluation.rendering import Arch, RenderProcess
 from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
 from evaluation.run import Run
 from evaluation.sources import open_cases
+from evaluation.tables import weights_used
 from renderers import RENDERERS
 
 
@@ -182,6 +183,8 @@ def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -
         seconds = "-" if renderer["seconds_median"] is None else f"{renderer['seconds_median']:.3f}"
         counts = f"{renderer['rows']:6} {renderer['failed']:6}"
         print(f"{renderer['name']:24} {counts} {psnr:>8} {rmse:>7} {ssim:>7} {seconds:>8}")
+    for sentence in weights_used(document):
+        print(sentence)
     if total := sum(stages.values()):
         shares = ", ".join(f"{stage} {100.0 * seconds / total:.0f} %" for stage, seconds in stages.items())
         print(f"measured in {total:.0f} s: {shares}")

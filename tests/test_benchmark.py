@@ -359,6 +359,14 @@ def test_a_limit_draws_from_the_data_without_its_rhythm():
 # ---------- going on, and other data
 
 
+def test_a_benchmark_says_which_weights_it_rendered_with(dataset, tmp_path, capsys):
+    words = ("--data", dataset, "--limit", 1, "--no-lpips", "--renderers", "identity", "bokehme")
+    assert benchmark(*words, "--out", tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    (sentence,) = [line for line in printed.splitlines() if "renders with the weights" in line]
+    assert sentence.startswith("bokehme") and "arnet.safetensors (" in sentence and "iunet.safetensors (" in sentence
+
+
 def test_a_finished_run_renders_nothing_again(dataset, strangers, tmp_path):
     words = ("--data", dataset, "--renderers", f"{strangers}:copy", "--out", tmp_path / "out")
     benchmark(*words)

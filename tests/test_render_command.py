@@ -26,9 +26,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {"photo": tmp_path / "photo.png", "map": tmp_path / "map.npy", "map16": tmp_path / "map.png"}
 
 
-def render(files, out: Path, *options: str, disparity: str = "map") -> int:
+def render(files, out: Path, *options: str, disparity: str = "map", renderer: str = "scatter") -> int:
     arguments = [str(files["photo"]), "--disparity", str(files[disparity]), "--out", str(out)]
-    return main(["render", *arguments, "--renderer", "scatter", "--blur", "10", *options])
+    return main(["render", *arguments, "--renderer", renderer, "--blur", "10", *options])
 
 
 def film(path: Path) -> list[np.ndarray]:
@@ -42,10 +42,11 @@ def film(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def test_the_file_is_what_the_renderer_makes(files, tmp_path):
-    assert render(files, tmp_path / "out.exr", "--focus", "40,3", "--gamma", "3") == 0
+@pytest.mark.parametrize("renderer", ["scatter", "bokehme"])
+def test_the_file_is_what_the_renderer_makes(files, tmp_path, renderer):
+    assert render(files, tmp_path / "out.exr", "--focus", "40,3", "--gamma", "3", renderer=renderer) == 0
     image, disparity = read_png(files["photo"]), np.load(files["map"])
-    expected = RENDERERS["scatter"](image, disparity, ThinLens(10.0, float(np.float32(0.8))), gamma=3.0)
+    expected = RENDERERS[renderer](image, disparity, ThinLens(10.0, float(np.float32(0.8))), gamma=3.0)
     # Half floats: 11 bits of linear light at gamma 2.2.
     np.testing.assert_allclose(read_exr_rgb(tmp_path / "out.exr"), expected**2.2, rtol=1e-3)
 
