@@ -1,8 +1,8 @@
 """Where IUNet begins: with the sharp image near focus and the coarse picture elsewhere, instead of noise.
 
 From random weights that takes long to learn: a pixel of defocus is a tenth of the unit of its input, and until some
-channel answers to so little, whatever brings detail back in focus brings it back everywhere, and is unlearned. The paper
-does not say where its weights begin.
+channel answers to so little, whatever brings detail back in focus brings it back everywhere, and is unlearned. The
+paper does not say where its weights begin.
 """
 
 import torch
