@@ -3,7 +3,8 @@
 python docs/side_by_side.py docs/side_by_side.jpg results/drbokeh 000001/bokeh_00_00 180,120,160 scatter drbokeh
 python docs/side_by_side.py docs/bokehme.jpg results/held-out 000013/bokeh_00_00 270,40,170 scatter bokehme
 
-180,120,160 is the left, the top and the side of the part, in pixels. The darker the error, the smaller.
+The benchmark must have kept the picture (--pictures). 180,120,160 is the left, the top and
+the side of the part, in pixels. The darker the error, the smaller.
 """
 
 import sys
