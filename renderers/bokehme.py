@@ -71,10 +71,9 @@ def refocus(
     base, excess = without_excess(image, disparity, lens, gamma)
     with torch.inference_mode():
         rendered, error = _rendered(arnet, iunet, base, disparity, lens, gamma, device, FULL)
-        linear = scatter(linear_from_display(base, gamma), disparity, lens)
-        classical = tensor_from_plane(display_from_linear(linear, gamma), device)
+        classical = tensor_from_plane(classical_half(base, disparity, lens, gamma), device)
         together = picture_from_tensor(fused(classical, rendered, error).clamp(0.0, 1.0))
-    return np.minimum(with_excess(together, excess, gamma), 1.0)
+    return with_excess(together, excess, gamma)
 
 
 def refocus_neurally(
@@ -92,7 +91,7 @@ def refocus_neurally(
     with torch.inference_mode():
         rendered, _ = _rendered(arnet, iunet, base, disparity, lens, gamma, device, upsampling)
         alone = picture_from_tensor(rendered.clamp(0.0, 1.0))
-    return np.minimum(with_excess(alone, excess, gamma), 1.0)
+    return with_excess(alone, excess, gamma)
 
 
 def without_excess(
@@ -106,11 +105,16 @@ def without_excess(
     return base, scatter(above, disparity, lens)
 
 
+def classical_half(base: Image, disparity: NDArray[np.float32], lens: ThinLens, gamma: float) -> Image:
+    """The scatter of a picture that ends at white, in display values."""
+    return display_from_linear(scatter(linear_from_display(base, gamma), disparity, lens), gamma)
+
+
 def with_excess(display: Image, excess: Image | None, gamma: float) -> Image:
-    """Display values with linear light added."""
+    """Display values in [0, 1] with linear light added, clipped at white."""
     if excess is None:
         return display
-    return display_from_linear(linear_from_display(display, gamma) + excess, gamma)
+    return np.minimum(display_from_linear(linear_from_display(display, gamma) + excess, gamma), 1.0)
 
 
 def _rendered(arnet, iunet, image, disparity, lens, gamma, device, upsampling) -> tuple[Tensor, Tensor]:

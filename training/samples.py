@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.torch_data import Crop
-from renderers.bokehme import without_excess
+from renderers.bokehme import classical_half, without_excess
 from renderers.dilated_defocus import dilated_defocus_px
 from renderers.error_map import improved_error_map
-from renderers.scatter import scatter
-from scenes.color import display_from_linear, linear_from_display
 from scenes.lens import signed_defocus_px
 
 
@@ -26,11 +24,10 @@ def bokehme_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
         signed_defocus_px(crop.disparity_given, lens.blur_parameter, lens.focus_disparity), np.float32
     )
     base, excess = without_excess(crop.image, crop.disparity_given, lens, crop.gamma)
-    linear = scatter(linear_from_display(base, crop.gamma), crop.disparity_given, lens)
     return {
         "image": crop.image,
         "truth": np.clip(crop.truth, 0.0, 1.0),
-        "classical": display_from_linear(linear, crop.gamma),
+        "classical": classical_half(base, crop.disparity_given, lens, crop.gamma),
         "excess": np.zeros_like(base) if excess is None else excess,
         "defocus_px": defocus_px,
         "dilated_px": dilated_defocus_px(defocus_px),
