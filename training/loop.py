@@ -393,9 +393,8 @@ class MetricsFile(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop the lines that a stopped run wrote after its last checkpoint: they will be written again."""
-        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.global_step]
         if trainer.is_global_zero:
+            kept = [line for line in self._lines() if json.loads(line)["step"] <= trainer.global_step]
             self._path.write_text("".join(kept), "utf-8")
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
@@ -403,10 +402,18 @@ class MetricsFile(Callback):
             self._write(trainer, "train/")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        lines = map(json.loads, self._path.read_text("utf-8").splitlines()) if self._path.is_file() else []
-        # A finished run that is asked for again validates again, and has nothing new to say.
-        if not any(line["step"] == trainer.global_step and "val/" in "".join(line) for line in lines):
+        if trainer.is_global_zero and not self._has_validation(trainer.global_step):
             self._write(trainer, "val/")
+
+    def _has_validation(self, step: int) -> bool:
+        """Whether its line is there: a finished run that is asked for again validates again, and says nothing new."""
+        numbers = map(json.loads, self._lines())
+        return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in numbers)
+
+    def _lines(self) -> list[str]:
+        """The whole lines of the file; a killed run may leave half of one behind them."""
+        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
+        return [line for line in lines if line.endswith("\n")]
 
     def _write(self, trainer: pl.Trainer, prefix: str) -> None:
         if trainer.is_global_zero:
