@@ -18,7 +18,7 @@ from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.passes import read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.scene_names import SCENE_NAMES
-from bokehdata.space import disparity_of
+from bokehdata.kinds.camera import disparity_of
 from scenes.lens import ThinLens
 
 # The set that the issue asks for: 10 scenes, each with a pinhole picture and 5 x 10 bokeh pictures, at 1080p.

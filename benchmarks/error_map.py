@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from raytrace.tracer import Tracer
 from renderers import RENDERERS
-from renderers.error_map import improved_error_map, initial_error_map
+from renderers.neural.bokehme.error_map import improved_error_map, initial_error_map
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import display_from_linear
 from scenes.lens import ThinLens

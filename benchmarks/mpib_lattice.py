@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scenes.billboard import Scene
 from scenes.color import premultiplied
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import ThinLens
 
 _RGBA = ti.types.vector(4, ti.f32)
 _XY = ti.types.vector(2, ti.f32)
@@ -63,7 +63,7 @@ class MpibLattice:
     def __init__(self, scene: Scene, lens: ThinLens):
         rgba_premul = np.stack([premultiplied(layer.rgba) for layer in scene.layers])
         disparities = np.array([layer.disparity for layer in scene.layers])
-        defocus_px = signed_defocus_px(disparities, lens.blur_parameter, lens.focus_disparity)
+        defocus_px = lens.defocus_px(disparities)
         points = lattice_points()
         self.num_samples = len(points)
         self._overscan = scene.overscan

@@ -22,8 +22,8 @@ import tyro
 from five_billboards import benchmark_lens, benchmark_scene
 from ladder import Image, best_of, cores
 
-from raytrace import backend
 from raytrace.tracer import Tracer
+from runtime import backend
 from scenes.billboard import Scene
 from scenes.color import display_rmse, premultiplied
 from scenes.lens import ThinLens

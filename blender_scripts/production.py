@@ -25,8 +25,8 @@ from blender_scripts.slices import slice_distances
 from bokehdata import images
 from bokehdata.format import BokehSetting, bokeh_file, image_file
 from bokehdata.index import IndexEntry
+from bokehdata.kinds.camera import CameraScene, DepthLayer, disparity_of
 from bokehdata.preview import ContactSheet, encode_jpeg
-from bokehdata.space import DepthLayer, SpaceScene, disparity_of
 from bokehdata.writer import SceneWriter
 from scenes.aperture import Aperture
 from scenes.billboard import overscan_px
@@ -168,7 +168,7 @@ def produce_scene(
     depth = kept.depth()
     stack = stack_of(disparity_of(depth), job)
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
-    scene = SpaceScene(
+    scene = CameraScene(
         depth=depth,
         focal_length_m=camera.focal_length_m,
         sensor_width_m=camera.sensor_width_m,
@@ -181,7 +181,7 @@ def produce_scene(
         render.picture(name, lens=blender_lens(lens, camera))
 
     with SceneWriter(job.root, scene_index) as writer:
-        writer.write_space_scene(scene, stack, seed=job.seed)
+        writer.write_camera_scene(scene, stack, seed=job.seed)
         title = f"scene {scene_index:06d} · {source['name']}"
         layers = len(scene.layers)
         sheet = ContactSheet(

@@ -31,8 +31,8 @@ from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
 from bokehdata.index import record_of
-from bokehdata.progress import Progress
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
+from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
 

@@ -9,13 +9,13 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from bokehdata.cases import read_disparity, read_display
 from bokehdata.format import DatasetError
 from bokehdata.images import write_exr_rgb, write_png
-from bokehdata.progress import Progress
-from evaluation.sources import read_disparity, read_display
 from renderers import RENDERERS
 from renderers.base import Image, Renderer, RendererError
-from renderers.neural import with_weights
+from renderers.neural.renderer import with_weights
+from runtime.progress import Progress
 from scenes.color import REFERENCE_GAMMA, linear_from_display
 from scenes.lens import ThinLens
 

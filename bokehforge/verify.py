@@ -8,12 +8,12 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
-from bokehdata.progress import Progress
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
-from raytrace import backend
 from raytrace.production import retrace
 from raytrace.tracer import Tracer
+from runtime import backend
+from runtime.progress import Progress
 
 
 @dataclass(frozen=True)

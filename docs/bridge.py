@@ -17,8 +17,8 @@ from blender_scripts.camera import blender_lens
 from blender_scripts.passes import read_passes
 from blender_scripts.process import BlenderProcess
 from bokehdata.preview import display_tile, encode_jpeg
-from raytrace import backend
 from raytrace.tracer import Tracer
+from runtime import backend
 from scenes.aperture import Polygon
 from scenes.lens import ThinLens
 from scenes.recipe import load_recipe

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import tyro
 
+from bokehdata.cases import open_cases
 from bokehdata.format import DatasetError
-from bokehdata.progress import Progress
 from evaluation.external import RendererSpec, RendererSpecError, command_spec, python_spec
 from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench
@@ -26,9 +26,9 @@ from evaluation.protocols import PRESETS, Task, tasks
 from evaluation.rendering import Arch, RenderProcess
 from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
 from evaluation.run import Run
-from evaluation.sources import open_cases
 from evaluation.tables import weights_used
 from renderers import RENDERERS
+from runtime.progress import Progress
 
 
 class OptionError(ValueError):

@@ -22,7 +22,7 @@ from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from renderers import RENDERERS
 from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
-from renderers.neural import with_weights
+from renderers.neural.renderer import with_weights
 from scenes.aperture import Disk
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
 from scenes.layered import LayeredScene

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from evaluation import metrics
 from evaluation.lpips import Lpips
@@ -20,9 +21,7 @@ from evaluation.regions import region_masks
 from evaluation.rendering import RenderFailed, RenderProcess
 from evaluation.results import Row
 from evaluation.scoring import score
-from evaluation.sources import Case
 from renderers.base import Image
-from scenes.lens import signed_defocus_px
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class GroundTruths:
         if case.blur_parameter is not None:
             lens = case.lens(case.blur_parameter)
             masks = region_masks(self._image, self._disparity, lens)
-            defocus_px = signed_defocus_px(self._disparity, lens.blur_parameter, lens.focus_disparity)
+            defocus_px = lens.defocus_px(self._disparity)
             blur_radius_px = float(np.abs(defocus_px).max())
         return GroundTruth(self._image, self._disparity, truth, masks, blur_radius_px)
 

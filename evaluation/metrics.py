@@ -44,7 +44,7 @@ def psnr(prediction: NDArray, truth: NDArray, *, data_range: float) -> float:
 
 
 def zncc(prediction: NDArray, truth: NDArray) -> float:
-    """Zero-mean normalised cross-correlation in [-1, 1], all channels pooled: Pearson's correlation.
+    """Zero-mean normalized cross-correlation in [-1, 1], all channels pooled: Pearson's correlation.
 
     1 for any gain > 0 and offset between the two. A constant picture has no correlation: 1 if both are equal, else 0.
     """

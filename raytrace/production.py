@@ -4,16 +4,9 @@ Scene i is drawn from `np.random.default_rng([seed, i])` and depends on nothing 
 order and a run may stop and go on anywhere.
 """
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -23,8 +16,9 @@ from bokehdata.format import BokehSetting, ImageFormat
 from bokehdata.index import IndexEntry
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
-from raytrace.backend import Backend, start
 from raytrace.tracer import TEXTURE_BYTES_MAX, Tracer, texture_bytes
+from runtime.backend import Backend, start
+from runtime.workers import WorkerDied, results
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
 from scenes.lens import ThinLens
@@ -38,11 +32,11 @@ class ProductionError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Job:
+class TracingJob:
     """All that makes the scenes of one dataset, sent to every worker.
 
     photographs, cutouts   None for the procedural ones
-    backend                what `raytrace.backend.start` gave
+    backend                what `runtime.backend.start` gave
     threads                CPU threads of one worker
     """
 
@@ -77,7 +71,7 @@ class _Stopwatch:
         self._last = now
 
 
-def produce_scene(job: Job, tracer: Tracer, scene_index: int) -> Produced:
+def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced:
     """Draw, trace and write one scene."""
     watch = _Stopwatch()
     recipe = job.recipe
@@ -113,10 +107,9 @@ def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, n
     return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
 
 
-def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:
-    """Finished scenes as they come, from this process or from `workers` of them.
+def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:
+    """Finished scenes as they come, from this process or from `workers` of them (`runtime.workers.results`).
 
-    An exception here or in a scene, or closing the generator, ends the workers and drops their scenes in flight;
     ProductionError names a worker's death.
     """
     if workers == 1:
@@ -124,42 +117,12 @@ def produce(job: Job, scene_indices: Iterable[int], workers: int) -> Generator[P
         for scene_index in scene_indices:
             yield produce_scene(job, tracer, scene_index)
         return
-    # Spawned, not forked: Taichi hangs in a fork of a process that has started it.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(job,))
-    waiting = iter(scene_indices)
-    running = set()
     try:
-        while True:
-            # Only as many scenes are handed out as keep the workers busy, so that a stop is quick.
-            while len(running) < 2 * workers and (scene_index := next(waiting, None)) is not None:
-                with _interrupts_held_back():
-                    running.add(pool.submit(_produce_in_worker, scene_index))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
+        yield from results(_produce_in_worker, scene_indices, workers, start=_start_worker, arguments=(job,))
+    except WorkerDied as error:
         raise ProductionError(
-            "a worker process died (out of memory?); finished scenes are safe: run the same command again, "
-            "with fewer --workers if it dies again"
+            f"{error}; finished scenes are safe: run the same command again, with fewer --workers if it dies again"
         ) from error
-    except BaseException:
-        for worker in active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and never reaches processes that start in it, though it is sent to all."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def worker_bytes(recipe: Recipe, side_px: int) -> int:
@@ -170,34 +133,17 @@ def worker_bytes(recipe: Recipe, side_px: int) -> int:
     return 8 * texels + textures + 100 * side_px**2 + 400 * 2**20
 
 
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less in a container with a limit."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(machine, int(text)) if text.isdigit() else machine
-
-
-def _start(job: Job) -> Tracer:
+def _start(job: TracingJob) -> Tracer:
     cv2.setNumThreads(job.threads)
     return Tracer(start(job.backend, threads=job.threads))
 
 
-_worker: tuple[Job, Tracer]
+_worker: tuple[TracingJob, Tracer]
 
 
-def _start_worker(job: Job) -> None:
+def _start_worker(job: TracingJob) -> None:
     global _worker
-    # A parent that is killed takes its workers along.
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _worker = (job, _start(job))
-
-
-def _exit_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _produce_in_worker(scene_index: int) -> Produced:
@@ -212,8 +158,3 @@ def _sheet(scene: Scene, stack: Stack, scene_index: int) -> ContactSheet:
     for i, layer in enumerate(scene.layers):
         sheet.add_layer(i, scene.frame_rgba(i), layer.disparity)
     return sheet
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

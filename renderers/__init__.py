@@ -6,30 +6,50 @@
 `renderers.base` states the protocol. Importing this package loads no method; each is imported when it is first called.
 """
 
-import os
+from collections.abc import Sequence
+from pathlib import Path
 
-from renderers.base import ClassicalRenderer, Renderer
-from renderers.neural import BokehMe, DeepFocusRenderer
-
-# Taichi greets on standard output when it is imported, which is not ours to fill.
-os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
+from renderers.base import Renderer, RendererError
+from renderers.classical.renderer import ClassicalRenderer
+from renderers.neural.renderer import NeuralRenderer
 
 RENDERERS: dict[str, Renderer] = {
-    "identity": ClassicalRenderer("renderers.bounds:identity"),
-    "scatter": ClassicalRenderer("renderers.scatter:scatter"),
-    "scatter-plain": ClassicalRenderer("renderers.scatter_plain:scatter_plain"),
-    "scatter-taichi": ClassicalRenderer("renderers.scatter_taichi:scatter_taichi"),
-    "vdslr": ClassicalRenderer("renderers.vdslr:vdslr"),
-    "sterefo": ClassicalRenderer("renderers.sterefo:sterefo"),
-    "rvr": ClassicalRenderer("renderers.rvr:rvr"),
-    "rvr-normalized": ClassicalRenderer("renderers.rvr:rvr_normalised"),
-    "d2f-layered": ClassicalRenderer("renderers.d2f_layered:d2f_layered"),
-    "cocnet-physical": ClassicalRenderer("renderers.cocnet_physical:cocnet_physical"),
-    "drbokeh": ClassicalRenderer("renderers.drbokeh:drbokeh", layered=True),
-    "drbokeh-release": ClassicalRenderer("renderers.drbokeh:drbokeh_release", layered=True),
-    "oracle-layers": ClassicalRenderer("renderers.oracle:oracle_layers", layered=True),
-    "bokehme": BokehMe(),
-    **{f"bokehme-{name.lower()}": BokehMe(ablation=name) for name in ("B1", "B2", "B3", "B4", "B5")},
-    "deepfocus": DeepFocusRenderer(),
-    "deepfocus-resized": DeepFocusRenderer(adaptive=True),
+    "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
+    "scatter": ClassicalRenderer("renderers.classical.scatter:scatter"),
+    "scatter-plain": ClassicalRenderer("renderers.classical.scatter_plain:scatter_plain"),
+    "scatter-taichi": ClassicalRenderer("renderers.classical.scatter_taichi:scatter_taichi"),
+    "vdslr": ClassicalRenderer("renderers.classical.vdslr:vdslr"),
+    "sterefo": ClassicalRenderer("renderers.classical.sterefo:sterefo"),
+    "rvr": ClassicalRenderer("renderers.classical.rvr:rvr"),
+    "rvr-normalized": ClassicalRenderer("renderers.classical.rvr:rvr_normalized"),
+    "d2f-layered": ClassicalRenderer("renderers.classical.d2f_layered:d2f_layered"),
+    "cocnet-physical": ClassicalRenderer("renderers.classical.cocnet_physical:cocnet_physical"),
+    "drbokeh": ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers"),
+    "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
+    "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
+    "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),
+    "bokehme-b1": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B1"}),
+    "bokehme-b2": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B2"}),
+    "bokehme-b3": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B3"}),
+    "bokehme-b4": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B4"}),
+    "bokehme-b5": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B5"}),
+    "deepfocus": NeuralRenderer("deepfocus", ("deepfocus",)),
+    "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
 }
+
+
+def renderer(name: str, checkpoints: Sequence[Path] = ()) -> Renderer:
+    """A renderer by name, with one's own checkpoints in place of those of the same names.
+
+    checkpoints   files named after networks, such as arnet.safetensors; those of other renderers are left alone
+    raises        RendererError for a name that is not there, and for a file that is not there or that no renderer has
+    """
+    if name not in RENDERERS:
+        raise RendererError(f"no renderer {name!r}; there are {', '.join(RENDERERS)}")
+    networks = sorted({file.stem for known in RENDERERS.values() for file in known.checkpoints})
+    for file in checkpoints:
+        if file.stem not in networks:
+            raise RendererError(f"{file}: weights are called {', '.join(networks)}, as training writes them")
+        if not file.is_file():
+            raise RendererError(f"{file}: no such file")
+    return RENDERERS[name].with_checkpoints(checkpoints)

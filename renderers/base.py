@@ -1,31 +1,56 @@
-"""The protocol of every renderer, and the way from an operator on linear light to it.
+"""The protocol of every renderer, and what renderers of all kinds share.
 
 A picture is *display-referred*: linear = display ** gamma, the pure power law of `scenes.color`. It may exceed 1 where
 a highlight does. All blur happens in linear light, between the two powers.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from importlib import import_module
-from typing import Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display
+from runtime.backend import Backend
+from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 Image = NDArray[np.float32]
+
+# What a method is given beside the lens; each has what stands before it as well.
+#   picture     the all-in-focus picture alone
+#   disparity   and its disparity map
+#   layers      and the true layers, with what nearer ones hide
+#   truth       the integral that made the truth
+Information = Literal["picture", "disparity", "layers", "truth"]
 
 
 class RendererError(ValueError):
     """An input that a renderer cannot work with; the message names the value and what is needed."""
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Refocus a picture. Without state: equal inputs give equal outputs, on any number of threads."""
+
+    @property
+    def information(self) -> Information:
+        """What the method is given."""
+        ...
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The files of weights that its pictures depend on; () for a method without networks."""
+        ...
+
+    def on(self, arch: Backend) -> Self:
+        """The same renderer on another backend; BackendError where this machine or this process does not have it."""
+        ...
+
+    def with_checkpoints(self, files: Sequence[Path]) -> Self:
+        """The same renderer with checkpoints of its networks' names (`arnet.safetensors`) in place of its own."""
+        ...
 
     def __call__(
         self,
@@ -50,45 +75,14 @@ class Renderer(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ClassicalRenderer:
-    """A renderer made of an operator on linear light, which is imported at the first call.
+class WithoutNetworks:
+    """The part of the protocol that a renderer without checkpoints leaves alone."""
 
-    operator   "module:function", called as f(linear, disparity, lens), or if `layered` as
-               f(linear, disparity, lens, gamma=gamma, scene=scene); returns linear light
-    layered    whether the method uses the true layers where they are known
-    """
+    checkpoints: tuple[Path, ...] = ()
 
-    operator: str
-    layered: bool = False
-
-    def __call__(
-        self,
-        image: Image,
-        disparity: NDArray[np.float32],
-        lens: ThinLens,
-        *,
-        gamma: float = REFERENCE_GAMMA,
-        scene: LayeredScene | None = None,
-    ) -> Image:
-        require_picture(image, disparity)
-        if not gamma > 0.0:
-            raise RendererError(f"gamma is {gamma}; it must be above 0")
-        if lens.blur_parameter == 0.0:
-            return image.copy()
-        linear = linear_from_display(np.ascontiguousarray(image), gamma)
-        disparity = np.ascontiguousarray(disparity)
-        if self.layered:
-            _require_same_frame(image, scene)
-            refocused = self._function(linear, disparity, lens, gamma=gamma, scene=scene)
-        else:
-            refocused = self._function(linear, disparity, lens)
-        return display_from_linear(refocused, gamma)
-
-    @cached_property
-    def _function(self) -> Callable[..., Image]:
-        module, name = self.operator.split(":")
-        return getattr(import_module(module), name)
+    def with_checkpoints(self, files: Sequence[Path]) -> Self:
+        """The renderer itself: none of the files is its own."""
+        return self
 
 
 def render_batch(
@@ -106,8 +100,8 @@ def render_batch(
     return np.stack([renderer(image, d, lens, gamma=gamma, scene=scene) for image, d, lens, scene in items])
 
 
-def require_picture(image: NDArray, disparity: NDArray) -> None:
-    """RendererError unless (H, W, 3) float32 >= 0 and (H, W) float32 of one size, all finite."""
+def require_inputs(image: NDArray, disparity: NDArray, gamma: float) -> None:
+    """RendererError unless (H, W, 3) float32 >= 0 and (H, W) float32 of one size, all finite, and gamma > 0."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or image.size == 0:
         raise RendererError(f"the image is {image.shape} {image.dtype}; it must be (H, W, 3) float32")
     if disparity.shape != image.shape[:2] or disparity.dtype != np.float32:
@@ -117,8 +111,5 @@ def require_picture(image: NDArray, disparity: NDArray) -> None:
         raise RendererError("the image holds values that are negative or not finite")
     if not (np.isfinite(disparity.min()) and np.isfinite(disparity.max())):
         raise RendererError("the disparity holds values that are not finite")
-
-
-def _require_same_frame(image: NDArray, scene: LayeredScene | None) -> None:
-    if scene is not None and (scene.height, scene.width) != image.shape[:2]:
-        raise RendererError(f"the scene is {(scene.height, scene.width)}, the image {image.shape[:2]}")
+    if not gamma > 0.0:
+        raise RendererError(f"gamma is {gamma}; it must be above 0")

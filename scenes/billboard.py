@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.layered import LayeredScene, SceneError
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import ThinLens
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def largest_blur_radius_px(
     if tilt >= 1.0:
         raise SceneError(f"slope {slope} with blur parameter {lens.blur_parameter} px puts the plane through the lens")
     # The interval already covers frame and overscan, so |S| = K |d_hit - d_f| is largest at one of its ends.
-    return max(abs(signed_defocus_px(d, lens.blur_parameter, lens.focus_disparity)) for d in disparity_interval)
+    return max(abs(lens.defocus_px(d)) for d in disparity_interval)
 
 
 def overscan_px(blur_radius_max_px: float) -> int:

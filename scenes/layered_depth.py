@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import ThinLens
 
 # A surface goes on where its blur radius changes by less than this from texel to texel.
 _CONTINUOUS_PX = 0.5
@@ -64,7 +64,7 @@ class LayeredDepthImage(LayeredScene):
         severs goes on in the farther layer: layers hide each other as if their edges had nothing to do with each other,
         which at such an edge would show what is under the surface.
         """
-        blur_px = signed_defocus_px(self.composite_disparity(), lens.blur_parameter, lens.focus_disparity)
+        blur_px = lens.defocus_px(self.composite_disparity())
         blur_max_px = float(np.abs(blur_px).max())
         scene = self._with_overscan(overscan_px(blur_max_px))
         pairs = zip(scene.layers[:-1], scene.layers[1:], strict=True)
@@ -85,9 +85,7 @@ class LayeredDepthImage(LayeredScene):
 
 def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px: int) -> DepthImage:
     """A layer that goes on with the surfaces of the nearer one that touch it, at most `reach_px` from where they do."""
-    near_px, far_px = (
-        signed_defocus_px(layer.disparity, lens.blur_parameter, lens.focus_disparity) for layer in (nearer, farther)
-    )
+    near_px, far_px = (lens.defocus_px(layer.disparity) for layer in (nearer, farther))
     covered = nearer.rgba[..., 3] >= 0.5
     seen = (farther.rgba[..., 3] >= 0.5) & ~covered
     continued = np.zeros_like(covered)

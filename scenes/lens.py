@@ -3,7 +3,7 @@
 Conventions of the whole project:
 
     disparity d          1 / z with z the planar depth along the optical axis; larger is nearer, 0 is infinity.
-                         The unit is 1/m, or normalised to [0, 1]: the metadata of the data says which.
+                         The unit is 1/m, or normalized to [0, 1]: the metadata of the data says which.
     blur parameter K     pixels per unit of that disparity
     signed defocus S     K (d - d_f) in pixels; positive is nearer than the focus plane
     blur radius r        |S| in pixels, a radius
@@ -17,9 +17,28 @@ The functions are plain arithmetic: they run on floats, NumPy arrays and tensors
 """
 
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from scenes.aperture import Aperture, Disk
 from scenes.color import HALF_MAX
+
+
+class Lens(Protocol):
+    """What renderers ask of a lens: how far out of focus a disparity is, and the shape of its blur."""
+
+    @property
+    def aperture(self) -> Aperture:
+        """Shape of the opening inside the unit disk."""
+        ...
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether everything is in focus."""
+        ...
+
+    def defocus_px(self, disparity: Any) -> Any:
+        """Signed defocus S in pixels of disparities of any shape: positive nearer than focus, 0 in focus."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,15 @@ class ThinLens:
             raise ValueError(f"blur parameter is {self.blur_parameter}; it must be finite and at least 0 px")
         if not 0.0 <= self.focus_disparity < float("inf"):
             raise ValueError(f"focus disparity is {self.focus_disparity}; it must be finite and at least 0")
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether K = 0."""
+        return self.blur_parameter == 0.0
+
+    def defocus_px(self, disparity: Any) -> Any:
+        """S = K (d - d_f) in pixels, of floats, arrays or tensors of any shape."""
+        return signed_defocus_px(disparity, self.blur_parameter, self.focus_disparity)
 
 
 def signed_defocus_px(disparity, blur_parameter, focus_disparity):
@@ -89,7 +117,7 @@ def disparity_from_distance(distance: float) -> float:
     return 0.0 if distance >= HALF_MAX else 1.0 / distance
 
 
-def normalised_focus_and_blur(blur_parameter, focus_disparity, disparity_min, disparity_max):
+def normalized_focus_and_blur(blur_parameter, focus_disparity, disparity_min, disparity_max):
     """(K, d_f) for disparities rescaled to (d - d_min) / (d_max - d_min), so that every defocus stays the same."""
     span = disparity_max - disparity_min
     return blur_parameter * span, (focus_disparity - disparity_min) / span

@@ -42,7 +42,7 @@ class Recipe:
     colour_jitter           largest relative change of each colour channel and of the exposure
     visible_min             least part of a cut-out's alpha that lies inside the frame, [0, 1)
     cluster                 probability that a cut-out stands across the outline of an earlier one, so that they overlap
-    background_disparity    of the background at the centre of the frame, normalised: 0 is infinity, 1 the nearest
+    background_disparity    of the background at the centre of the frame, normalized: 0 is infinity, 1 the nearest
     foreground_disparity    of the foregrounds
     disparity_gap           least distance between the disparity intervals of two layers
     background_slant        largest change of disparity across the frame along each axis; 0 faces the camera

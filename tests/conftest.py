@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from raytrace import backend
+from runtime import backend
 from scenes.billboard import Billboard, Scene
 
 # The same examples in every run, and no deadline: a slow machine must not fail a test.

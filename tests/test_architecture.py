@@ -144,7 +144,7 @@ def test_importing_the_tracer_starts_no_backend_and_prints_nothing():
 
 
 def test_starting_a_backend_prints_nothing():
-    assert in_a_new_interpreter("from raytrace import backend\nassert backend.start('cpu') == 'cpu'") == ""
+    assert in_a_new_interpreter("from runtime import backend\nassert backend.start('cpu') == 'cpu'") == ""
 
 
 def test_hugging_face_keeps_the_name_datasets():

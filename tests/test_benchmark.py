@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
+from bokehdata.cases import read_disparity, read_display
 from bokehdata.format import bokeh_settings
 from bokehdata.images import read_exr_rgb, write_png
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
 from evaluation.protocols import PRESETS, best_on_lattice, tasks
-from evaluation.sources import read_disparity, read_display
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.stack import Stack

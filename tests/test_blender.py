@@ -25,8 +25,8 @@ from bokehdata import images
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter
-from raytrace import backend
 from raytrace.tracer import Tracer
+from runtime import backend
 from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, display_rmse

@@ -39,7 +39,6 @@ from bokehdata.writer import DatasetWriter, SceneWriter, estimated_bytes, requir
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import premultiplied
-from scenes.lens import signed_defocus_px
 from scenes.recipe import load_recipe
 from scenes.sampling import sample_scene
 from scenes.stack import Stack
@@ -561,7 +560,7 @@ def test_blb_defocus_is_zero_at_focus_and_positive_in_front_of_it(tmp_path):
     np.testing.assert_array_equal(folder.depth(), depth)
     for setting in folder.bokeh_settings():
         lens = folder.lens(setting.blur_index, setting.focus_index)
-        defocus = signed_defocus_px(folder.disparity(), lens.blur_parameter, lens.focus_disparity)[0]
+        defocus = lens.defocus_px(folder.disparity())[0]
         # Column j lies at focus distance j. The half float in the file is off by 2^-12 of the distance, hence of a
         # disparity of at most 1 / 13.8, hence K / 13.8 / 4096 px.
         step = lens.blur_parameter / BLB_FOCUS_DISTANCES[-1] / 9

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from renderers import RENDERERS
-from renderers.drbokeh import Layer, blur_layer
+from renderers.classical.drbokeh import Layer, blur_layer
 from scenes.aperture import Disk
 from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
 from scenes.lens import ThinLens
 
 torch = pytest.importorskip("torch")
-drbokeh_torch = pytest.importorskip("renderers.drbokeh_torch")
+drbokeh_torch = pytest.importorskip("renderers.differentiable.drbokeh")
 
 
 def half_disk(t: float) -> float:
@@ -23,7 +23,7 @@ def half_disk(t: float) -> float:
 
 
 def formula(rgba: np.ndarray, d: np.ndarray, blur_parameter: float) -> tuple[np.ndarray, np.ndarray]:
-    """N / W and V of one layer, pair by pair in float64; d normalised and relative to the focus."""
+    """N / W and V of one layer, pair by pair in float64; d normalized and relative to the focus."""
     height, width = d.shape
     colour, visible = np.zeros((height, width, 3)), np.zeros((height, width))
     for y, x in np.ndindex(height, width):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from renderers.error_map import improved_error_map, initial_error_map
-from renderers.scatter import scatter
+from renderers.classical.scatter import scatter
+from renderers.neural.bokehme.error_map import improved_error_map, initial_error_map
 from scenes.lens import ThinLens
 
 SIZE = 121
@@ -30,7 +30,7 @@ def half_disk(t: np.ndarray) -> np.ndarray:
 
 
 def colour_difference(near_px: float, far_px: float) -> np.ndarray:
-    """k(s) = G_F |G_F - G_B| / (1 + G_F - G_B): error of a normalised scatter, per difference of the two colours."""
+    """k(s) = G_F |G_F - G_B| / (1 + G_F - G_B): error of a normalized scatter, per difference of the two colours."""
     s = distance_px()
     near = half_disk(s / abs(near_px)) if near_px else (s > 0).astype(float)
     far = half_disk(s / abs(far_px)) if far_px else (s > 0).astype(float)

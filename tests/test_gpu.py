@@ -8,9 +8,9 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from raytrace import backend
 from raytrace.tracer import Tracer
 from renderers import RENDERERS
+from runtime import backend
 from scenes.aperture import Polygon
 from scenes.billboard import Scene
 from scenes.lens import ThinLens

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from renderers.cocnet_physical import butterworth_disks, cocnet_physical
-from renderers.d2f_layered import LAYER_RADII_PX, d2f_layered
-from renderers.rvr import rvr, rvr_normalised
-from renderers.splat import splat
-from renderers.sterefo import hard_disks, sterefo
-from renderers.vdslr import vdslr
+from renderers.classical.cocnet_physical import butterworth_disks, cocnet_physical
+from renderers.classical.d2f_layered import LAYER_RADII_PX, d2f_layered
+from renderers.classical.rvr import rvr, rvr_normalized
+from renderers.classical.sterefo import hard_disks, sterefo
+from renderers.classical.vdslr import vdslr
+from renderers.splatting.splat import splat
 from scenes.aperture import Disk
 from scenes.lens import ThinLens
 
@@ -46,7 +46,7 @@ NOISE = np.random.default_rng(1).random((40, 44, 3), np.float32)
     ("renderer", "kernel"),
     [
         (sterefo, hard_disk(7)),
-        (rvr_normalised, hard_disk(7)),
+        (rvr_normalized, hard_disk(7)),
         (d2f_layered, soft_disk(7)),
     ],
 )
@@ -81,13 +81,13 @@ def test_rvr_darkens_a_ramp_and_its_normalised_form_does_not():
     middle = (slice(70, 90), slice(110, 130))
     darkened = rvr(white, disparity, lens)[middle]
     assert 0.63 < darkened.min() and darkened.max() < 0.75
-    np.testing.assert_allclose(rvr_normalised(white, disparity, lens), 1.0, atol=1e-5)
+    np.testing.assert_allclose(rvr_normalized(white, disparity, lens), 1.0, atol=1e-5)
 
 
 def test_d2f_has_the_fifteen_published_kernels():
     sizes = [1, 3, 5, 7, 11, 15, 19, 23, 27, 33, 39, 45, 53, 61, 69]
     np.testing.assert_array_equal(2 * LAYER_RADII_PX + 1, sizes)
-    # Values of the 3 x 3 kernel before it is normalised (methods, 5.9).
+    # Values of the 3 x 3 kernel before it is normalized (methods, 5.9).
     np.testing.assert_allclose(soft_disk(1)[0], [0.622, 0.731, 0.622], atol=1e-3)
     assert soft_disk(1)[1, 1] == pytest.approx(0.818, abs=1e-3)
 
@@ -141,7 +141,7 @@ def test_the_rays_of_a_gpu_are_those_of_the_cpu(monkeypatch):
     linear, defocus = NOISE, np.full(NOISE.shape[:2], 4.0)
     defocus[10:20, 8:30] = -3.0
     on_cpu = vdslr(linear, *of_defocus(defocus))
-    monkeypatch.setattr("renderers.vdslr.on_cuda", lambda: True)
+    monkeypatch.setattr("renderers.classical.vdslr.on_cuda", lambda: True)
     on_gpu = vdslr(linear, *of_defocus(defocus))
     # Another rounding sends a few rays to the neighbour of a pixel.
     assert np.abs(on_gpu - on_cpu).mean() < 1e-4 and np.median(np.abs(on_gpu - on_cpu)) < 1e-6

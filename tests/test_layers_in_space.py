@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bokehdata.cases import open_cases
 from bokehdata.format import DatasetError, bokeh_settings
 from bokehdata.images import read_exr_plane, write_exr_plane
+from bokehdata.kinds.camera import CameraScene, DepthLayer, layered_depth_image
 from bokehdata.reader import Dataset, SceneFolder
-from bokehdata.space import DepthLayer, SpaceScene, layered_depth_image
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation.benchmark import main
-from evaluation.sources import open_cases
 from raytrace.tracer import Tracer
 from renderers import RENDERERS
 from renderers.base import RendererError
@@ -47,7 +47,7 @@ def billboards() -> Scene:
     return Scene(layers, WIDTH, HEIGHT, OVERSCAN)
 
 
-def as_rendered(scene: Scene) -> SpaceScene:
+def as_rendered(scene: Scene) -> CameraScene:
     """What Blender leaves of it: a layer has a disparity only where the ray through a texel's centre hits it."""
     front, back = (layer.rgba.copy() for layer in scene.layers)
     hit = front[..., 3] >= 0.5
@@ -56,7 +56,7 @@ def as_rendered(scene: Scene) -> SpaceScene:
         DepthLayer(front, np.where(hit, np.float32(NEAR), np.float32(0.0)), 0.5 / NEAR, BETWEEN_M),
         DepthLayer(back, np.full(back.shape[:2], FAR, np.float32), BETWEEN_M, HALF_MAX),
     )
-    return SpaceScene(scene.composite_depth(), 0.05, 0.036, {"name": "disk"}, layers, OVERSCAN)
+    return CameraScene(scene.composite_depth(), 0.05, 0.036, {"name": "disk"}, layers, OVERSCAN)
 
 
 def all_in_focus(scene: Scene) -> np.ndarray:
@@ -69,7 +69,7 @@ def dataset(tmp_path_factory) -> Path:
     root, scene = tmp_path_factory.mktemp("data") / "space", billboards()
     with DatasetWriter(root, {"recipe": "test"}) as writer:
         with SceneWriter(root, 0) as folder:
-            folder.write_space_scene(as_rendered(scene), STACK, seed=0)
+            folder.write_camera_scene(as_rendered(scene), STACK, seed=0)
             folder.write_image(all_in_focus(scene))
             for setting in bokeh_settings(STACK):
                 render = Tracer("cpu").render(scene, STACK.lens(*setting[:2]), noise=1e-3)

@@ -17,7 +17,7 @@ from scenes.lens import (
     disparity_from_distance,
     distance_from_disparity,
     f_number_from_blur_parameter,
-    normalised_focus_and_blur,
+    normalized_focus_and_blur,
     signed_defocus_px,
     slanted_defocus_px,
 )
@@ -83,7 +83,7 @@ def test_focus_is_sharp_and_infinity_is_finite():
 def test_normalising_disparity_keeps_every_defocus(disparity, focus, blur_parameter, low, span):
     scaled = (disparity - low) / span
     before = signed_defocus_px(disparity, blur_parameter, focus)
-    after = signed_defocus_px(scaled, *normalised_focus_and_blur(blur_parameter, focus, low, low + span))
+    after = signed_defocus_px(scaled, *normalized_focus_and_blur(blur_parameter, focus, low, low + span))
     # Differences of numbers up to 2 / 0.01 in double precision, times K.
     assert after == pytest.approx(before, rel=1e-9, abs=1e-9 + 1e-13 * blur_parameter)
 
@@ -122,7 +122,7 @@ FORMULAS = {
     "slanted_defocus_px": (slanted_defocus_px, ([0.1, 0.5, 0.9], [0.0, 0.01, -0.02], 24.0, 0.5)),
     "blur_parameter_from_f_number": (blur_parameter_from_f_number, ([0.035, 0.05, 0.085], 1.8, 0.036, 512)),
     "f_number_from_blur_parameter": (f_number_from_blur_parameter, (0.05, [6.0, 12.0, 24.0], 0.036, 512)),
-    "normalised_focus_and_blur": (normalised_focus_and_blur, ([6.0, 12.0, 24.0], 0.5, 0.1, 0.9)),
+    "normalized_focus_and_blur": (normalized_focus_and_blur, ([6.0, 12.0, 24.0], 0.5, 0.1, 0.9)),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.bokehme import fused
+from renderers.neural.bokehme.inference import fused
 from training.losses import (
     arnet_loss,
     deepfocus_loss,

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from renderers.networks import ARNet, DeepFocus, ErrorMapNet, IUNet, resized
+from renderers.neural.bokehme.network import ARNet, DeepFocus, ErrorMapNet, IUNet, resized
 
 
 def inputs(

@@ -8,16 +8,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bokehdata.cases import open_cases
 from evaluation.metrics import psnr
 from evaluation.regions import region_masks
-from evaluation.sources import open_cases
 from raytrace import gen
 from renderers import RENDERERS
 from renderers.base import RendererError
-from renderers.bokehme import ABLATIONS, FULL, fused, near_focus, normalised_gamma, render_neurally, upsampled
-from renderers.deepfocus import deepfocus_inputs, refocus
-from renderers.networks import ARNet, DeepFocus, IUNet, resized
-from renderers.neural import BokehMe, DeepFocusRenderer, loaded, with_weights
+from renderers.neural.bokehme.inference import (
+    ABLATIONS,
+    FULL,
+    fused,
+    near_focus,
+    normalized_gamma,
+    render_neurally,
+    upsampled,
+)
+from renderers.neural.bokehme.network import ARNet, DeepFocus, IUNet, resized
+from renderers.neural.deepfocus.inference import deepfocus_inputs, refocus
+from renderers.neural.renderer import BokehMe, DeepFocusRenderer, loaded, with_weights
 from scenes.lens import ThinLens
 
 
@@ -117,7 +125,7 @@ def test_fusion_takes_the_scatter_where_no_error_is_expected():
 
 
 def test_gamma_1_to_5_is_0_to_1_and_others_are_clipped():
-    assert normalised_gamma(torch.tensor([1.0, 2.2, 5.0, 0.5, 9.0])).tolist() == pytest.approx([0, 0.3, 1, 0, 1])
+    assert normalized_gamma(torch.tensor([1.0, 2.2, 5.0, 0.5, 9.0])).tolist() == pytest.approx([0, 0.3, 1, 0, 1])
 
 
 # The renderers
@@ -199,9 +207,9 @@ def test_deepfocus_takes_the_diameter_and_relative_disparity():
     image = torch.rand(1, 3, 6, 6) * 4.0
     disparity = torch.linspace(2.0, 3.0, 36).reshape(1, 1, 6, 6)
     defocus_px = torch.linspace(-15.0, 15.0, 36).reshape(1, 1, 6, 6)
-    shown, normalised, diameter = deepfocus_inputs(image, disparity, defocus_px)
+    shown, normalized, diameter = deepfocus_inputs(image, disparity, defocus_px)
     assert float(shown.max()) == 1.0
-    assert (float(normalised.min()), float(normalised.max())) == (0.0, 1.0)
+    assert (float(normalized.min()), float(normalized.max())) == (0.0, 1.0)
     assert float(diameter.max()) == pytest.approx(1.0)
 
 
@@ -278,7 +286,9 @@ def test_importing_the_renderers_imports_nothing_heavy():
     import subprocess
     import sys
 
-    code = "import renderers.neural, sys; raise SystemExit(bool({'torch', 'numba', 'taichi'} & set(sys.modules)))"
+    code = (
+        "import renderers.neural.renderer, sys; raise SystemExit(bool({'torch', 'numba', 'taichi'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

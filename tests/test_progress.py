@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from bokehdata import progress
-from bokehdata.progress import Progress
+from runtime import progress
+from runtime.progress import Progress
 
 
 class Terminal(io.StringIO):

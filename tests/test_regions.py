@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluation.corruptions import KINDS, LEVELS, Corruption, every_corruption
+from bokehdata.corruptions import KINDS, LEVELS, Corruption, every_corruption
 from evaluation.regions import REGIONS, region_masks
 from scenes.lens import ThinLens
 

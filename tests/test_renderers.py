@@ -197,17 +197,17 @@ def test_a_triangle_points_the_other_way_on_the_other_side_of_focus(name):
 
 @pytest.mark.parametrize("name", FROM_DISPARITY)
 def test_the_unit_of_disparity_does_not_matter(name):
-    """Disparities as BLB has them, in 1/m with K in px m, against the same normalised to [0, 1]."""
+    """Disparities as BLB has them, in 1/m with K in px m, against the same normalized to [0, 1]."""
     rng = np.random.default_rng(6)
     image = rng.random((26, 35, 3), np.float32)
     # Multiples of 2^-10: the affine map below is exact in float32.
-    normalised = np.round(rng.random((26, 35)) * 1024).astype(np.float32) / 1024
-    normalised[0, :2] = 0.0, 1.0
+    normalized = np.round(rng.random((26, 35)) * 1024).astype(np.float32) / 1024
+    normalized[0, :2] = 0.0, 1.0
     in_focus = 0.375
-    per_metre = 0.25 * normalised + 0.5
+    per_metre = 0.25 * normalized + 0.5
     lens = ThinLens(14.0, in_focus)
     lens_of_blb = ThinLens(14.0 / 0.25, 0.25 * in_focus + 0.5)
-    expected = RENDERERS[name](image, normalised, lens)
+    expected = RENDERERS[name](image, normalized, lens)
     # Rounding of K times the range in float64.
     np.testing.assert_allclose(RENDERERS[name](image, per_metre, lens_of_blb), expected, atol=1e-6)
 
@@ -289,7 +289,7 @@ for name, renderer in RENDERERS.items():
 
 def test_tensors_share_memory_and_give_the_same_picture():
     torch = pytest.importorskip("torch")
-    from renderers.tensors import render_tensors
+    from renderers.neural.tensors import render_tensors
 
     rng = np.random.default_rng(8)
     images, disparities = rng.random((2, 12, 17, 3), np.float32), rng.random((2, 12, 17), np.float32)

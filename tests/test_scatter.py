@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from renderers import RENDERERS
-from renderers.dilated_defocus import dilated_defocus_px
-from renderers.scatter import scatter, soft_disks
-from renderers.splat import gather, kernel_bank, nearest_kernels, splat
+from renderers.classical.scatter import scatter, soft_disks
+from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
+from renderers.splatting.splat import gather, kernel_bank, nearest_kernels, splat
 from scenes.aperture import Disk, Donut, Mask, Polygon, aperture_points
 from scenes.color import display_rmse
 from scenes.lens import ThinLens
@@ -176,7 +176,7 @@ def test_splat_and_gather_are_the_sums_they_stand_for(reach):
 @pytest.mark.usefixtures("taichi_cpu")
 def test_the_sums_of_a_gpu_are_those_of_the_cpu():
     """The kernels that run on CUDA, here by Taichi on the CPU."""
-    from renderers.splat_taichi import gather_taichi, splat_taichi
+    from renderers.splatting.splat_taichi import gather_taichi, splat_taichi
 
     rng = np.random.default_rng(12)
     bank, kernel = soft_disks(rng.uniform(0.0, 9.0, (40, 51)).astype(np.float32), Disk())

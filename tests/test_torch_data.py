@@ -21,10 +21,10 @@ from bokehdata.torch_data import (
     sample_of,
 )
 from raytrace import gen
-from renderers.dilated_defocus import dilated_defocus_px
-from renderers.error_map import improved_error_map
-from renderers.scatter import scatter
-from scenes.lens import ThinLens, signed_defocus_px
+from renderers.classical.scatter import scatter
+from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
+from renderers.neural.bokehme.error_map import improved_error_map
+from scenes.lens import ThinLens
 from training.samples import bokehme_planes, margin_for
 
 RECIPE = """
@@ -99,7 +99,7 @@ def test_planes_of_a_crop_are_those_of_the_whole_picture(dataset):
     """The margin is wide enough: scatter, dilation and error map in it do not know that they are in a crop."""
     picture = read_picture(dataset[0], dataset[0].bokeh_settings()[-1])
     lens, gamma = picture.lens, picture.gamma
-    defocus_px = signed_defocus_px(picture.disparity, lens.blur_parameter, lens.focus_disparity).astype(np.float32)
+    defocus_px = lens.defocus_px(picture.disparity).astype(np.float32)
     assert picture.image.max() > 1.0
     base = picture.image.clip(max=1.0)
     linear = scatter(base**gamma, picture.disparity, lens)

@@ -20,8 +20,8 @@ from bokehdata.format import DatasetError
 from bokehdata.reader import Dataset
 from bokehdata.torch_data import CropSettings, PictureCrops, plain_planes
 from raytrace import gen
-from renderers.bokehme import DEFOCUS_UNIT_PX
-from renderers.networks import ARNet, IUNet
+from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
+from renderers.neural.bokehme.network import ARNet, IUNet
 from scenes.recipe import RecipeError, load_recipe
 from training import held_out, loop, train
 from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall, with_highlights

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bokehdata import view
 from bokehdata.format import DatasetError, bokeh_settings
-from bokehdata.space import DepthLayer, SpaceScene
+from bokehdata.kinds.camera import CameraScene, DepthLayer
 from bokehdata.view import write_page
 from bokehdata.writer import DatasetWriter, SceneWriter
 from scenes.billboard import Billboard, Scene
@@ -100,7 +100,7 @@ def in_space(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data") / "space"
     with DatasetWriter(root, {"recipe": "space"}) as writer:
         with SceneWriter(root, 0) as scene:
-            scene.write_space_scene(SpaceScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
+            scene.write_camera_scene(CameraScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
             scene.write_image(flat(ALL_IN_FOCUS))
             for setting in bokeh_settings(STACK):
                 colour = colour_of(setting.blur_index, setting.focus_index, STACK.gammas.index(setting.gamma))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from bokehdata.reader import Dataset, SceneFolder
 from bokehdata.torch_data import CropSettings, PictureCrops
-from raytrace.backend import Arch
+from runtime.backend import Arch
 from scenes.recipe import Recipe
 from training import held_out
 from training.loop import StepBatches

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import Sampler
 
-from bokehdata.progress import Progress
 from evaluation.metrics import psnr
-from renderers.bokehme import DEFOCUS_UNIT_PX, fused, normalised_gamma, upsampled
-from renderers.deepfocus import deepfocus_inputs
-from renderers.networks import ARNet, DeepFocus, ErrorMapNet, IUNet, resized
-from renderers.neural import loaded
+from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX, fused, normalized_gamma, upsampled
+from renderers.neural.bokehme.network import ARNet, DeepFocus, ErrorMapNet, IUNet, resized
+from renderers.neural.deepfocus.inference import deepfocus_inputs
+from renderers.neural.renderer import loaded
+from runtime.progress import Progress
 from training.losses import (
     arnet_loss,
     deepfocus_loss,
@@ -284,7 +284,7 @@ def _below_white(batch: Batch) -> Tensor:
 
 
 def _gamma(batch: Batch) -> Tensor:
-    return normalised_gamma(batch["gamma"])
+    return normalized_gamma(batch["gamma"])
 
 
 def _picture_numbers(batch: Batch, pictures: dict[str, Tensor]) -> dict[str, float]:

@@ -8,9 +8,9 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from bokehdata.torch_data import CropSettings, Picture, Planes, Sample, plain_planes, sample_of
-from raytrace import backend
-from raytrace.backend import Arch
 from raytrace.tracer import Tracer
+from runtime import backend
+from runtime.backend import Arch
 from scenes.billboard import Scene
 from scenes.color import display_from_linear
 from scenes.lens import ThinLens

@@ -23,7 +23,7 @@ class Preset:
     elsewhere            weight of the errors of ARNet's and IUNet's own picture where the scatter makes none; 1 in the
                          paper
     augmentation         part of the crops whose disparity is corrupted, as that of an estimator
-    blur_parameter_min   pictures of smaller K are left out, pixels per unit of normalised disparity
+    blur_parameter_min   pictures of smaller K are left out, pixels per unit of normalized disparity
     blur_parameter_max   pictures of larger K are left out
     validate_every       steps between validations
     checkpoint_every     steps between checkpoints

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.torch_data import Crop
-from renderers.bokehme import classical_half, without_excess
-from renderers.dilated_defocus import dilated_defocus_px
-from renderers.error_map import improved_error_map
-from scenes.lens import signed_defocus_px
+from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
+from renderers.neural.bokehme.error_map import improved_error_map
+from renderers.neural.bokehme.inference import classical_half, without_highlights
 
 
 def bokehme_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
@@ -20,10 +19,8 @@ def bokehme_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     white, and `excess` the scatter of the light above. The truth is clipped, as it is shown and compared.
     """
     lens = crop.lens
-    defocus_px = np.asarray(
-        signed_defocus_px(crop.disparity_given, lens.blur_parameter, lens.focus_disparity), np.float32
-    )
-    base, excess = without_excess(crop.image, crop.disparity_given, lens, crop.gamma)
+    defocus_px = np.asarray(lens.defocus_px(crop.disparity_given), np.float32)
+    base, excess = without_highlights(crop.image, crop.disparity_given, lens, crop.gamma)
     return {
         "image": crop.image,
         "truth": np.clip(crop.truth, 0.0, 1.0),

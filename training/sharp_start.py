@@ -8,8 +8,8 @@ paper does not say where its weights begin.
 import torch
 from torch import Tensor, nn
 
-from renderers.bokehme import DEFOCUS_UNIT_PX
-from renderers.networks import IUNet
+from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
+from renderers.neural.bokehme.network import IUNet
 
 # What the sharp image adds fades as exp(-FADING (ELU(d) + ELU(-d))) with a defocus of d pixels: half is left at 0.76.
 FADING = 3.0

@@ -25,10 +25,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from bokehdata.format import DatasetError
-from raytrace.backend import Arch, BackendError
 from renderers.base import RendererError
-from renderers.networks import ARNet
-from renderers.neural import WEIGHTS, loaded
+from renderers.neural.bokehme.network import ARNet
+from renderers.neural.renderer import WEIGHTS, loaded
+from runtime.backend import Arch, BackendError
 from scenes.recipe import RecipeError, load_recipe
 from training.data import Source, TrainingData, source_on_disk, source_on_the_fly
 from training.loop import (

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
+from scenes.decode import DecodeError, decode, opaque
+
+# (H, W) or (H, W, C)
+Plane = NDArray[np.float32]
 
 
 def write_exr_rgb(path: Path, linear: NDArray) -> None:
@@ -94,6 +98,43 @@ def write_linear(path: Path, linear: NDArray) -> None:
 def read_linear(path: Path) -> NDArray[np.float32]:
     """(H, W, 3) float32 linear light of a file that `write_linear` wrote, or of any EXR with colour."""
     return linear_from_display(read_png(path)) if path.suffix == ".png" else read_exr_rgb(path)
+
+
+def read_display(path: Path) -> NDArray[np.float32]:
+    """A picture file of any kind as display values: (H, W, 3) float32.
+
+    Floating-point files hold linear light at gamma 2.2. DatasetError if the file cannot be read.
+    """
+    picture = _decoded(path)[..., :3]
+    if picture.dtype == np.float32:
+        return display_from_linear(np.maximum(picture, 0.0))
+    return picture.astype(np.float32) / np.float32(opaque(picture))
+
+
+def read_disparity(path: Path) -> NDArray[np.float32]:
+    """A disparity file: (H, W) float32, EXR and NPY as they are, integers divided by the largest of their type.
+
+    DatasetError if the file cannot be read.
+    """
+    if path.suffix == ".npy":
+        try:
+            disparity = np.asarray(np.load(path, allow_pickle=False), np.float32)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: not a whole NPY file of numbers ({error})") from error
+        if disparity.ndim != 2:
+            raise DatasetError(f"{path}: is {disparity.shape}; a disparity is (H, W)")
+        return disparity
+    if path.suffix == ".exr":
+        return read_exr_plane(path)
+    levels = _decoded(path)
+    return levels[..., 0].astype(np.float32) / np.float32(opaque(levels))
+
+
+def _decoded(path: Path) -> NDArray:
+    try:
+        return decode(path)[0]
+    except DecodeError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 def _as_half(path: Path, values: NDArray) -> NDArray[np.float16]:

@@ -5,7 +5,7 @@ for scene in Dataset("datasets/default"):
     for setting in scene.bokeh_settings():
         bokeh = scene.bokeh(*setting)
         lens = scene.lens(setting.blur_index, setting.focus_index)
-        defocus = signed_defocus_px(scene.disparity(), lens.blur_parameter, lens.focus_disparity)
+        defocus = lens.defocus_px(scene.disparity())
 """
 
 import json
@@ -37,7 +37,7 @@ from bokehdata.format import (
     stack_from_scene_document,
 )
 from bokehdata.index import read_index
-from bokehdata.space import DepthLayer, disparity_of, layered_depth_image
+from bokehdata.kinds.camera import DepthLayer, disparity_of, layered_depth_image
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene, SceneError
@@ -85,6 +85,16 @@ class SceneFolder:
     def has_billboards(self) -> bool:
         """Whether the scene is made of billboards and can be traced again: not so BLB's, and what Blender rendered."""
         return self.has_document and "camera" not in self.scene_document
+
+    @property
+    def origin(self) -> tuple:
+        """What makes a scene: (seed, number) of ours, the folder of others.
+
+        Scenes of equal seed and number share their random choices even if their recipes differ, and count as the same.
+        """
+        if self.has_billboards:
+            return self.scene_document["seed"], self.scene_document["scene"]
+        return (self.path.resolve(),)
 
     @cached_property
     def image_format(self) -> ImageFormat:
@@ -164,6 +174,12 @@ class SceneFolder:
             raise DatasetError(f"{self.path}: {error}") from error
         except (KeyError, TypeError) as error:
             raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
+
+    def picture_files(self, setting: BokehSetting) -> list[Path]:
+        """What a picture, its disparity and its layers are read from."""
+        described = (SCENE_FILE, DISPARITY_FILE) if self.has_document else (INFO_FILE, DEPTH_FILE)
+        names = (image_file(self.image_format), bokeh_file(setting, self.image_format), *described)
+        return [self.path / name for name in names] + self.layer_files()
 
     def layer_files(self) -> list[Path]:
         """The files of the layers, sorted."""

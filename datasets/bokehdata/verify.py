@@ -37,8 +37,8 @@ from bokehdata.format import (
     is_scene_folder_name,
 )
 from bokehdata.index import IndexEntry, read_index, wrong_files
+from bokehdata.kinds.camera import camera_information, disparity_of
 from bokehdata.reader import Dataset, SceneFolder
-from bokehdata.space import disparity_of, space_information
 from scenes.billboard import Scene, SceneError
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, display_rmse
 from scenes.stack import Stack
@@ -197,7 +197,7 @@ def _space_scene_checks(folder: SceneFolder, entry: IndexEntry | None) -> list[C
         shape, overscan = (int(document["height"]), int(document["width"])), int(document["overscan"])
         focal_length_m = _positive(document["camera"], "focal_length_m")
         sensor_width_m = _positive(document["camera"], "sensor_width_m")
-        information = space_information(shape[1], shape[0], focal_length_m, sensor_width_m, stack)
+        information = camera_information(shape[1], shape[0], focal_length_m, sensor_width_m, stack)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{folder.path / SCENE_FILE}: does not describe a scene ({error!r})") from error
     pictures = [image_file(folder.image_format)]

@@ -57,8 +57,8 @@ from bokehdata.format import (
     writing,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
+from bokehdata.kinds.camera import CameraScene, camera_document, camera_information, layer_disparity_file
 from bokehdata.reader import read_yaml
-from bokehdata.space import SpaceScene, layer_disparity_file, space_document, space_information
 from scenes.billboard import Scene
 from scenes.stack import Stack
 
@@ -199,9 +199,9 @@ class SceneWriter:
         document = scene_document(scene, stack, scene_index=self._scene_index, seed=seed, noise=noise)
         _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
 
-    def write_space_scene(self, scene: SpaceScene, stack: Stack, *, seed: int) -> None:
+    def write_camera_scene(self, scene: CameraScene, stack: Stack, *, seed: int) -> None:
         """The same of a scene in space: depth.exr, disparity.exr, scene.yaml, and its layers where it has some."""
-        self._information = space_information(
+        self._information = camera_information(
             scene.width, scene.height, scene.focal_length_m, scene.sensor_width_m, stack
         )
         for i, layer in enumerate(scene.layers):
@@ -209,7 +209,7 @@ class SceneWriter:
             images.write_exr_plane(self._folder / layer_disparity_file(i), layer.disparity)
         images.write_exr_plane(self._folder / DISPARITY_FILE, scene.disparity())
         images.write_exr_plane(self._folder / DEPTH_FILE, scene.depth)
-        document = space_document(scene, stack, scene_index=self._scene_index, seed=seed)
+        document = camera_document(scene, stack, scene_index=self._scene_index, seed=seed)
         _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
 
     def write_image(self, linear: NDArray, *, noise_rmse: float | None = None, samples: int | None = None) -> None:

@@ -1,0 +1,166 @@
+"""A picture, its truth, and what is known beside them: one type to measure on and to train on."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
+from bokehdata.images import Plane
+from bokehdata.reader import SceneFolder
+from runtime.files import sha256_of
+from scenes.aperture import Aperture, Disk
+from scenes.color import REFERENCE_GAMMA, display_from_linear
+from scenes.layered import LayeredScene
+from scenes.lens import ThinLens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One picture to render and its truth. Small and picklable: each method reads its files anew.
+
+    name              unique in the data: "000012/bokeh_00_03", or the stem of a plain picture
+    scene             what is in front of the lens; cases of one scene share image, disparity and layers
+    blur_parameter    K of the truth, pixels per unit of disparity; None where nobody knows it
+    focus_disparity   d_f, in the unit of the disparity; None where nobody knows it
+    gamma             of the display values
+    level             blur level from 1 on, None where the data has none
+    focus_index       None where the data has none
+    noise_rmse        display RMSE of the truth against the converged picture, None where unknown
+
+    The methods raise DatasetError, which names the file, for what cannot be read.
+    """
+
+    name: str
+    scene: str
+    blur_parameter: float | None = None
+    focus_disparity: float | None = None
+    gamma: float = REFERENCE_GAMMA
+    aperture: Aperture = field(default_factory=Disk)
+    level: int | None = None
+    focus_index: int | None = None
+    noise_rmse: float | None = None
+
+    def lens(self, blur_parameter: float | None = None) -> ThinLens:
+        """The lens of the truth, or the same at another blur parameter; DatasetError where it is not known."""
+        blur_parameter = self.blur_parameter if blur_parameter is None else blur_parameter
+        if blur_parameter is None or self.focus_disparity is None:
+            raise DatasetError(f"{self.name}: its blur parameter or its focus disparity is not known")
+        return ThinLens(blur_parameter, self.focus_disparity, self.aperture)
+
+    @property
+    def origin(self) -> tuple:
+        """Equal for pictures of the same scene, also from other datasets: no scene is both trained and validated on."""
+        raise NotImplementedError
+
+    def image(self) -> Plane:
+        """All-in-focus display values at `gamma`: (H, W, 3) float32, not clipped."""
+        raise NotImplementedError
+
+    def truth(self) -> Plane:
+        """The refocused picture in display values: (H, W, 3) float32, not clipped."""
+        raise NotImplementedError
+
+    def disparity(self) -> Plane | None:
+        """(H, W) float32, None where the data has none."""
+        return None
+
+    def layers(self) -> LayeredScene | None:
+        """True layers, None where the data has none."""
+        return None
+
+    def views(self) -> Mapping[str, Plane]:
+        """Further pictures of the same scene by name, such as the two of a dual-pixel sensor: display values."""
+        return {}
+
+    def files(self) -> list[Path]:
+        """What the picture, its disparity, its layers and its truth are read from."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """sha256 of the files and of the lens: equal digests give equal measurements."""
+        lens = (self.blur_parameter, self.focus_disparity, self.gamma, self.aperture.describe())
+        digest = hashlib.sha256(repr(lens).encode())
+        for path in self.files():
+            try:
+                digest.update(bytes.fromhex(sha256_of(path)))
+            except OSError as error:
+                raise DatasetError(f"{path}: {error.strerror}") from error
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackCase(Case):
+    """A picture of a bokeh stack on disk, ours or BLB's."""
+
+    folder: SceneFolder
+    setting: BokehSetting
+
+    @property
+    def origin(self) -> tuple:
+        return self.folder.origin
+
+    def image(self) -> Plane:
+        # Files of every gamma decode with the reference gamma; what differs is what the renderer makes linear.
+        return display_from_linear(self.folder.image())
+
+    def truth(self) -> Plane:
+        return display_from_linear(self.folder.bokeh(*self.setting))
+
+    def disparity(self) -> Plane:
+        return self.folder.disparity()
+
+    def layers(self) -> LayeredScene | None:
+        return self.folder.layers()
+
+    def files(self) -> list[Path]:
+        return self.folder.picture_files(self.setting)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemoryCase(Case):
+    """A picture that is in memory: traced just now, or a window of another one.
+
+    planes   image, truth (display values) and disparity
+    """
+
+    planes: tuple[Plane, Plane, Plane]
+
+    def image(self) -> Plane:
+        return self.planes[0]
+
+    def truth(self) -> Plane:
+        return self.planes[1]
+
+    def disparity(self) -> Plane:
+        return self.planes[2]
+
+    def files(self) -> list[Path]:
+        return []
+
+
+def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
+    """Every picture of the bokeh stacks of some scenes, in their order; DatasetError for one that is not in its stack."""
+    cases: list[Case] = []
+    for folder in folders:
+        stack, noise = folder.stack(), folder.info.get("noise_rmse", {})
+        for setting in folder.bokeh_settings():
+            name = bokeh_file(setting, folder.image_format)
+            if setting.blur_index >= len(stack.blur_parameters) or setting.focus_index >= len(stack.focus_disparities):
+                raise DatasetError(f"{folder.path / name}: its indices are not in {INFO_FILE}")
+            cases.append(
+                StackCase(
+                    name=f"{folder.name}/{Path(name).stem}",
+                    scene=folder.name,
+                    blur_parameter=stack.blur_parameters[setting.blur_index],
+                    focus_disparity=stack.focus_disparities[setting.focus_index],
+                    gamma=setting.gamma,
+                    aperture=stack.aperture,
+                    level=setting.blur_index + 1,
+                    focus_index=setting.focus_index,
+                    noise_rmse=noise.get(name),
+                    folder=folder,
+                    setting=setting,
+                )
+            )
+    return cases

@@ -1,0 +1,36 @@
+"""The upper bound of any comparison: the ray tracer's integral on the true layers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytrace.tracer import Tracer
+from renderers.base import RendererError
+from runtime import backend
+from runtime.backend import Backend
+from scenes.billboard import Scene
+from scenes.layered import LayeredScene
+from scenes.lens import ThinLens
+
+# Display RMSE against the converged image, and within four times of it in every block.
+NOISE_RMSE = 0.002
+
+
+def oracle_layers(
+    linear: NDArray[np.float32],
+    disparity: NDArray[np.float32],
+    lens: ThinLens,
+    *,
+    arch: Backend = "cpu",
+    gamma: float,
+    scene: LayeredScene | None,
+) -> NDArray[np.float32]:
+    """Trace the billboards anew, at the pixel's centre; picture and disparity are not looked at."""
+    if scene is None:
+        raise RendererError("oracle-layers needs the true layers of the scene")
+    if not isinstance(scene, Scene):
+        raise RendererError(
+            "oracle-layers traces flat layers; those of this scene have depth and hide parts of themselves"
+        )
+    if arch != "cpu" or scene.is_slanted:
+        backend.require(arch)
+    return Tracer(arch).render(scene, lens, gammas=(gamma,), noise=NOISE_RMSE).linear[0]

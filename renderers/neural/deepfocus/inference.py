@@ -1,0 +1,65 @@
+"""DeepFocus (Xiao et al. 2018) on pictures, and DeepFocus† (Peng et al. 2022): the same at the size where it works."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from renderers.base import Image
+from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.layers import resized
+from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
+from runtime.backend import Backend
+from scenes.lens import Lens
+
+NETWORKS = {"deepfocus": DeepFocus}
+
+# The release divides the diameter of the circle of confusion by this.
+DIAMETER_UNIT_PX = 30.0
+
+# The paper does not give the largest radius of DeepFocus†; 12 px fits its published times.
+RADIUS_MAX_PX = 12.0
+
+
+def deepfocus_inputs(image: Tensor, disparity: Tensor, defocus_px: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network takes: the image divided by its maximum, disparity mapped to [0, 1], diameter in 30 px.
+
+    Tensors (B, C, H, W); maxima and ranges are each picture's own.
+    """
+    peak = image.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
+    low, high = disparity.amin((2, 3), keepdim=True), disparity.amax((2, 3), keepdim=True)
+    normalized = (disparity - low) / (high - low).clamp(min=1e-6)
+    return image / peak, normalized, 2.0 * defocus_px.abs() / DIAMETER_UNIT_PX
+
+
+def refocus(
+    networks: Mapping[str, nn.Module],
+    image: Image,
+    disparity: NDArray[np.float32],
+    lens: Lens,
+    *,
+    gamma: float,
+    arch: Backend,
+    adaptive: bool = False,
+) -> Image:
+    """(H, W, 3) display values >= 0; gamma is ignored, as the network does not know it.
+
+    adaptive   DeepFocus-dagger: render at a size where no radius exceeds 12 px, and enlarge that
+    """
+    device = device_of(arch)
+    defocus_px = np.asarray(lens.defocus_px(disparity), np.float32)
+    factor = max(1.0, float(np.abs(defocus_px).max()) / RADIUS_MAX_PX) if adaptive else 1.0
+    height, width = disparity.shape
+    size = (max(int(height / factor), 2), max(int(width / factor), 2))
+    # The network takes even sides only.
+    odd = (0, size[1] % 2, 0, size[0] % 2)
+    shown, planar, defocus = (
+        F.pad(resized(tensor_from_plane(plane, device), size), odd, mode="replicate")
+        for plane in (image, disparity, defocus_px)
+    )
+    with torch.inference_mode():
+        picture = networks["deepfocus"](*deepfocus_inputs(shown, planar, defocus / factor))[..., : size[0], : size[1]]
+        return picture_from_tensor(resized(picture * shown.max(), (height, width)))

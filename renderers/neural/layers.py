@@ -1,0 +1,46 @@
+"""What networks of different papers have in common: precision, resizing, tiles. Tensors are (B, C, H, W)."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Side of the tiles that large feature maps are computed in: 128 channels of float32 take 0.5 GB at 1024 x 1024.
+TILE = 1024
+
+
+def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    """A last layer, whatever autocast does to those before it: the eight bits of bfloat16 would show in a picture."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(next(layer.parameters()).dtype))
+
+
+def resized(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """(B, C, h, w) bilinearly to (B, C, *size), corner pixels on corner pixels, as BokehMe does it."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
+
+
+def in_tiles(body: Callable[[Tensor], Tensor], x: Tensor, reach: int, side: int = TILE) -> Tensor:
+    """`body(x)` of a convolutional body of stride 1, computed in tiles where x is larger and no gradient is wanted.
+
+    reach     pixels that an output depends on, to each side: tiles overlap by it, so that every value is that of the
+              whole, up to the rounding of float32
+    side      of a tile without its overlap
+    returns   (B, C', H, W)
+    """
+    height, width = x.shape[-2:]
+    if max(height, width) <= side or torch.is_grad_enabled():
+        return body(x)
+    rows = []
+    for top in range(0, height, side):
+        row = []
+        for left in range(0, width, side):
+            y, x0 = max(top - reach, 0), max(left - reach, 0)
+            bottom, right = min(top + side, height), min(left + side, width)
+            part = body(x[..., y : min(bottom + reach, height), x0 : min(right + reach, width)])
+            row.append(part[..., top - y : bottom - y, left - x0 : right - x0])
+        rows.append(torch.cat(row, dim=-1))
+    return torch.cat(rows, dim=-2)

@@ -1,0 +1,118 @@
+"""What all neural renderers share: checks, the pinhole, loading of weights, devices.
+
+A network is a folder here with two modules. `network.py` has the networks, on tensors. `inference.py` has
+
+    NETWORKS = {"arnet": ARNet, ...}                     the classes by name
+    refocus(networks, image, disparity, lens, *, gamma, arch, ...) -> picture
+
+with `networks` loaded and on the device of `arch`, and everything else as in `renderers.base.Renderer`. Weights that
+ship lie beside them as NAME.safetensors, with a card. torch is imported, and weights are read, at the first call.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.base import Image, Information, RendererError, require_inputs
+from runtime.backend import Backend, BackendError
+from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene
+from scenes.lens import ThinLens
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FOLDER = Path(__file__).parent
+
+# Networks see each pixel's surroundings over two pixels at least.
+_SIDE_MIN_PX = 4
+
+
+@dataclass(frozen=True)
+class NeuralRenderer:
+    """A renderer made of networks.
+
+    folder        in `renderers/neural`, with `inference.py`
+    networks      names of its networks, those of their checkpoints
+    options       keyword arguments of its `refocus`
+    information   what the method is given
+    given         checkpoints in place of those that lie in the folder, by the name of their network
+    arch          where it runs
+    """
+
+    folder: str
+    networks: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    information: Information = "disparity"
+    given: Mapping[str, Path] = field(default_factory=dict)
+    arch: Backend = "cpu"
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The files that its pictures depend on, one for each network."""
+        return tuple(self.given.get(name, shipped(self.folder, name)) for name in self.networks)
+
+    def on(self, arch: Backend) -> Self:
+        """The same renderer on the device of torch that a backend has; BackendError where torch lacks it."""
+        if arch != "cpu":
+            _require_device(arch)
+        return replace(self, arch=arch)
+
+    def with_checkpoints(self, files: Sequence[Path]) -> Self:
+        """The same renderer with those of the files whose names are those of its networks."""
+        own = {file.stem: file for file in files if file.stem in self.networks}
+        return replace(self, given={**self.given, **own}) if own else self
+
+    def __call__(
+        self,
+        image: Image,
+        disparity: NDArray[np.float32],
+        lens: ThinLens,
+        *,
+        gamma: float = REFERENCE_GAMMA,
+        scene: LayeredScene | None = None,
+    ) -> Image:
+        require_inputs(image, disparity, gamma)
+        if min(image.shape[:2]) < _SIDE_MIN_PX:
+            raise RendererError(f"the image is {image.shape}; networks need at least {_SIDE_MIN_PX} px each way")
+        if lens.is_pinhole:
+            return image.copy()
+        return self._refocus(self._loaded, image, disparity, lens, gamma=gamma, arch=self.arch, **self.options)
+
+    @cached_property
+    def _module(self) -> Any:
+        return import_module(f"renderers.neural.{self.folder}.inference")
+
+    @property
+    def _refocus(self) -> Callable[..., Image]:
+        return self._module.refocus
+
+    @cached_property
+    def _loaded(self) -> "dict[str, nn.Module]":
+        from renderers.neural.checkpoints import loaded
+        from renderers.neural.tensors import device_of
+
+        files = zip(self.networks, self.checkpoints, strict=True)
+        return {name: loaded(self._module.NETWORKS[name](), file, device_of(self.arch)) for name, file in files}
+
+
+def shipped(folder: str, network: str) -> Path:
+    """Where the weights of a network lie that come with the project."""
+    return FOLDER / folder / f"{network}.safetensors"
+
+
+def _require_device(arch: Backend) -> None:
+    import torch
+
+    from renderers.neural.tensors import device_of
+
+    try:
+        torch.zeros(1, device=device_of(arch))
+    except (RuntimeError, AssertionError) as error:
+        raise BackendError(f"torch has no device for the backend {arch!r} ({error}); use --arch cpu") from error

@@ -1,0 +1,153 @@
+"""Scatter of every pixel into a disk of its own radius, at a cost that grows with the radius and not with its square.
+
+Inside a disk the weight is constant, so along a row it changes only where the row crosses the rim. A pixel adds these
+changes, weight(x) - weight(x - 1), to the rows it reaches; one running sum per row then gives the picture. This is the
+derivative trick of Wadhwa et al. 2018 (section 4.3), here with soft rims and exact for any profile.
+
+The rows are summed in float64, and weights are multiples of 2^-13, so that what a disk adds to a row it takes away
+again without a remainder to speak of, whatever a highlight weighs. Bands of rows belong to one thread each and see the
+sources in order: the bytes do not depend on the number of threads. On a GPU the same sums run in Taichi
+(`renderers.splatting.splat_taichi`), but for Metal, which lacks float64.
+"""
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.splatting.kernels import KernelBank
+from runtime import backend
+from runtime.backend import Backend
+
+_BAND_ROWS = 32
+
+# Taichi's sums are in float64, which Metal lacks.
+_TAICHI: tuple[Backend, ...] = ("cuda", "vulkan")
+
+
+def splat(
+    values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu"
+) -> NDArray[np.float32]:
+    """Sum over sources y of values(y) times the weight of its kernel at x - y.
+
+    values    (H, W, 4) float32, contiguous
+    kernel    (H, W) int32, index into the bank; sources with a negative one are left out
+    returns   (H, W, 4) float32; what falls outside the picture is dropped
+    raises    BackendError where Taichi runs on something else than `arch`
+    """
+    if arch in _TAICHI:
+        from renderers.splatting.splat_taichi import splat_taichi
+
+        backend.require(arch)
+        return splat_taichi(values, kernel, bank)
+    if bank.is_one_kernel and kernel.min() >= 0:
+        return convolve(values, bank)
+    out = np.empty_like(values)
+    _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
+    return out
+
+
+def convolve(values: NDArray[np.float32], bank: KernelBank, kernel: int = 0) -> NDArray[np.float32]:
+    """`splat` of sources that all have the same kernel of the bank, at a cost that hardly depends on its size."""
+    return _correlate(values, bank.dense(kernel)[::-1, ::-1])
+
+
+def gather(
+    values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu"
+) -> NDArray[np.float32]:
+    """The transpose of `splat`: sum over y of values(y) times the weight of the kernel of x at y - x.
+
+    values    (H, W) float32
+    kernel    (H, W) int32, index into the bank
+    returns   (H, W) float32; the picture is zero outside
+    raises    BackendError where Taichi runs on something else than `arch`
+    """
+    in_taichi = arch in _TAICHI
+    if bank.is_one_kernel and not in_taichi:
+        return _correlate(values, bank.dense())
+    # Prefix sums P(x) of what stands left of x turn a change of weight into a product with a whole rest of a row.
+    prefix = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, dtype=np.float64, out=prefix[:, 1:])
+    if in_taichi:
+        from renderers.splatting.splat_taichi import gather_taichi
+
+        backend.require(arch)
+        return gather_taichi(prefix, kernel, bank)
+    out = np.empty_like(values)
+    _gather(prefix, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
+    return out
+
+
+def _correlate(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over offsets d of weight(d) values(x + d), at every pixel; by Fourier transform where that is faster."""
+    sums = cv2.filter2D(values, -1, weight, borderType=cv2.BORDER_CONSTANT)
+    # The transform may leave less than nothing.
+    return np.maximum(sums, 0.0, out=sums)
+
+
+@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+def _gather(prefix, kernel, reach, first_row, row_taps, offset, step, out):
+    height, width = kernel.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            n = kernel[y, x]
+            h = reach[n]
+            total = 0.0
+            # The index of a parallel loop is unsigned: -y would be huge.
+            for dy in range(max(y - h, 0) - y, min(y + h, height - 1) - y + 1):
+                i = first_row[n] + dy + h
+                line = prefix[y + dy]
+                for t in range(row_taps[i], row_taps[i + 1]):
+                    # The steps of a row add up to zero, so only the part left of each counts.
+                    total -= np.float64(step[t]) * line[min(max(x + offset[t], 0), width)]
+            out[y, x] = max(total, 0.0)
+
+
+@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+def _splat(values, kernel, reach, first_row, row_taps, offset, step, out):
+    height, width = kernel.shape
+    reach_max = reach.max()
+    row = width + 2 * reach_max + 1
+    for band in numba.prange((height + _BAND_ROWS - 1) // _BAND_ROWS):
+        top = band * _BAND_ROWS
+        bottom = min(top + _BAND_ROWS, height)
+        changes = np.zeros((bottom - top, row * 4), np.float64)
+        for y in range(max(top - reach_max, 0), min(bottom + reach_max, height)):
+            for x in range(width):
+                n = kernel[y, x]
+                if n < 0:
+                    continue
+                h = reach[n]
+                first = max(-h, top - y)
+                last = min(h, bottom - 1 - y)
+                v0 = np.float64(values[y, x, 0])
+                v1 = np.float64(values[y, x, 1])
+                v2 = np.float64(values[y, x, 2])
+                v3 = np.float64(values[y, x, 3])
+                if v0 == v1 == v2 == v3 == 0.0:
+                    continue
+                for dy in range(first, last + 1):
+                    i = first_row[n] + dy + h
+                    line = changes[y + dy - top]
+                    for t in range(row_taps[i], row_taps[i + 1]):
+                        o = (x + reach_max + offset[t]) * 4
+                        w = np.float64(step[t])
+                        cell = line[o : o + 4]
+                        cell[0] += w * v0
+                        cell[1] += w * v1
+                        cell[2] += w * v2
+                        cell[3] += w * v3
+        for y in range(top, bottom):
+            line = changes[y - top]
+            target = out[y]
+            s0 = s1 = s2 = s3 = 0.0
+            for x in range(reach_max + width):
+                s0 += line[4 * x]
+                s1 += line[4 * x + 1]
+                s2 += line[4 * x + 2]
+                s3 += line[4 * x + 3]
+                if x >= reach_max:  # rounding may leave less than nothing
+                    target[x - reach_max, 0] = max(s0, 0.0)
+                    target[x - reach_max, 1] = max(s1, 0.0)
+                    target[x - reach_max, 2] = max(s2, 0.0)
+                    target[x - reach_max, 3] = max(s3, 0.0)

@@ -1,0 +1,61 @@
+"""Files that are whole or not there, and their digests."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; leaving the block renames it, so that readers see the old file or the new one.
+
+    An exception leaves `path` as it was and removes what was written.
+    """
+    aside = unfinished(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Where this process writes a file or a folder until it is whole: `.STEM.PID.SUFFIX` beside it.
+
+    The suffix stays, since some writers choose a format by it.
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def is_unfinished_name(name: str, of: str) -> bool:
+    """Whether a killed process may have left `name` of a file or folder called `of`."""
+    stem, suffix = os.path.splitext(of)
+    return re.fullmatch(rf"\.{re.escape(stem)}\.\d+{re.escape(suffix)}", name) is not None
+
+
+def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Give a file new content at once. `durable`: on disk when this returns, so that a power cut loses nothing."""
+    with replacing(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+        if durable:
+            sync(aside)
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""Processes that work beside this one, and what the machine has for them."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended by itself: out of memory, most of the time."""
+
+
+def results(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    *,
+    start: Callable[..., object],
+    arguments: tuple[Any, ...],
+) -> Generator[Result, None, None]:
+    """`work(item)` of every item as the results come, from `workers` processes.
+
+    start       called in each process first, with `arguments`
+    An exception here or in an item, or closing the generator, ends the processes and drops their items in flight.
+    WorkerDied where a process ends by itself.
+    """
+    # Spawned, not forked: Taichi hangs in a fork of a process that has started it.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(start, arguments))
+    waiting = iter(items)
+    running = set()
+    try:
+        while True:
+            # Only as many items are handed out as keep the workers busy, so that a stop is quick.
+            while len(running) < 2 * workers and (item := next(waiting, None)) is not None:
+                with _interrupts_held_back():
+                    running.add(pool.submit(work, item))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise WorkerDied("a worker process died (out of memory?)") from error
+    except BaseException:
+        for worker in active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or less in a container with a limit."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
+
+
+def _start(start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    # A parent that is killed takes its workers along.
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    start(*arguments)
+
+
+def _exit_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and never reaches processes that start in it, though it is sent to all."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
