@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
-
-Image = NDArray[np.float32]
 
 # What a method is given beside the lens; each has what stands before it as well.
 #   picture     the all-in-focus picture alone
@@ -54,13 +53,13 @@ class Renderer(Protocol):
 
     def __call__(
         self,
-        image: Image,
-        disparity: NDArray[np.float32],
+        image: Picture,
+        disparity: Plane,
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
         scene: LayeredScene | None = None,
-    ) -> Image:
+    ) -> Picture:
         """
         image       all-in-focus, (H, W, 3) float32 display values at `gamma`, >= 0, not clipped at 1
         disparity   (H, W) float32, larger is nearer, in the unit of the lens

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
-from bokehdata.images import Plane
 from bokehdata.reader import SceneFolder
 from runtime.files import sha256_of
 from scenes.aperture import Aperture, Disk
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_from_linear
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -53,11 +53,11 @@ class Case:
         """Equal for pictures of the same scene, also from other datasets: no scene is both trained and validated on."""
         raise NotImplementedError
 
-    def image(self) -> Plane:
+    def image(self) -> Picture:
         """All-in-focus display values at `gamma`: (H, W, 3) float32, not clipped."""
         raise NotImplementedError
 
-    def truth(self) -> Plane:
+    def truth(self) -> Picture:
         """The refocused picture in display values: (H, W, 3) float32, not clipped."""
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class Case:
         """True layers, None where the data has none."""
         return None
 
-    def views(self) -> Mapping[str, Plane]:
+    def views(self) -> Mapping[str, Picture]:
         """Further pictures of the same scene by name, such as the two of a dual-pixel sensor: display values."""
         return {}
 
@@ -100,11 +100,11 @@ class StackCase(Case):
     def origin(self) -> tuple:
         return self.folder.origin
 
-    def image(self) -> Plane:
+    def image(self) -> Picture:
         # Files of every gamma decode with the reference gamma; what differs is what the renderer makes linear.
         return display_from_linear(self.folder.image())
 
-    def truth(self) -> Plane:
+    def truth(self) -> Picture:
         return display_from_linear(self.folder.bokeh(*self.setting))
 
     def disparity(self) -> Plane:
@@ -124,12 +124,12 @@ class MemoryCase(Case):
     planes   image, truth (display values) and disparity
     """
 
-    planes: tuple[Plane, Plane, Plane]
+    planes: tuple[Picture, Picture, Plane]
 
-    def image(self) -> Plane:
+    def image(self) -> Picture:
         return self.planes[0]
 
-    def truth(self) -> Plane:
+    def truth(self) -> Picture:
         return self.planes[1]
 
     def disparity(self) -> Plane:
@@ -140,7 +140,7 @@ class MemoryCase(Case):
 
 
 def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
-    """Every picture of the bokeh stacks of some scenes, in their order; DatasetError for one that is not in its stack."""
+    """Every picture of the stacks of some scenes, in their order; DatasetError for one that is not in its stack."""
     cases: list[Case] = []
     for folder in folders:
         stack, noise = folder.stack(), folder.info.get("noise_rmse", {})

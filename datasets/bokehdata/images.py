@@ -13,11 +13,9 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
+from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.decode import DecodeError, decode, opaque
-
-# (H, W) or (H, W, C)
-Plane = NDArray[np.float32]
 
 
 def write_exr_rgb(path: Path, linear: NDArray) -> None:
@@ -50,7 +48,7 @@ def read_exr(path: Path) -> NDArray:
     return np.atleast_3d(pixels)
 
 
-def read_exr_rgb(path: Path) -> NDArray[np.float32]:
+def read_exr_rgb(path: Path) -> Picture:
     """(H, W, 3) float32; an alpha is left out. DatasetError if the file cannot be read or has no colour."""
     pixels = read_exr(path)
     if pixels.shape[2] < 3:
@@ -58,7 +56,7 @@ def read_exr_rgb(path: Path) -> NDArray[np.float32]:
     return pixels[..., :3].astype(np.float32)
 
 
-def read_exr_plane(path: Path) -> NDArray[np.float32]:
+def read_exr_plane(path: Path) -> Plane:
     """(H, W) float32, the first channel. DatasetError if the file cannot be read."""
     return read_exr(path)[..., 0].astype(np.float32)
 
@@ -81,7 +79,7 @@ def read_png_levels(path: Path) -> NDArray:
     return levels[..., ::-1]
 
 
-def read_png(path: Path) -> NDArray[np.float32]:
+def read_png(path: Path) -> Picture:
     """(H, W, 3) float32 display values in [0, 1] of an 8 or 16 bit file. DatasetError if it cannot be read."""
     levels = read_png_levels(path)
     return levels / np.float32(255 if levels.dtype == np.uint8 else 65535)
@@ -95,12 +93,12 @@ def write_linear(path: Path, linear: NDArray) -> None:
         write_exr_rgb(path, linear)
 
 
-def read_linear(path: Path) -> NDArray[np.float32]:
+def read_linear(path: Path) -> Picture:
     """(H, W, 3) float32 linear light of a file that `write_linear` wrote, or of any EXR with colour."""
     return linear_from_display(read_png(path)) if path.suffix == ".png" else read_exr_rgb(path)
 
 
-def read_display(path: Path) -> NDArray[np.float32]:
+def read_display(path: Path) -> Picture:
     """A picture file of any kind as display values: (H, W, 3) float32.
 
     Floating-point files hold linear light at gamma 2.2. DatasetError if the file cannot be read.
@@ -111,7 +109,7 @@ def read_display(path: Path) -> NDArray[np.float32]:
     return picture.astype(np.float32) / np.float32(opaque(picture))
 
 
-def read_disparity(path: Path) -> NDArray[np.float32]:
+def read_disparity(path: Path) -> Plane:
     """A disparity file: (H, W) float32, EXR and NPY as they are, integers divided by the largest of their type.
 
     DatasetError if the file cannot be read.

@@ -25,7 +25,8 @@ import numpy as np
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
-from bokehdata.images import Plane, read_disparity, read_display
+from bokehdata.images import read_disparity, read_display
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 
@@ -46,10 +47,10 @@ class PlainCase(Case):
     def origin(self) -> tuple:
         return (self.image_file.resolve(),)
 
-    def image(self) -> Plane:
+    def image(self) -> Picture:
         return read_display(self.image_file)
 
-    def truth(self) -> Plane:
+    def truth(self) -> Picture:
         return read_display(self.truth_file)
 
     def disparity(self) -> Plane | None:

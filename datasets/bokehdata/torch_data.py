@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 from bokehdata.cases import Case
 from bokehdata.corruptions import random_corruption
 from bokehdata.format import DatasetError
-from bokehdata.images import Plane
+from scenes.arrays import Picture, Plane
 from scenes.lens import ThinLens
 
 # Tensors by name of a plane; "name" is a text and "gamma" a scalar.
@@ -69,8 +69,8 @@ class Crop:
     """
 
     name: str
-    image: Plane
-    truth: Plane
+    image: Picture
+    truth: Picture
     gamma: float
     inner: tuple[slice, slice]
     known: Refocusing | None
@@ -87,12 +87,12 @@ class Crop:
 Planes = Callable[[Crop], Mapping[str, NDArray[np.float32]]]
 
 
-def picture_planes(crop: Crop) -> dict[str, Plane]:
+def picture_planes(crop: Crop) -> dict[str, Picture]:
     """image and truth, in display values: all that pairs of photographs have."""
     return {"image": crop.image, "truth": crop.truth}
 
 
-def plain_planes(crop: Crop) -> dict[str, Plane]:
+def plain_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """image, truth (display values) and defocus_px, the signed defocus of the disparity given."""
     known = crop.refocusing
     defocus_px = np.asarray(known.lens.defocus_px(known.disparity_given), np.float32)

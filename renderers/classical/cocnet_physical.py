@@ -16,6 +16,7 @@ from renderers.splatting.kernels import KernelBank, kernel_bank
 from renderers.splatting.outline import signed_distance_px
 from runtime.backend import Backend
 from scenes.aperture import Aperture
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 _ORDER = 3
@@ -26,9 +27,7 @@ _BETA = 0.2
 _PLAIN_UP_TO_PX = 2
 
 
-def cocnet_physical(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def cocnet_physical(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32."""
     defocus_px = lens.defocus_px(disparity)
     layer_of_pixel = np.rint(defocus_px).astype(np.int64)

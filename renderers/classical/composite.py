@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from renderers.splatting.kernels import KernelBank
 from renderers.splatting.splat import convolve, splat
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 
 # Changes of weight per pixel of the picture from which on one transform of it all is faster; measured on a CPU.
 _DENSE_TAPS = 20.0
@@ -25,13 +26,13 @@ class Composite:
     with M the mask of a slice, k its kernel of unit sum and * the convolution, zero outside the picture.
     """
 
-    def __init__(self, linear: NDArray[np.float32], bank: KernelBank, arch: Backend):
+    def __init__(self, linear: Picture, bank: KernelBank, arch: Backend):
         self._source = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
         self._bank, self._arch = bank, arch
         self._scale = (1.0 / bank.totals()).astype(np.float32)
         self.accumulated = np.zeros_like(self._source)
 
-    def add(self, kernel: int, mask: NDArray[np.float32], *, blurred_mask_hides: bool = True) -> None:
+    def add(self, kernel: int, mask: Plane, *, blurred_mask_hides: bool = True) -> None:
         """Put the next nearer slice on top.
 
         kernel               its index in the bank

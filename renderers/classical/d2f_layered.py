@@ -15,6 +15,7 @@ from renderers.classical.composite import Composite
 from renderers.splatting.kernels import kernel_bank
 from renderers.splatting.outline import signed_distance_px
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 # Radii of the published kernels in pixels: sizes 1, 3, 5, 7, 11, ... 69 of Eq. 14.
@@ -22,9 +23,7 @@ LAYER_RADII_PX = np.array([0, 1, 2, 3, 5, 7, 9, 11, 13, 16, 19, 22, 26, 30, 34])
 _LAYERS = len(LAYER_RADII_PX)
 
 
-def d2f_layered(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def d2f_layered(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32. Where the blur exceeds 34 px, the table of radii is scaled up to it."""
     defocus_px = lens.defocus_px(disparity)
     radius_max = float(np.abs(defocus_px).max())

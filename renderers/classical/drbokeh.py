@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
 from renderers.splatting.outline import signed_distance_px
 from renderers.splatting.splat import gather, splat
+from runtime.backend import Backend
 from scenes.aperture import Aperture
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import Lens
@@ -48,12 +50,12 @@ class Layer:
     """
 
     rgba: NDArray[np.float32]
-    defocus_px: NDArray[np.float32]
+    defocus_px: Plane
 
 
 def drbokeh(
-    linear: NDArray[np.float32],
-    disparity: NDArray[np.float32],
+    linear: Picture,
+    disparity: Plane,
     lens: Lens,
     *,
     arch: Backend = "cpu",
@@ -65,8 +67,8 @@ def drbokeh(
 
 
 def drbokeh_release(
-    linear: NDArray[np.float32],
-    disparity: NDArray[np.float32],
+    linear: Picture,
+    disparity: Plane,
     lens: Lens,
     *,
     arch: Backend = "cpu",
@@ -78,8 +80,8 @@ def drbokeh_release(
 
 
 def _render(
-    linear: NDArray[np.float32],
-    disparity: NDArray[np.float32],
+    linear: Picture,
+    disparity: Plane,
     lens: Lens,
     arch: Backend,
     gamma: float,
@@ -105,7 +107,7 @@ def _render(
     return np.ascontiguousarray(scene.cropped(refocused))
 
 
-def _px_per_range(disparity: NDArray[np.float32], lens: Lens) -> float:
+def _px_per_range(disparity: Plane, lens: Lens) -> float:
     """K for disparities normalized to [0, 1]: the unit in which O compares two disparities."""
     nearest, farthest = float(disparity.max()), float(disparity.min())
     if nearest == farthest:
@@ -145,7 +147,7 @@ def blur_layer(
     return colour, visible[..., None]
 
 
-def _soft_steps(defocus_px: NDArray[np.float32], aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
+def _soft_steps(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
     def profile(dx, dy, defocus_px):
         beyond = signed_distance_px(aperture, dx, dy, defocus_px) + 1.0
         return 1.0 / (1.0 + 10.0 * np.exp(-3.0 * beyond))
@@ -156,9 +158,7 @@ def _soft_steps(defocus_px: NDArray[np.float32], aperture: Aperture) -> tuple[Ke
     ), index
 
 
-def _disk_mean(
-    alpha: NDArray[np.float32], defocus_px: NDArray[np.float32], aperture: Aperture, arch: Backend
-) -> NDArray[np.float32]:
+def _disk_mean(alpha: Plane, defocus_px: Plane, aperture: Aperture, arch: Backend) -> NDArray[np.float32]:
     def profile(dx, dy, defocus_px):
         # The rays of a pixel meet the layer at x + S s: the shape that it sees is the image of a point, turned.
         seen_px = -np.copysign(np.sqrt(np.square(defocus_px) + 0.25), defocus_px)
@@ -169,7 +169,7 @@ def _disk_mean(
     return gather(alpha, index, bank, arch) / bank.totals().astype(np.float32)[index]
 
 
-def _box_mean(alpha: NDArray[np.float32], defocus_px: NDArray[np.float32]) -> NDArray[np.float32]:
+def _box_mean(alpha: Plane, defocus_px: Plane) -> NDArray[np.float32]:
     half = np.floor((np.abs(defocus_px) + 1.0) / 2.0)
     mean = np.empty_like(alpha)
     for h in np.unique(half):

@@ -7,6 +7,7 @@ from raytrace.tracer import Tracer
 from renderers.base import RendererError
 from runtime import backend
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.billboard import Scene
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -16,8 +17,8 @@ NOISE_RMSE = 0.002
 
 
 def oracle_layers(
-    linear: NDArray[np.float32],
-    disparity: NDArray[np.float32],
+    linear: Picture,
+    disparity: Plane,
     lens: ThinLens,
     *,
     arch: Backend = "cpu",

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from renderers.base import Image, Information, RendererError, WithoutNetworks, require_inputs
+from renderers.base import Information, RendererError, WithoutNetworks, require_inputs
 from runtime import backend
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -39,13 +39,13 @@ class ClassicalRenderer(WithoutNetworks):
 
     def __call__(
         self,
-        image: Image,
-        disparity: NDArray[np.float32],
+        image: Picture,
+        disparity: Plane,
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
         scene: LayeredScene | None = None,
-    ) -> Image:
+    ) -> Picture:
         require_inputs(image, disparity, gamma)
         if lens.is_pinhole:
             return image.copy()
@@ -59,6 +59,6 @@ class ClassicalRenderer(WithoutNetworks):
         return display_from_linear(refocused, gamma)
 
     @cached_property
-    def _function(self) -> Callable[..., Image]:
+    def _function(self) -> Callable[..., Picture]:
         module, name = self.operator.split(":")
         return getattr(import_module(module), name)

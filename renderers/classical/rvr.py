@@ -12,24 +12,21 @@ from numpy.typing import NDArray
 from renderers.classical.composite import Composite
 from renderers.classical.sterefo import hard_disks, slice_defocus_px
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 
-def rvr(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def rvr(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32, dark where slices meet."""
     return _composite(linear, disparity, lens, arch).accumulated[..., :3]
 
 
-def rvr_normalized(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def rvr_normalized(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32."""
     return _composite(linear, disparity, lens, arch).normalized()
 
 
-def _composite(linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, arch: Backend) -> Composite:
+def _composite(linear: Picture, disparity: Plane, lens: Lens, arch: Backend) -> Composite:
     defocus_px = lens.defocus_px(disparity)
     slices = slice_defocus_px(defocus_px)
     composite = Composite(linear, hard_disks(slices, lens.aperture), arch)

@@ -14,12 +14,11 @@ from renderers.splatting.outline import signed_distance_px
 from renderers.splatting.splat import splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 
-def scatter(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def scatter(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32."""
     defocus_px = lens.defocus_px(disparity)
     bank, kernel = soft_disks(defocus_px, lens.aperture)
@@ -30,7 +29,7 @@ def scatter(
     return sums[..., :3] / sums[..., 3:]
 
 
-def soft_disks(defocus_px: NDArray[np.float32], aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
+def soft_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
     """The kernels of all radii in a picture, without their 1 / (r^2 + 0.2), and (H, W) which one each pixel has."""
 
     def profile(dx, dy, defocus_px):

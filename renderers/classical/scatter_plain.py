@@ -1,7 +1,7 @@
 """BokehMe's classical renderer (Peng et al. 2022, section 3.2) as it is written down: a loop over every window.
 
-The formula is in `renderers.classical.scatter`; the cost grows with the square of the radius. It is what the fast form is tested
-and timed against.
+The formula is in `renderers.classical.scatter`; the cost grows with the square of the radius. The fast form is tested
+and timed against it.
 """
 
 import math
@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from renderers.base import RendererError
 from runtime.backend import Backend
 from scenes.aperture import Disk
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 _BAND_ROWS = 32
 
 
-def scatter_plain(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def scatter_plain(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32; round apertures only."""
     if not isinstance(lens.aperture, Disk):
         raise RendererError(f"scatter-plain renders a round aperture, not {lens.aperture}")

@@ -1,7 +1,7 @@
 """BokehMe's classical renderer (Peng et al. 2022, section 3.2) for a GPU: every pixel gathers what reaches it.
 
-The formula is in `renderers.classical.scatter`. A GPU has the arithmetic to pay the square of the radius, and without running
-sums nothing depends on the order of its threads.
+The formula is in `renderers.classical.scatter`. A GPU has the arithmetic to pay the square of the radius, and without
+running sums nothing depends on the order of its threads.
 """
 
 # Taichi's argument annotations are values, not types.
@@ -15,12 +15,11 @@ from renderers.base import RendererError
 from runtime import backend
 from runtime.backend import Backend
 from scenes.aperture import Disk
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 
-def scatter_taichi(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def scatter_taichi(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32; round apertures only."""
     if not isinstance(lens.aperture, Disk):
         raise RendererError(f"scatter-taichi renders a round aperture, not {lens.aperture}")

@@ -14,15 +14,14 @@ from renderers.splatting.kernels import KernelBank, kernel_bank
 from renderers.splatting.outline import signed_distance_px
 from runtime.backend import Backend
 from scenes.aperture import Aperture
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 # Lattice points on the circle belong to the disk, whatever the rounding of a radius.
 _ON_THE_RIM_PX = 1e-4
 
 
-def sterefo(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def sterefo(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32."""
     defocus_px = lens.defocus_px(disparity)
     slices = slice_defocus_px(defocus_px)
@@ -32,7 +31,7 @@ def sterefo(
     return composite.normalized()
 
 
-def slice_defocus_px(defocus_px: NDArray[np.float32]) -> NDArray[np.float64]:
+def slice_defocus_px(defocus_px: Plane) -> NDArray[np.float64]:
     """S_i of the slices: from the farthest pixel in steps of one pixel until the nearest is reached."""
     farthest, nearest = float(defocus_px.min()), float(defocus_px.max())
     return farthest + np.arange(np.ceil(nearest - farthest) + 1.0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtime import backend
 from runtime.backend import Backend
 from scenes.aperture import aperture_points
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 _LENS_POINTS = 128
@@ -32,9 +33,7 @@ _TAICHI: tuple[Backend, ...] = ("cuda", "vulkan")
 _GOLDEN, _PLASTIC = 0.6180339887498949, 0.7548776662466927
 
 
-def vdslr(
-    linear: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens, *, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+def vdslr(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32. Beyond the picture its border pixels repeat."""
     defocus_px = lens.defocus_px(disparity)
     turns = (np.arange(_LENS_SETS) * _GOLDEN) % 1.0

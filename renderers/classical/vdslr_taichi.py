@@ -1,4 +1,4 @@
-"""The rays of `renderers.classical.vdslr` in Taichi: the same search with the same random numbers, one thread for each pixel."""
+"""The rays of `renderers.classical.vdslr` in Taichi: the same search and random numbers, one thread for each pixel."""
 
 # Taichi's argument annotations are values, not types.
 # pyright: reportInvalidTypeForm=false, reportGeneralTypeIssues=false

@@ -16,11 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from renderers.base import Image, Information, RendererError, require_inputs
+from renderers.base import Information, RendererError, require_inputs
 from runtime.backend import Backend, BackendError
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -71,13 +69,13 @@ class NeuralRenderer:
 
     def __call__(
         self,
-        image: Image,
-        disparity: NDArray[np.float32],
+        image: Picture,
+        disparity: Plane,
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
         scene: LayeredScene | None = None,
-    ) -> Image:
+    ) -> Picture:
         require_inputs(image, disparity, gamma)
         if min(image.shape[:2]) < _SIDE_MIN_PX:
             raise RendererError(f"the image is {image.shape}; networks need at least {_SIDE_MIN_PX} px each way")
@@ -90,7 +88,7 @@ class NeuralRenderer:
         return import_module(f"renderers.neural.{self.folder}.inference")
 
     @property
-    def _refocus(self) -> Callable[..., Image]:
+    def _refocus(self) -> Callable[..., Picture]:
         return self._module.refocus
 
     @cached_property

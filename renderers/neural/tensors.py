@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from renderers.base import Image, Renderer, render_batch
+from renderers.base import Renderer, render_batch
 from runtime.backend import Backend
+from scenes.arrays import Picture
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -44,6 +45,6 @@ def tensor_from_plane(plane: NDArray, device: str = "cpu") -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(chw, np.float32)).to(device)
 
 
-def picture_from_tensor(picture: Tensor) -> Image:
+def picture_from_tensor(picture: Tensor) -> Picture:
     """(1, 3, H, W) as (H, W, 3) float32."""
     return np.ascontiguousarray(picture[0].permute(1, 2, 0).float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""The sums of `renderers.splatting.splat` in Taichi: every source adds its changes of weight at once, then every row is summed.
+"""The sums of `renderers.splatting.splat` in Taichi: all sources add their changes of weight, then every row is summed.
 
 In float64, so that the order in which the threads of a GPU add makes no difference that float32 would show.
 """

@@ -9,10 +9,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Plane
+
 _BAND_ROWS = 32
 
 
-def dilated_defocus_px(defocus_px: NDArray[np.float32]) -> NDArray[np.float32]:
+def dilated_defocus_px(defocus_px: Plane) -> NDArray[np.float32]:
     """Signed defocus spread over the blur disks: (H, W) float32, whole pixels, never below trunc(S) of the pixel."""
     whole = np.trunc(defocus_px).astype(np.int32)
     order = np.argsort(-whole.ravel(), kind="stable")

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Plane
 from scenes.lens import Lens
 
 _BETA_LIMIT = 2.0 / 3.0
@@ -24,12 +25,12 @@ _STEP_OF_SIDE = 1e-3
 _BAND_ROWS = 32
 
 
-def initial_error_map(disparity: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
+def initial_error_map(disparity: Plane, lens: Lens) -> NDArray[np.float32]:
     """1 within the larger blur radius of a depth edge, 0 elsewhere: (H, W) float32."""
     return _error_map(disparity, lens, improved=False)
 
 
-def improved_error_map(disparity: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
+def improved_error_map(disparity: Plane, lens: Lens) -> NDArray[np.float32]:
     """How wrong a renderer without occlusion is expected to be near depth edges, in [0, 1]: (H, W) float32.
 
     0 on continuous surfaces however steep, and where both sides of an edge are equally blurred.
@@ -37,7 +38,7 @@ def improved_error_map(disparity: NDArray[np.float32], lens: Lens) -> NDArray[np
     return _error_map(disparity, lens, improved=True)
 
 
-def _error_map(disparity: NDArray[np.float32], lens: Lens, *, improved: bool) -> NDArray[np.float32]:
+def _error_map(disparity: Plane, lens: Lens, *, improved: bool) -> NDArray[np.float32]:
     defocus_px = lens.defocus_px(disparity)
     elements = [_edge_elements(defocus_px)]
     y, x, radius_px, beta = _edge_elements(defocus_px.T)
@@ -50,7 +51,7 @@ def _error_map(disparity: NDArray[np.float32], lens: Lens, *, improved: bool) ->
     return error
 
 
-def _edge_elements(defocus_px: NDArray[np.float32]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _edge_elements(defocus_px: Plane) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Both pixels of every pair along x that an edge parts: y, x, larger blur radius of the pair, beta."""
     step = np.diff(defocus_px, axis=1)
     size = np.abs(step)

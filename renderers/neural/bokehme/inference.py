@@ -14,16 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from renderers.base import Image
 from renderers.classical.scatter import scatter
 from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
 from renderers.neural.bokehme.network import ARNet, IUNet
 from renderers.neural.layers import resized
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.color import display_from_linear, linear_from_display
 from scenes.lens import Lens
 
@@ -65,14 +64,14 @@ NETWORKS = {"arnet": ARNet, "iunet": IUNet}
 
 def refocus(
     networks: Mapping[str, nn.Module],
-    image: Image,
-    disparity: NDArray[np.float32],
+    image: Picture,
+    disparity: Plane,
     lens: Lens,
     *,
     gamma: float,
     arch: Backend,
     ablation: str | None = None,
-) -> Image:
+) -> Picture:
     """BokehMe's picture: (H, W, 3) display values in [0, 1], of arguments as `renderers.base.Renderer` has them.
 
     ablation   a key of ABLATIONS: the networks' picture alone, upsampled as it says; None for the whole of BokehMe
@@ -88,8 +87,8 @@ def refocus(
 
 
 def without_highlights(
-    image: Image, disparity: NDArray[np.float32], lens: Lens, gamma: float, arch: Backend = "cpu"
-) -> tuple[Image, Image | None]:
+    image: Picture, disparity: Plane, lens: Lens, gamma: float, arch: Backend = "cpu"
+) -> tuple[Picture, Picture | None]:
     """A picture clipped at white, and the scatter of the light above, (H, W, 3) linear; None where there is none."""
     base = np.minimum(image, np.float32(1.0))
     if image.max() <= 1.0:
@@ -98,14 +97,12 @@ def without_highlights(
     return base, scatter(above, disparity, lens, arch=arch)
 
 
-def classical_half(
-    base: Image, disparity: NDArray[np.float32], lens: Lens, gamma: float, arch: Backend = "cpu"
-) -> Image:
+def classical_half(base: Picture, disparity: Plane, lens: Lens, gamma: float, arch: Backend = "cpu") -> Picture:
     """The scatter of a picture that ends at white, in display values."""
     return display_from_linear(scatter(linear_from_display(base, gamma), disparity, lens, arch=arch), gamma)
 
 
-def with_highlights(display: Image, highlights: Image | None, gamma: float) -> Image:
+def with_highlights(display: Picture, highlights: Picture | None, gamma: float) -> Picture:
     """Display values in [0, 1] with linear light added, clipped at white."""
     if highlights is None:
         return display

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from renderers.base import Image
 from renderers.neural.deepfocus.network import DeepFocus
 from renderers.neural.layers import resized
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
 from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
 NETWORKS = {"deepfocus": DeepFocus}
@@ -37,14 +36,14 @@ def deepfocus_inputs(image: Tensor, disparity: Tensor, defocus_px: Tensor) -> tu
 
 def refocus(
     networks: Mapping[str, nn.Module],
-    image: Image,
-    disparity: NDArray[np.float32],
+    image: Picture,
+    disparity: Plane,
     lens: Lens,
     *,
     gamma: float,
     arch: Backend,
     adaptive: bool = False,
-) -> Image:
+) -> Picture:
     """(H, W, 3) display values >= 0; gamma is ignored, as the network does not know it.
 
     adaptive   DeepFocus-dagger: render at a size where no radius exceeds 12 px, and enlarge that
