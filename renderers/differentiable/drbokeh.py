@@ -1,8 +1,8 @@
 """Dr.Bokeh (Sheng et al. 2023) in torch, differentiable in colour, alpha and disparity, the backward written by hand.
 
 The equations of `renderers.classical.drbokeh` for a round aperture, on tensors of any device and float dtype. The
-backward is the corrected one: the paper's Eqs. 10 and 11 differentiate N / W as if each pixel were alone in its sums. `LayerSums` gives
-N, W and V; the division and the composite over layers are left to autograd.
+backward is the corrected one: the paper's Eqs. 10 and 11 differentiate N / W as if each pixel were alone in its sums.
+`LayerSums` gives N, W and V; the division and the composite over layers are left to autograd.
 """
 
 import math
