@@ -1,7 +1,7 @@
 """Refocus one picture, or sweep the focus through it."""
 
-import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -9,23 +9,21 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from bokehdata.cases import read_disparity, read_display
+import renderers
 from bokehdata.format import DatasetError
-from bokehdata.images import write_exr_rgb, write_png
-from renderers import RENDERERS
-from renderers.base import Image, Renderer, RendererError
-from renderers.neural.renderer import with_weights
+from bokehdata.images import read_disparity, read_display, write_exr_rgb, write_png
+from renderers.base import Renderer, RendererError
+from runtime import command
+from runtime.command import OptionError
+from runtime.files import replacing
 from runtime.progress import Progress
+from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, linear_from_display
 from scenes.lens import ThinLens
 
 _FRAMES_PER_SECOND = 15
 _STILL = (".png", ".jpg", ".jpeg", ".exr")
 _MOVING = (".gif", ".mp4")
-
-
-class OptionError(ValueError):
-    """An option whose value cannot be used; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,12 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        _render(options)
-    except (OptionError, DatasetError, RendererError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{prog}: error: {error.filename or options.out}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{prog}: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return command.exit_code(partial(_render, options), prog, refusals=(DatasetError, RendererError), path=options.out)
 
 
-def _render(options: Options) -> None:
+def _render(options: Options) -> int:
     _require_sane(options)
-    renderer = with_weights(RENDERERS[options.renderer], options.weights)
+    renderer = renderers.renderer(options.renderer, options.weights)
     image, disparity = read_display(options.image), read_disparity(options.disparity)
     if image.shape[:2] != disparity.shape:
         sizes = [f"{shape[1]} x {shape[0]} px" for shape in (disparity.shape, image.shape)]
@@ -91,11 +78,10 @@ def _render(options: Options) -> None:
                 progress.add()
         _write_film(options.out, frames + frames[-2:0:-1])
     print(f"{options.out}: {options.renderer}, K {options.blur:g} px")
+    return command.DONE
 
 
 def _require_sane(options: Options) -> None:
-    if options.renderer not in RENDERERS:
-        raise OptionError(f"--renderer is {options.renderer!r}; there are {', '.join(RENDERERS)}")
     for name, value in (("--blur", options.blur), ("--gamma", options.gamma)):
         if not 0.0 <= value < float("inf") or (name == "--gamma" and value == 0.0):
             raise OptionError(f"{name} is {value:g}; it must be a number above 0")
@@ -108,7 +94,7 @@ def _require_sane(options: Options) -> None:
         raise OptionError(f"--out is {options.out}; the file must end in {', '.join(endings)}")
 
 
-def _focus_disparity(focus: str, disparity: NDArray[np.float32]) -> float:
+def _focus_disparity(focus: str, disparity: Plane) -> float:
     """The disparity that --focus means: its own value, or that of a pixel."""
     try:
         numbers = [float(part) for part in focus.split(",")]
@@ -126,24 +112,25 @@ def _focus_disparity(focus: str, disparity: NDArray[np.float32]) -> float:
 
 
 def _refocused(
-    renderer: Renderer, options: Options, image: Image, disparity: NDArray[np.float32], focus_disparity: float
-) -> Image:
+    renderer: Renderer, options: Options, image: Picture, disparity: Plane, focus_disparity: float
+) -> Picture:
     lens = ThinLens(options.blur, focus_disparity)
     return renderer(image, disparity, lens, gamma=options.gamma)
 
 
-def _levels(display: Image) -> NDArray[np.uint8]:
+def _levels(display: Picture) -> NDArray[np.uint8]:
     return np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _write_picture(path: Path, display: Image) -> None:
-    match path.suffix.lower():
-        case ".exr":
-            write_exr_rgb(path, linear_from_display(display))
-        case ".png":
-            write_png(path, display)
-        case _:
-            iio.imwrite(path, _levels(display), quality=95)
+def _write_picture(path: Path, display: Picture) -> None:
+    with replacing(path) as aside:
+        match path.suffix.lower():
+            case ".exr":
+                write_exr_rgb(aside, linear_from_display(display))
+            case ".png":
+                write_png(aside, display)
+            case _:
+                iio.imwrite(aside, _levels(display), quality=95)
 
 
 def _write_film(path: Path, frames: list[NDArray[np.uint8]]) -> None:

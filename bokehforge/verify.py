@@ -1,6 +1,5 @@
 """Prove a dataset whole."""
 
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from raytrace.production import retrace
 from raytrace.tracer import Tracer
-from runtime import backend
+from runtime import backend, command
 from runtime.progress import Progress
 
 
@@ -33,13 +32,15 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "bokehforge verify") -> int:
     """Run the command; returns its exit code."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        tracer = Tracer(backend.start(options.arch))
-        with Progress(len(Dataset(options.dir)), "scene") as progress:
-            report = verify(options.dir, retrace=partial(retrace, tracer), on_scene=progress.add)
-    except (DatasetError, backend.BackendError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
+    return command.exit_code(
+        partial(_verify, options), prog, refusals=(DatasetError, backend.BackendError), path=options.dir
+    )
+
+
+def _verify(options: Options) -> int:
+    tracer = Tracer(backend.start(options.arch))
+    with Progress(len(Dataset(options.dir)), "scene") as progress:
+        report = verify(options.dir, retrace=partial(retrace, tracer), on_scene=progress.add)
     for problem in report.problems:
         print(problem)
     for note in report.notes:
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge verify") -> int:
         print(f"not checked: {unchecked}")
     again = f", {report.retraced} traced again" if report.retraced else ""
     print(f"{options.dir}: {report.scenes} scenes, {len(report.problems) or 'no'} problems{again}")
-    return 1 if report.problems else 0
+    return command.FAILED if report.problems else command.DONE
 
 
 if __name__ == "__main__":

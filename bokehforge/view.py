@@ -1,13 +1,14 @@
 """Write the page of a dataset."""
 
-import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
 
 from bokehdata.format import DatasetError
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
+from runtime import command
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,20 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "bokehforge view") -> int:
     """Run the command; returns its exit code."""
     options = tyro.cli(Options, args=argv, prog=prog)
+    return command.exit_code(partial(_view, options), prog, refusals=(DatasetError,), path=options.dir)
+
+
+def _view(options: Options) -> int:
     folder = options.dir.resolve()
-    try:
-        page = write_page(
-            options.dir,
-            options.out or folder.with_name(f"{folder.name}.html"),
-            scenes=options.scenes,
-            side_px=options.side,
-        )
-    except DatasetError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
+    page = write_page(
+        options.dir,
+        options.out or folder.with_name(f"{folder.name}.html"),
+        scenes=options.scenes,
+        side_px=options.side,
+    )
     left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
     print(f"{page.scenes_shown} scenes{left_out}, {page.bytes / 1e6:.0f} MB, open it in a browser: {page.path}")
-    return 0
+    return command.DONE
 
 
 if __name__ == "__main__":

@@ -7,32 +7,31 @@ writes results/default/results.json; `python evaluation/report.py results/defaul
 
 import os
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from bokehdata.cases import open_cases
 from bokehdata.format import DatasetError
+from bokehdata.opening import open_cases
 from evaluation.external import RendererSpec, RendererSpecError, command_spec, python_spec
 from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench
-from evaluation.protocols import PRESETS, Task, tasks
-from evaluation.rendering import Arch, RenderProcess
+from evaluation.protocols import PROTOCOLS, Task, tasks
+from evaluation.rendering import RenderProcess
 from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
 from evaluation.run import Run
 from evaluation.tables import weights_used
 from renderers import RENDERERS
+from runtime import command
+from runtime.backend import Backend
+from runtime.command import OptionError
 from runtime.progress import Progress
-
-
-class OptionError(ValueError):
-    """An option whose value cannot be used; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Options:
     """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
     limit: int | None = None
     """Measure on at most this many pictures, drawn from all, the same ones ever, fewer among more. Default: all."""
-    arch: Arch = "cpu"
-    """Where our renderers run; on metal and vulkan, the classical ones but scatter-taichi stay on the CPU."""
+    arch: Backend = "cpu"
+    """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
     repeats: int = 1
     """Timed calls per picture; its time is their median."""
     lpips: bool = True
@@ -72,40 +71,46 @@ class Options:
     """Longest side of a kept picture, pixels."""
     threads: int | None = None
     """Threads that compute metrics; rendering always has the whole machine. Default: one per core."""
+    dry_run: bool = False
+    """Say what would be measured, and measure nothing."""
 
 
 def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
     """Run the command; returns its exit code: 0, 1 if no row could be made, 2 for bad input, 130 if interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        return _benchmark(options)
-    except (OptionError, DatasetError, RendererSpecError, ResultsError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{prog}: stopped; the rows so far are safe, the same command goes on from here", file=sys.stderr)
-        return 130
+    return command.exit_code(
+        partial(_benchmark, options),
+        prog,
+        refusals=(DatasetError, RendererSpecError, ResultsError),
+        interrupted="stopped; the rows so far are safe, the same command goes on from here",
+        path=options.out,
+    )
 
 
 def _benchmark(options: Options) -> int:
     _require_counts(options)
     specs = _specs(options)
-    preset = PRESETS[options.protocol]
+    protocol = PROTOCOLS[options.protocol]
     cases = open_cases(options.data)
     try:
-        wanted = tasks(preset, cases, options.limit)
+        wanted = tasks(protocol, cases, options.limit)
     except ValueError as error:
         raise OptionError(f"--data {options.data}: {error}") from error
     lpips, lpips_state = _lpips(options)
-    digests = _digests(wanted)
     print(
         f"{len(wanted)} rows for each of {len(specs)} renderers: {', '.join(spec.name for spec in specs)}\n"
-        f"protocol {preset.name}: {preset.source}" + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
+        f"protocol {protocol.name}: {protocol.source}" + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
     )
+    if options.dry_run:
+        calls = 1 if protocol.search is None else f"{len(protocol.search.grid)} and more"
+        scenes = len({task.case.scene for task in wanted})
+        print(f"pictures of {scenes} scenes, {calls} calls a row; nothing is measured (--dry-run)")
+        return command.DONE
 
-    settings = {"data": options.data.resolve().name, "protocol": asdict(preset)}
+    digests = _digests(wanted)
+    settings = {"data": options.data.resolve().name, "protocol": asdict(protocol)}
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
-        bench = Bench(preset, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
+        bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
         run = Run(log, bench, specs, wanted, digests, pictured, options.arch)
         if done := run.rows_there:
@@ -119,15 +124,13 @@ def _benchmark(options: Options) -> int:
 
 
 def _require_counts(options: Options) -> None:
-    for name, value, least in (
+    command.require_at_least(
         ("--limit", options.limit, 1),
         ("--repeats", options.repeats, 1),
         ("--pictures", options.pictures, 0),
         ("--picture-side", options.picture_side, 16),
         ("--threads", options.threads, 1),
-    ):
-        if value is not None and value < least:
-            raise OptionError(f"{name} is {value}; it must be at least {least}")
+    )
 
 
 def _specs(options: Options) -> list[RendererSpec]:
@@ -189,7 +192,7 @@ def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -
         shares = ", ".join(f"{stage} {100.0 * seconds / total:.0f} %" for stage, seconds in stages.items())
         print(f"measured in {total:.0f} s: {shares}")
     print(f"whole frame; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
-    return 0 if any("error" not in row for row in document["rows"]) else 1
+    return command.DONE if any("error" not in row for row in document["rows"]) else command.FAILED
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:

@@ -3,27 +3,31 @@
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
+from evaluation.closure import module_files, plugin_files
 from renderers import RENDERERS
-from renderers.base import ClassicalRenderer, Image, Renderer, RendererError
-from renderers.neural.renderer import with_weights
+from renderers.base import Information, Renderer, RendererError, WithoutNetworks
+from runtime.backend import Backend
+from runtime.files import sha256_of
 from scenes.aperture import Disk
+from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -66,44 +70,41 @@ class RendererSpec:
         """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
         if self.kind == "own":
             renderer = self._own()
-            if isinstance(renderer, ClassicalRenderer):
-                importlib.import_module(renderer.operator.partition(":")[0])
+            for module in renderer.modules:
+                importlib.import_module(module)
             return renderer
         if self.kind == "python":
             return _imported(self.target)
         return CommandRenderer(self.target)
 
     def digest(self) -> str:
-        """sha256 over the name, the target, and the source that is known: rows of another source are not taken over."""
-        digest = hashlib.sha256(json.dumps([self.name, self.target]).encode())
-        for path in self._sources():
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+        """sha256 over the name, the target, the files of its modules and its weights.
+
+        Rows of another digest are not taken over.
+        """
+        made_of: list[Any] = [self.name, self.target]
+        files: list[Path] = []
+        if self.kind == "own":
+            # The entry of the registry, which may have options.
+            made_of.append(repr(RENDERERS[self.target]))
+            files = [*module_files(self._own().modules), *self._checkpoints()]
+        elif self.kind == "python":
+            files = plugin_files(self.target.rpartition(":")[0])
+        made_of += [(path.name, sha256_of(path)) for path in files]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     def weights(self) -> dict[str, str]:
         """Name and sha256 of every checkpoint that one of our renderers uses; those that are missing are left out."""
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self._checkpoints()}
+        return {path.name: sha256_of(path) for path in self._checkpoints()}
 
     def _own(self) -> Renderer:
         try:
-            return with_weights(RENDERERS[self.target], self.given)
+            return renderers.renderer(self.target, self.given)
         except RendererError as error:
             raise RendererSpecError(f"--weights {error}") from error
 
     def _checkpoints(self) -> list[Path]:
-        files = getattr(self._own(), "checkpoints", ()) if self.kind == "own" else ()
-        return [path for path in files if path.is_file()]
-
-    def _sources(self) -> list[Path]:
-        if self.kind == "own":
-            return [*sorted(Path(renderers.__file__).parent.glob("*.py")), *self._checkpoints()]
-        if self.kind == "python":
-            module_name = self.target.rpartition(":")[0]
-            if module_name.endswith(".py"):
-                return [Path(module_name)]
-            spec = importlib.util.find_spec(module_name)
-            return [Path(spec.origin)] if spec and spec.origin and Path(spec.origin).is_file() else []
-        return []
+        return [path for path in self._own().checkpoints if path.is_file()] if self.kind == "own" else []
 
 
 def python_spec(text: str, weights: Sequence[Path] = ()) -> RendererSpec:
@@ -161,13 +162,61 @@ def _imported(target: str) -> Renderer:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(module_name)
-        return getattr(module, attribute)
+        found = getattr(module, attribute)
     except Exception as error:  # whatever the code of others raises while it is imported
         raise RendererSpecError(f"{target}: cannot be imported ({type(error).__name__}: {error})") from error
+    if isinstance(found, Renderer):
+        return found
+    if not callable(found):
+        raise RendererSpecError(f"{target}: is a {type(found).__name__}, which cannot be called")
+    return CallableRenderer(found)
 
 
 @dataclass(frozen=True)
-class CommandRenderer:
+class CallableRenderer(WithoutNetworks):
+    """A bare function as a renderer: f(image, disparity, lens), with gamma=... and scene=... where it takes them.
+
+    A function that takes `scene` is given the true layers.
+    """
+
+    function: Callable[..., Any]
+    modules = ()
+
+    @property
+    def information(self) -> Information:
+        """The true layers where the function takes them, else picture and disparity."""
+        return "layers" if "scene" in self._taken else "disparity"
+
+    def on(self, arch: Backend) -> Self:
+        """The function itself: where it runs is its own affair."""
+        return self
+
+    def __call__(
+        self,
+        image: Picture,
+        disparity: Plane,
+        lens: ThinLens,
+        *,
+        gamma: float = REFERENCE_GAMMA,
+        scene: LayeredScene | None = None,
+    ) -> Picture:
+        """What the function returns."""
+        given = {"gamma": gamma, "scene": scene}
+        return self.function(image, disparity, lens, **{name: given[name] for name in self._taken})
+
+    @cached_property
+    def _taken(self) -> tuple[str, ...]:
+        """Which of the optional arguments the function takes; all of them where it does not say."""
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except ValueError:
+            return "gamma", "scene"
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return tuple(name for name in ("gamma", "scene") if open_ended or name in parameters)
+
+
+@dataclass(frozen=True)
+class CommandRenderer(WithoutNetworks):
     """A program that reads files and writes one, started anew for every picture.
 
     template   shell-like words without a shell, in which
@@ -183,17 +232,22 @@ class CommandRenderer:
     """
 
     template: str
-    layered: bool = False
+    information: Information = "disparity"
+    modules = ()
+
+    def on(self, arch: Backend) -> Self:
+        """The command itself: where it runs is its own affair."""
+        return self
 
     def __call__(
         self,
-        image: Image,
-        disparity: NDArray[np.float32],
+        image: Picture,
+        disparity: Plane,
         lens: ThinLens,
         *,
         gamma: float = REFERENCE_GAMMA,
         scene: LayeredScene | None = None,
-    ) -> Image:
+    ) -> Picture:
         """The picture of the program; RendererError with its last words where it fails."""
         if not isinstance(lens.aperture, Disk):
             raise RendererError("a command cannot be told the shape of an aperture; it gets round ones only")
@@ -228,7 +282,7 @@ def _run(words: list[str]) -> None:
         raise RendererError(f"{words[0]} ended with exit code {finished.returncode}: {last_words}")
 
 
-def _read(files: dict[str, Path], gamma: float) -> Image:
+def _read(files: dict[str, Path], gamma: float) -> Picture:
     try:
         if files["out"].is_file():
             return np.load(files["out"], allow_pickle=False)

@@ -11,26 +11,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bokehdata.cases import Case
+from bokehdata.cases import Case, known_disparity
 from bokehdata.format import DatasetError
 from evaluation import metrics
 from evaluation.lpips import Lpips
 from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
-from evaluation.protocols import Preset, Search, Task, best_on_lattice
+from evaluation.protocols import BenchmarkProtocol, Search, Task, best_on_lattice
 from evaluation.regions import region_masks
 from evaluation.rendering import RenderFailed, RenderProcess
 from evaluation.results import Row
 from evaluation.scoring import score
-from renderers.base import Image
+from scenes.arrays import Picture, Plane
 
 
 @dataclass(frozen=True)
 class GroundTruth:
     """What a picture is compared with: display values, true disparity, and the masks of the regions."""
 
-    image: Image
-    disparity: Image
-    truth: Image
+    image: Picture
+    disparity: Plane
+    truth: Picture
     masks: dict[str, NDArray[np.bool_]]
     blur_radius_px: float | None
 
@@ -45,7 +45,7 @@ class GroundTruths:
     def of(self, case: Case) -> GroundTruth:
         """DatasetError for files that cannot be read or do not fit together."""
         if self._scene != case.scene:
-            self._image, self._disparity = case.image(), case.disparity()
+            self._image, self._disparity = case.image(), known_disparity(case)
             self._scene = case.scene
         if self._case != case:
             self._ground = self._load(case)
@@ -62,7 +62,7 @@ class GroundTruths:
         # Regions are made of blur radii, which nobody knows without the blur parameter.
         masks, blur_radius_px = {}, None
         if case.blur_parameter is not None:
-            lens = case.lens(case.blur_parameter)
+            lens = case.lens()
             masks = region_masks(self._image, self._disparity, lens)
             defocus_px = lens.defocus_px(self._disparity)
             blur_radius_px = float(np.abs(defocus_px).max())
@@ -80,7 +80,7 @@ class Bench:
     seconds          filled while measuring: wall-clock time by stage, rendering with its inputs and its search
     """
 
-    preset: Preset
+    protocol: BenchmarkProtocol
     lpips: Lpips | None
     pool: Executor
     repeats: int
@@ -98,7 +98,7 @@ class Bench:
                 "height": ground.truth.shape[0],
                 "blur_radius_px": ground.blur_radius_px,
             }
-            if self.preset.search is None:
+            if self.protocol.search is None:
                 assert task.case.blur_parameter is not None
                 blur_parameter = task.case.blur_parameter
                 with self._stage("rendering"):
@@ -106,7 +106,7 @@ class Bench:
                 image, seconds = rendered.image, rendered.seconds
             else:
                 with self._stage("rendering"):
-                    found = self._search(self.preset.search, task, process, ground)
+                    found = self._search(self.protocol.search, task, process, ground)
                 blur_parameter, image, seconds = found.blur_parameter, found.image, found.seconds
                 row["searched"] = found.searched
                 if found.at_true is not None:
@@ -136,12 +136,12 @@ class Bench:
     def has_picture(self, task: Task, renderer: str) -> bool:
         return error_file(self.pictures, task.name, renderer).is_file()
 
-    def _scores(self, image: Image, ground: GroundTruth) -> Row:
+    def _scores(self, image: Picture, ground: GroundTruth) -> Row:
         with self._stage("comparing"):
             scores, regions = score(image, ground.truth, ground.masks, lpips=self.lpips, pool=self.pool)
         return {**scores, "regions": regions}
 
-    def _keep(self, task: Task, renderer: str, image: Image, ground: GroundTruth) -> None:
+    def _keep(self, task: Task, renderer: str, image: Picture, ground: GroundTruth) -> None:
         side = self.picture_side_px
         for name, picture in ((ALL_IN_FOCUS, ground.image), (TRUTH, ground.truth)):
             if not (path := picture_file(self.pictures, task.name, name)).is_file():
@@ -152,7 +152,7 @@ class Bench:
 
     def _search(self, search: Search, task: Task, process: RenderProcess, ground: GroundTruth) -> "_Found":
         unit = _unit(search, task.case, ground)
-        mask = ground.masks.get(self.preset.region)
+        mask = ground.masks.get(self.protocol.region)
         mask = mask if mask is not None and mask.any() else np.ones(ground.disparity.shape, bool)
         truth = np.clip(ground.truth, 0.0, 1.0)[mask]
         best_error, best, at_true = math.inf, None, None
@@ -186,10 +186,10 @@ class _Found:
     """The best picture of a search, and the one at the true blur parameter where that is known and could be made."""
 
     blur_parameter: float
-    image: Image
+    image: Picture
     seconds: float
     searched: list[list[float | None]]
-    at_true: Image | None
+    at_true: Picture | None
 
 
 def _unit(search: Search, case: Case, ground: GroundTruth) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bokehdata.preview import fitted_size
+from runtime.files import replacing
 
 ALL_IN_FOCUS, TRUTH = "image", "truth"
 
@@ -54,6 +55,5 @@ def _reduced(picture: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
 
 def _write(path: Path, levels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    Image.fromarray(levels).save(aside, "WEBP", quality=_QUALITY, method=_METHOD)
-    aside.replace(path)
+    with replacing(path) as aside:
+        Image.fromarray(levels).save(aside, "WEBP", quality=_QUALITY, method=_METHOD)

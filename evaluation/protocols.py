@@ -1,4 +1,4 @@
-"""How the field measures renderers, as named presets: which pictures, which disparity, which blur parameter.
+"""How the field measures renderers, as named protocols: which pictures, which disparity, which blur parameter.
 
 Where the blur parameter of a method is searched, the error is that of the region the protocol names, and the search is
 a grid, refined by golden section around its best point.
@@ -35,7 +35,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Preset:
+class BenchmarkProtocol:
     """A protocol.
 
     region        the one whose numbers are the headline
@@ -54,25 +54,25 @@ class Preset:
     table: Table = "levels"
 
 
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("blb", "BokehMe (Peng et al. 2022), Table 1: every blur level at its true blur parameter"),
-        Preset(
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        BenchmarkProtocol("blb", "BokehMe (Peng et al. 2022), Table 1: every blur level at its true blur parameter"),
+        BenchmarkProtocol(
             "blb-corrupted",
             "BokehMe, Fig. 11: level 3 with the disparity blurred, dilated and eroded",
             level=3,
             corruptions=every_corruption(),
             table="corruptions",
         ),
-        Preset(
+        BenchmarkProtocol(
             "drbokeh",
             "Dr.Bokeh (Sheng et al. 2023), Table 1: the best blur parameter of each method, and the true one",
             region="border_cropped",
             search=Search("true", grid=(0.25, 0.5, 0.75, 1.0, 1.25, 1.5), step=0.01),
             table="mean-std",
         ),
-        Preset(
+        BenchmarkProtocol(
             "best-k",
             "BokehMe, Table 2 (EBB400): unknown blur parameter, the best of 1, 2, ..., 100 px",
             search=Search("span", grid=(1, 2, 4, 7, 11, 16, 23, 31, 41, 53, 67, 83, 100), step=1.0),
@@ -95,18 +95,21 @@ class Task:
         return self.case.name if self.corruption is None else f"{self.case.name}+{self.corruption}"
 
 
-def tasks(preset: Preset, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
+def tasks(protocol: BenchmarkProtocol, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
     """The rows of a protocol in order; `limit` keeps at most so many pictures, drawn once and for all.
 
     A smaller limit keeps a part of what a larger one keeps. Every n-th picture would be of one blur or one focus.
 
-    ValueError where the protocol needs a blur parameter that the data does not have.
+    ValueError where the data has no disparity, or not the blur parameter that the protocol needs.
     """
     levels = sorted({case.level for case in cases if case.level is not None})
-    if preset.level is not None and levels:
-        level = preset.level if preset.level in levels else levels[len(levels) // 2]
+    if protocol.level is not None and levels:
+        level = protocol.level if protocol.level in levels else levels[len(levels) // 2]
         cases = [case for case in cases if case.level == level]
-    if preset.search is None or preset.search.unit == "true":
+    for case in cases:
+        if case.focus_disparity is None:
+            raise ValueError(f"{case.name} has no disparity to focus on, and every protocol refocuses with one")
+    if protocol.search is None or protocol.search.unit == "true":
         for case in cases:
             if case.blur_parameter is None:
                 raise ValueError(
@@ -115,7 +118,7 @@ def tasks(preset: Preset, cases: Sequence[Case], limit: int | None = None) -> li
     if limit is not None and limit < len(cases):
         drawn = np.random.default_rng(0).permutation(len(cases))[:limit]
         cases = [cases[i] for i in sorted(drawn)]
-    return [Task(case, corruption) for case in cases for corruption in (None, *preset.corruptions)]
+    return [Task(case, corruption) for case in cases for corruption in (None, *protocol.corruptions)]
 
 
 def best_on_lattice(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import Lens
 
 IN_FOCUS_PX = 1.0
 BOUNDARY_STEP_PX = 1.0
@@ -28,14 +28,14 @@ REGIONS = {
 
 
 def region_masks(
-    image: NDArray[np.float32], disparity: NDArray[np.float32], lens: ThinLens
+    image: NDArray[np.float32], disparity: NDArray[np.float32], lens: Lens
 ) -> dict[str, NDArray[np.bool_]]:
     """The masks of all REGIONS, (H, W) each; any but `all` may be empty.
 
     image       all-in-focus display values, (H, W, 3), not clipped
     disparity   (H, W) as it truly is, in the unit of the lens
     """
-    defocus_px = signed_defocus_px(disparity, np.float32(lens.blur_parameter), np.float32(lens.focus_disparity))
+    defocus_px = lens.defocus_px(disparity)
     radius_px = np.abs(defocus_px)
     crop = math.ceil(float(radius_px.max()))
     border_cropped = np.zeros(disparity.shape, bool)

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from bokehdata.cases import known_disparity
 from evaluation.external import RendererSpec, RendererSpecError
 from evaluation.protocols import Task
-from renderers.base import Image, RendererError
-from renderers.device import Arch, on_device, start_taichi
+from renderers.base import RendererError
+from runtime.backend import Backend, BackendError
+from scenes.arrays import Picture
 
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
@@ -38,19 +40,19 @@ class RenderFailed(RuntimeError):
 class Rendered:
     """A picture as the renderer returned it: display values, and the median time of its calls."""
 
-    image: Image
+    image: Picture
     seconds: float
 
 
 class RenderProcess:
     """Renders tasks one at a time; a context manager. Starts again by itself after the renderer's process has died.
 
-    arch      where our renderers run: Taichi and torch are started there
+    arch      where our renderers run
 
-    RendererSpecError where the renderer cannot even be loaded, or Taichi not be started there.
+    RendererSpecError where the renderer cannot be loaded, or cannot run there.
     """
 
-    def __init__(self, spec: RendererSpec, arch: Arch = "cpu"):
+    def __init__(self, spec: RendererSpec, arch: Backend = "cpu"):
         self._spec, self._arch = spec, arch
         self.peak_memory_bytes = 0
         self.start_memory_bytes = 0
@@ -100,23 +102,19 @@ class RenderProcess:
         self.start_memory_bytes = answer["memory"]
 
 
-def _serve(connection: Connection, spec: RendererSpec, arch: Arch) -> None:
+def _serve(connection: Connection, spec: RendererSpec, arch: Backend) -> None:
     """What the process does: load the renderer, then answer tasks until the other end closes."""
     # A renderer that prints must not write between the rows of the benchmark.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # An interrupt from the keyboard reaches every process; the benchmark ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        renderer = spec.load()
-        if spec.kind == "own":
-            start_taichi(arch)
-            renderer = on_device(renderer, arch)
-    except (RendererSpecError, RendererError) as error:
+        renderer = spec.load().on(arch)
+    except (RendererSpecError, RendererError, BackendError) as error:
         connection.send({"error": str(error)})
         return
     connection.send({"memory": _peak_memory_bytes()})
-    # A renderer that does not say whether it uses the true layers gets them.
-    inputs = _Inputs(layered=getattr(renderer, "layered", True))
+    inputs = _Inputs(layered=renderer.information in ("layers", "truth"))
     warm = False
     while True:
         try:
@@ -161,14 +159,14 @@ class _Inputs:
         case = task.case
         # Files of every gamma hold the same display values.
         if self._key != case.scene:
-            self._image, self._disparity = case.image(), case.disparity()
+            self._image, self._disparity = case.image(), known_disparity(case)
             self._layers = case.layers() if self._layered else None
             self._key = case.scene
         disparity = self._disparity if task.corruption is None else task.corruption.apply(self._disparity)
         return self._image, disparity, self._layers
 
 
-def _checked(rendered: Any, image: Image) -> Image:
+def _checked(rendered: Any, image: Picture) -> Picture:
     rendered = np.ascontiguousarray(rendered, np.float32)
     if rendered.shape != image.shape:
         raise ValueError(f"the renderer returned {rendered.shape}, not {image.shape}")

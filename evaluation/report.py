@@ -5,11 +5,9 @@
 writes report.md, report.html, tables/*.tex, tables/*.csv and plots/*.svg into that folder.
 """
 
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -17,6 +15,7 @@ from evaluation.page import DEFAULT_CASES, page
 from evaluation.plots import error_versus_blur, error_versus_time
 from evaluation.results import ResultsError, read_results, write_text
 from evaluation.tables import tables, weights_used
+from runtime import command
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,12 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "report.py") -> int:
     """Run the command; returns its exit code: 0, or 2 for a folder that is not a finished or begun benchmark."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        if options.cases < 0:
-            raise ResultsError(f"--cases is {options.cases}; it must be at least 0")
-        _report(options.dir, read_results(options.dir), options.cases)
-    except ResultsError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.exit_code(partial(_report, options), prog, refusals=(ResultsError,), path=options.dir)
 
 
-def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
+def _report(options: Options) -> int:
+    command.require_at_least(("--cases", options.cases, 0))
+    folder, document = options.dir, read_results(options.dir)
     if not any("error" not in row for row in document["rows"]):
         raise ResultsError(f"{folder}: no renderer has rendered anything yet")
     made = tables(document)
@@ -60,9 +54,10 @@ def _report(folder: Path, document: Mapping[str, Any], cases: int) -> None:
     heading = f"# {document['data']['name']}, protocol {protocol['name']}\n\n{protocol['source']}.\n"
     weights = "\n".join(weights_used(document))
     write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made), weights]))
-    write_text(folder / "report.html", page(document, folder, cases))
+    write_text(folder / "report.html", page(document, folder, options.cases))
     print(*(table.markdown() for table in made), sep="\n")
     print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")
+    return command.DONE
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runtime.files import write_whole
+
 SCHEMA = 1
 RESULTS_FILE = "results.json"
 ROWS_FILE = "rows.jsonl"
@@ -122,14 +124,10 @@ def write_results(folder: Path, document: Mapping[str, Any]) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """A text file that appears when it is whole; ResultsError where it cannot be written."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text, "utf-8")
-        aside.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise ResultsError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_results(folder: Path) -> dict[str, Any]:

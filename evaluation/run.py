@@ -13,9 +13,10 @@ from evaluation.external import RendererSpec
 from evaluation.measuring import Bench, GroundTruths, case_fields
 from evaluation.protocols import Task
 from evaluation.regions import REGIONS
-from evaluation.rendering import MEMORY_RULE, TIME_RULE, Arch, RenderProcess
+from evaluation.rendering import MEMORY_RULE, TIME_RULE, RenderProcess
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
+from runtime.backend import Backend
 from runtime.progress import Progress
 
 
@@ -35,7 +36,7 @@ class Run:
     wanted: Sequence[Task]
     digests: Mapping[str, str]
     pictured: set[str]
-    arch: Arch
+    arch: Backend
 
     @property
     def rows_there(self) -> int:

@@ -43,6 +43,11 @@ class Renderer(Protocol):
         """The files of weights that its pictures depend on; () for a method without networks."""
         ...
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that compute its pictures; what these import belongs to it as well."""
+        ...
+
     def on(self, arch: Backend) -> Self:
         """The same renderer on another backend; BackendError where this machine or this process does not have it."""
         ...

@@ -83,6 +83,14 @@ class LayeredScene:
         o = self.overscan
         return extended[o : o + self.height, o : o + self.width]
 
+    def composite(self) -> NDArray[np.float32]:
+        """The all-in-focus picture: the layers far to near, each over those behind it, (H, W, 3) linear light."""
+        linear = np.zeros((self.height, self.width, 3), np.float32)
+        for i in reversed(range(len(self.layers))):
+            rgba = self.frame_rgba(i).astype(np.float32)
+            linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
+        return linear
+
     def composite_disparity(self) -> NDArray[np.float32]:
         """Disparity of the nearest layer with alpha >= 0.5 at every pixel: (H, W) float32."""
         disparity = np.empty((self.height, self.width), np.float32)

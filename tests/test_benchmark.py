@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from bokehdata.cases import read_disparity, read_display
 from bokehdata.format import bokeh_settings
-from bokehdata.images import read_exr_rgb, write_png
+from bokehdata.images import read_disparity, read_display, read_exr_rgb, write_png
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
-from evaluation.protocols import PRESETS, best_on_lattice, tasks
+from evaluation.protocols import PROTOCOLS, best_on_lattice, tasks
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.stack import Stack
@@ -344,7 +343,7 @@ def test_a_limit_draws_from_the_data_without_its_rhythm():
     """Two focuses, five blurs: every second or fifth picture would be of one kind."""
     kinds = [(scene, level, focus) for scene in range(10) for level in range(1, 6) for focus in range(2)]
     cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], blur_parameter=8.0) for kind in kinds]
-    drawn = {limit: [task.case for task in tasks(PRESETS["blb"], cases, limit)] for limit in (20, 50, 100, 1000)}
+    drawn = {limit: [task.case for task in tasks(PROTOCOLS["blb"], cases, limit)] for limit in (20, 50, 100, 1000)}
     assert drawn[1000] == drawn[100] == cases
     assert [len(drawn[limit]) for limit in (20, 50)] == [20, 50]
     assert drawn[20] == [case for case in drawn[50] if case in drawn[20]]

@@ -141,7 +141,7 @@ def test_the_rays_of_a_gpu_are_those_of_the_cpu(monkeypatch):
     linear, defocus = NOISE, np.full(NOISE.shape[:2], 4.0)
     defocus[10:20, 8:30] = -3.0
     on_cpu = vdslr(linear, *of_defocus(defocus))
-    monkeypatch.setattr("renderers.classical.vdslr.on_cuda", lambda: True)
+    monkeypatch.setattr("renderers.classical.vdslr._TAICHI", ("cpu",))
     on_gpu = vdslr(linear, *of_defocus(defocus))
     # Another rounding sends a few rays to the neighbour of a pixel.
     assert np.abs(on_gpu - on_cpu).mean() < 1e-4 and np.median(np.abs(on_gpu - on_cpu)) < 1e-6

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bokehdata.cases import open_cases
 from bokehdata.format import DatasetError, bokeh_settings
 from bokehdata.images import read_exr_plane, write_exr_plane
 from bokehdata.kinds.camera import CameraScene, DepthLayer, layered_depth_image
+from bokehdata.opening import open_cases
 from bokehdata.reader import Dataset, SceneFolder
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation.benchmark import main

@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from renderers.neural.bokehme.network import ARNet, DeepFocus, ErrorMapNet, IUNet, resized
+from renderers.neural import layers
+from renderers.neural.bokehme.network import ARNet, ErrorMapNet, IUNet
+from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.layers import resized
 
 
 def inputs(
@@ -147,3 +150,39 @@ def test_deepfocus_adds_outputs_and_not_sums():
     for i in (1, 2, 4, 6):
         torch.testing.assert_close(xs[i], hs[i - 1])
     assert out.shape == image.shape and 0.0 <= out.min() and out.max() <= 1.0
+
+
+@pytest.mark.parametrize("network", [ARNet, ErrorMapNet, DeepFocus])
+def test_tiles_give_the_picture_of_the_whole(network, monkeypatch):
+    """Tiles overlap by what an output depends on: only the order of float32 sums may differ."""
+    torch.manual_seed(3)
+    net = network().eval()
+    image, plane = torch.rand(1, 3, 76, 122), torch.rand(1, 1, 76, 122)
+    last = plane if network is DeepFocus else torch.tensor([0.3])
+    with torch.inference_mode():
+        whole = net(image, plane, last)
+        monkeypatch.setattr(layers, "TILE", 16)
+        tiled = net(image, plane, last)
+    for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (tiled, whole)), strict=True):
+        assert a.shape == b.shape
+        torch.testing.assert_close(a, b, rtol=0.0, atol=2e-6)
+
+
+def test_a_tile_reaches_no_farther_than_it_says(monkeypatch):
+    """One cell less of overlap, and the borders of tiles show."""
+    torch.manual_seed(3)
+    net, x = ARNet().eval(), torch.rand(1, 17, 40, 40)
+    with torch.inference_mode():
+        whole = net._body(x)
+        monkeypatch.setattr(layers, "TILE", 16)
+        for reach, equal in ((8, True), (7, False)):
+            # The change at the far end of eight random 3 x 3 kernels is small, and far above rounding.
+            assert torch.allclose(layers.in_tiles(net._body, x, reach), whole, rtol=0.0, atol=2e-6) is equal
+
+
+def test_training_sees_no_tiles(monkeypatch):
+    monkeypatch.setattr(layers, "TILE", 4)
+    net = ErrorMapNet()
+    logit = net(torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32), torch.tensor([0.3]))
+    logit.sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())

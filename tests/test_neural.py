@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bokehdata.cases import open_cases
+import renderers
+from bokehdata.opening import open_cases
 from evaluation.metrics import psnr
 from evaluation.regions import region_masks
 from raytrace import gen
@@ -23,9 +24,12 @@ from renderers.neural.bokehme.inference import (
     render_neurally,
     upsampled,
 )
-from renderers.neural.bokehme.network import ARNet, DeepFocus, IUNet, resized
+from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.checkpoints import loaded
 from renderers.neural.deepfocus.inference import deepfocus_inputs, refocus
-from renderers.neural.renderer import BokehMe, DeepFocusRenderer, loaded, with_weights
+from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.layers import resized
+from renderers.neural.renderer import shipped
 from scenes.lens import ThinLens
 
 
@@ -150,15 +154,16 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(0, 1.5, (37, 51, 3)).astype(np.float32), disparity.astype(np.float32)
 
 
-def renderers(weights) -> dict:
-    bokehme = {name: BokehMe(weights["arnet"], weights["iunet"], name) for name in (None, *ABLATIONS)}
-    deepfocus = {adaptive: DeepFocusRenderer(weights["deepfocus"], adaptive) for adaptive in (False, True)}
-    return bokehme | deepfocus
+def neural(weights) -> dict:
+    """Every neural entry of RENDERERS, with random weights."""
+    entries = {name: entry for name, entry in RENDERERS.items() if entry.checkpoints}
+    assert {"bokehme", "bokehme-b1", "deepfocus-resized"} <= entries.keys()
+    return {name: entry.with_checkpoints(list(weights.values())) for name, entry in entries.items()}
 
 
 def test_only_k_times_disparity_matters(weights, picture):
     image, disparity = picture
-    for renderer in renderers(weights).values():
+    for renderer in neural(weights).values():
         a = renderer(image, disparity, ThinLens(20.0, 0.4))
         b = renderer(image, 2.0 * disparity, ThinLens(10.0, 0.8))
         # A factor of two is exact in floating point.
@@ -166,28 +171,26 @@ def test_only_k_times_disparity_matters(weights, picture):
 
 
 def test_a_pinhole_returns_the_picture(weights, picture):
-    for renderer in renderers(weights).values():
+    for renderer in neural(weights).values():
         np.testing.assert_array_equal(renderer(*picture, ThinLens(0.0, 0.4)), picture[0])
 
 
 def test_whatever_the_weights_the_output_is_a_picture(weights, picture):
-    for renderer in renderers(weights).values():
+    for renderer in neural(weights).values():
         out = renderer(*picture, ThinLens(45.0, 0.2), gamma=3.0)
         assert out.shape == picture[0].shape and out.dtype == np.float32 and np.isfinite(out).all()
         np.testing.assert_array_equal(out, renderer(*picture, ThinLens(45.0, 0.2), gamma=3.0))
 
 
 def test_bokehme_is_the_scatter_where_its_error_map_is_zero(weights, picture, tmp_path):
-    from renderers import RENDERERS
-
     arnet = ARNet()
     arnet.load_state_dict(loaded(ARNet(), weights["arnet"]).state_dict())
     with torch.no_grad():
         # The last four channels before the shuffle become the error map.
         arnet.conv1.conv.weight[12:] = 0.0
         arnet.conv1.conv.bias[12:] = -200.0
-    save_file(arnet.state_dict(), tmp_path / "trusting.safetensors")
-    renderer = BokehMe(tmp_path / "trusting.safetensors", weights["iunet"])
+    save_file(arnet.state_dict(), tmp_path / "arnet.safetensors")
+    renderer = RENDERERS["bokehme"].with_checkpoints([tmp_path / "arnet.safetensors", weights["iunet"]])
     expected = np.clip(RENDERERS["scatter"](*picture, ThinLens(12.0, 0.5)), 0.0, 1.0)
     # What is above white is scattered by itself: two sums instead of one, and two powers.
     np.testing.assert_allclose(renderer(*picture, ThinLens(12.0, 0.5)), expected, atol=1e-6)
@@ -197,7 +200,7 @@ def test_highlights_keep_their_disks_where_the_networks_paint(weights):
     """A light far above white is a white disk, whatever the networks make of its surroundings."""
     image, disparity = np.full((64, 64, 3), 0.1, np.float32), np.ones((64, 64), np.float32)
     image[32, 32] = 30.0
-    out = BokehMe(weights["arnet"], weights["iunet"], "B5")(image, disparity, ThinLens(8.0, 0.0))
+    out = neural(weights)["bokehme-b5"](image, disparity, ThinLens(8.0, 0.0))
     rho = np.hypot(*(np.indices((64, 64)) - 32))
     # 30^2.2 = 1778 over the 201 pixels of the disk.
     assert out[rho < 7].min() == 1.0 and np.ptp(out[rho > 10]) < 1.0
@@ -218,7 +221,8 @@ def test_deepfocus_resized_never_sees_a_radius_above_12(adaptive, side, diameter
     network, seen = DeepFocus(), {}
     network.register_forward_pre_hook(lambda module, args: seen.update(args=args))
     image, disparity = np.ones((40, 40, 3), np.float32), np.linspace(0, 1, 1600, dtype=np.float32).reshape(40, 40)
-    out = refocus(network, image, disparity, ThinLens(30.0, 0.0), "cpu", adaptive=adaptive)
+    lens = ThinLens(30.0, 0.0)
+    out = refocus({"deepfocus": network}, image, disparity, lens, gamma=2.2, arch="cpu", adaptive=adaptive)
     assert out.shape == image.shape
     assert seen["args"][0].shape[-1] == side
     assert float(seen["args"][2].max()) * 30.0 == pytest.approx(diameter_px, rel=1e-5)
@@ -265,21 +269,25 @@ def test_soft_rims_keep_their_bits_under_mixed_precision():
 
 
 def test_weights_of_ones_own_replace_those_of_their_name(weights, tmp_path):
-    assert with_weights(BokehMe(), [weights["arnet"]]) == BokehMe(arnet=weights["arnet"])
     everything = [weights[name] for name in ("arnet", "iunet", "deepfocus")]
-    assert with_weights(BokehMe(ablation="B2"), everything) == BokehMe(weights["arnet"], weights["iunet"], "B2")
-    assert with_weights(DeepFocusRenderer(), everything) == DeepFocusRenderer(weights["deepfocus"])
-    assert with_weights(RENDERERS["scatter"], everything) is RENDERERS["scatter"]
-    with pytest.raises(RendererError, match=r"net\.safetensors: weights are called"):
-        with_weights(BokehMe(), [tmp_path / "net.safetensors"])
+    assert renderers.renderer("bokehme").checkpoints == (shipped("bokehme", "arnet"), shipped("bokehme", "iunet"))
+    assert renderers.renderer("bokehme", [weights["arnet"]]).checkpoints == (
+        weights["arnet"],
+        shipped("bokehme", "iunet"),
+    )
+    assert renderers.renderer("bokehme-b2", everything).checkpoints == (weights["arnet"], weights["iunet"])
+    assert renderers.renderer("deepfocus", everything).checkpoints == (weights["deepfocus"],)
+    assert renderers.renderer("scatter", everything) is RENDERERS["scatter"]
+    with pytest.raises(RendererError, match=r"net\.safetensors: weights are called arnet, deepfocus, iunet"):
+        renderers.renderer("bokehme", [tmp_path / "net.safetensors"])
     with pytest.raises(RendererError, match=r"arnet\.safetensors: no such file"):
-        with_weights(BokehMe(), [tmp_path / "arnet.safetensors"])
+        renderers.renderer("bokehme", [tmp_path / "arnet.safetensors"])
 
 
 def test_a_picture_too_small_for_networks_is_refused(weights):
     image, disparity = np.ones((3, 9, 3), np.float32), np.ones((3, 9), np.float32)
     with pytest.raises(RendererError, match="at least 4 px"):
-        BokehMe(weights["arnet"], weights["iunet"])(image, disparity, ThinLens(1.0, 0.0))
+        neural(weights)["bokehme"](image, disparity, ThinLens(1.0, 0.0))
 
 
 def test_importing_the_renderers_imports_nothing_heavy():
@@ -311,7 +319,7 @@ def test_the_weights_that_ship_beat_the_scatter_on_scenes_never_trained_on(tmp_p
     gains: dict[tuple[float, str], list[float]] = {}
     for case in open_cases(tmp_path / "data"):
         image, disparity, truth = case.image(), case.disparity(), np.clip(case.truth(), 0.0, 1.0)
-        lens = case.lens(case.blur_parameter)
+        lens = case.lens()
         near = region_masks(image, disparity, lens)["boundaries"]
         whole = np.ones_like(near)
         pictures = [

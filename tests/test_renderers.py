@@ -1,15 +1,14 @@
-"""The contract that every classical entry of RENDERERS keeps."""
+"""What every classical entry of RENDERERS does to light. What any entry keeps is in test_renderer_contract.py."""
 
 import subprocess
 import sys
 
-import numba
 import numpy as np
 import pytest
 
 from raytrace.tracer import Tracer
 from renderers import RENDERERS
-from renderers.base import ClassicalRenderer, RendererError, render_batch
+from renderers.base import RendererError, render_batch
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import display_from_linear, linear_from_display
@@ -17,8 +16,8 @@ from scenes.lens import ThinLens
 
 pytestmark = pytest.mark.usefixtures("taichi_cpu")
 
-# What networks make depends on their weights: test_neural.py has their contract.
-ALL = sorted(name for name, renderer in RENDERERS.items() if isinstance(renderer, ClassicalRenderer))
+# What networks make of light depends on their weights: test_neural.py has what does not.
+ALL = sorted(name for name, renderer in RENDERERS.items() if not renderer.checkpoints)
 BLURRING = [name for name in ALL if name != "identity"]
 FROM_DISPARITY = [name for name in ALL if name != "oracle-layers"]
 
@@ -45,11 +44,7 @@ def flat_scene(image: np.ndarray, disparity: float, overscan: int) -> Scene:
 
 def picture_of(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """All-in-focus picture in display values, and the composite disparity."""
-    linear = np.zeros((scene.height, scene.width, 3), np.float32)
-    for i in reversed(range(len(scene.layers))):
-        rgba = scene.frame_rgba(i).astype(np.float32)
-        linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
-    return display_from_linear(linear), scene.composite_disparity()
+    return display_from_linear(scene.composite()), scene.composite_disparity()
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
@@ -82,39 +77,6 @@ def test_a_picture_in_focus_stays_sharp(name):
     leak = LEAK_IN_FOCUS.get(name, 0.0)
     # Neighbours differ by at most 1 in linear light; 1e-6 is the two powers in float32.
     np.testing.assert_allclose(linear_from_display(refocused), linear_from_display(image), atol=leak + 2e-6)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_pinhole_changes_nothing(name):
-    image = np.random.default_rng(2).random((9, 7, 3), np.float32)
-    disparity = np.random.default_rng(3).random((9, 7), np.float32)
-    np.testing.assert_array_equal(RENDERERS[name](image, disparity, ThinLens(0.0, 0.5)), image)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_batch_is_its_pictures_one_by_one(name, random_scene):
-    scenes = [random_scene(rng=np.random.default_rng(i), width=20, height=14, overscan=8) for i in range(2)]
-    images, disparities = (np.stack(part) for part in zip(*map(picture_of, scenes), strict=True))
-    lenses = [ThinLens(5.0, 0.3), ThinLens(3.0, 0.9)]
-    batch = render_batch(RENDERERS[name], images, disparities, lenses, scenes=scenes)
-    for i in range(2):
-        single = RENDERERS[name](images[i], disparities[i], lenses[i], scene=scenes[i])
-        np.testing.assert_array_equal(batch[i], single)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_bytes_do_not_depend_on_the_number_of_threads(name, random_scene):
-    scene = random_scene(rng=np.random.default_rng(5), width=70, height=75, overscan=12)
-    image, disparity = picture_of(scene)
-    results = []
-    threads = numba.get_num_threads()
-    try:
-        for n in (1, threads):
-            numba.set_num_threads(n)
-            results.append(RENDERERS[name](image, disparity, ThinLens(9.0, 0.2), scene=scene))
-    finally:
-        numba.set_num_threads(threads)
-    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (7, 1), (5, 3)])
@@ -281,7 +243,7 @@ from renderers import RENDERERS
 from scenes.lens import ThinLens
 for name, renderer in RENDERERS.items():
     # The others need layers, Taichi started, or networks.
-    if hasattr(renderer, "operator") and name not in ("oracle-layers", "scatter-taichi"):
+    if not renderer.checkpoints and name not in ("oracle-layers", "scatter-taichi"):
         renderer(np.ones((4, 5, 3), np.float32), np.ones((4, 5), np.float32), ThinLens(2.0, 0.0))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -303,28 +265,6 @@ def test_tensors_share_memory_and_give_the_same_picture():
     seen = []
     render_tensors(lambda image, disparity, lens, **_: seen.append(image) or image, *as_tensors, lenses)
     assert all(np.shares_memory(image, images) for image in seen)
-
-
-@pytest.mark.parametrize(
-    ("image", "disparity", "message"),
-    [
-        (np.ones((4, 5), np.float32), np.ones((4, 5), np.float32), r"image is \(4, 5\)"),
-        (np.ones((4, 5, 3)), np.ones((4, 5), np.float32), "float64"),
-        (np.ones((4, 5, 3), np.float32), np.ones((5, 4), np.float32), r"disparity is \(5, 4\)"),
-        (np.full((4, 5, 3), np.nan, np.float32), np.ones((4, 5), np.float32), "not finite"),
-        (np.full((4, 5, 3), -0.1, np.float32), np.ones((4, 5), np.float32), "negative"),
-        (np.ones((4, 5, 3), np.float32), np.full((4, 5), np.inf, np.float32), "disparity holds values"),
-    ],
-)
-def test_pictures_that_do_not_fit_are_named(image, disparity, message):
-    with pytest.raises(RendererError, match=message):
-        RENDERERS["scatter"](image, disparity, ThinLens(3.0, 0.0))
-
-
-def test_a_gamma_of_zero_is_named():
-    image, disparity = np.ones((4, 5, 3), np.float32), np.ones((4, 5), np.float32)
-    with pytest.raises(RendererError, match="gamma is 0"):
-        RENDERERS["scatter"](image, disparity, ThinLens(3.0, 0.0), gamma=0.0)
 
 
 def test_a_blur_too_large_to_render_is_named():

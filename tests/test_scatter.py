@@ -6,7 +6,8 @@ import pytest
 from renderers import RENDERERS
 from renderers.classical.scatter import scatter, soft_disks
 from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
-from renderers.splatting.splat import gather, kernel_bank, nearest_kernels, splat
+from renderers.splatting.kernels import kernel_bank, nearest_kernels
+from renderers.splatting.splat import gather, splat
 from scenes.aperture import Disk, Donut, Mask, Polygon, aperture_points
 from scenes.color import display_rmse
 from scenes.lens import ThinLens

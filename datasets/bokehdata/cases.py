@@ -164,3 +164,11 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                 )
             )
     return cases
+
+
+def known_disparity(case: Case) -> Plane:
+    """The disparity of a case; DatasetError where it has none."""
+    disparity = case.disparity()
+    if disparity is None:
+        raise DatasetError(f"{case.name}: has no disparity")
+    return disparity

@@ -27,10 +27,11 @@ class Composite:
     """
 
     def __init__(self, linear: Picture, bank: KernelBank, arch: Backend):
-        self._source = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
-        self._bank, self._arch = bank, arch
+        self._source: NDArray[np.float32] = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
+        self._bank = bank
+        self._arch: Backend = arch
         self._scale = (1.0 / bank.totals()).astype(np.float32)
-        self.accumulated = np.zeros_like(self._source)
+        self.accumulated: NDArray[np.float32] = np.zeros_like(self._source)
 
     def add(self, kernel: int, mask: Plane, *, blurred_mask_hides: bool = True) -> None:
         """Put the next nearer slice on top.

@@ -31,6 +31,11 @@ class ClassicalRenderer(WithoutNetworks):
     information: Information = "disparity"
     arch: Backend = "cpu"
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """This one, and that of the operator."""
+        return __name__, self.operator.partition(":")[0]
+
     def on(self, arch: Backend) -> Self:
         """The same operator on another backend; BackendError where it cannot run."""
         if arch != "cpu":

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Side of the tiles that large feature maps are computed in: 128 channels of float32 take 0.5 GB at 1024 x 1024.
+# Side of the tiles, without their overlap, that large feature maps are computed in: 128 channels of float32 take 0.5 GB at 1024 x 1024.
 TILE = 1024
 
 
@@ -23,23 +23,24 @@ def resized(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
-def in_tiles(body: Callable[[Tensor], Tensor], x: Tensor, reach: int, side: int = TILE) -> Tensor:
+def in_tiles(body: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
     """`body(x)` of a convolutional body of stride 1, computed in tiles where x is larger and no gradient is wanted.
+
+    So the memory that a network takes is bounded, whatever the size of the picture.
 
     reach     pixels that an output depends on, to each side: tiles overlap by it, so that every value is that of the
               whole, up to the rounding of float32
-    side      of a tile without its overlap
     returns   (B, C', H, W)
     """
     height, width = x.shape[-2:]
-    if max(height, width) <= side or torch.is_grad_enabled():
+    if max(height, width) <= TILE or torch.is_grad_enabled():
         return body(x)
     rows = []
-    for top in range(0, height, side):
+    for top in range(0, height, TILE):
         row = []
-        for left in range(0, width, side):
+        for left in range(0, width, TILE):
             y, x0 = max(top - reach, 0), max(left - reach, 0)
-            bottom, right = min(top + side, height), min(left + side, width)
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
             part = body(x[..., y : min(bottom + reach, height), x0 : min(right + reach, width)])
             row.append(part[..., top - y : bottom - y, left - x0 : right - x0])
         rows.append(torch.cat(row, dim=-1))

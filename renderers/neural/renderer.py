@@ -56,6 +56,11 @@ class NeuralRenderer:
         """The files that its pictures depend on, one for each network."""
         return tuple(self.given.get(name, shipped(self.folder, name)) for name in self.networks)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """This one, and the inference of its folder."""
+        return __name__, f"renderers.neural.{self.folder}.inference"
+
     def on(self, arch: Backend) -> Self:
         """The same renderer on the device of torch that a backend has; BackendError where torch lacks it."""
         if arch != "cpu":
@@ -85,7 +90,7 @@ class NeuralRenderer:
 
     @cached_property
     def _module(self) -> Any:
-        return import_module(f"renderers.neural.{self.folder}.inference")
+        return import_module(self.modules[-1])
 
     @property
     def _refocus(self) -> Callable[..., Picture]:

@@ -1,0 +1,89 @@
+"""What a renderer is made of: the files of its modules and of all that they import of the project, or of a user's."""
+
+import ast
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# The packages whose files a renderer can be made of.
+OURS = ("renderers", "raytrace", "bokehdata", "scenes", "runtime")
+
+# Folders of installed packages: what lies there is known by its version.
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def module_files(modules: Iterable[str]) -> list[Path]:
+    """The files of some modules of the project and of what they import of it, wherever in the file, sorted.
+
+    The `__init__.py` of a package above a module is not among them: those of the project hold no computation but the
+    registries, and a new renderer changes none of the others.
+    """
+    folders = {package: _folder_of(package) for package in OURS}
+    start = [path for module in modules if (path := _file(module, folders))]
+    return _closure(start, folders)
+
+
+def plugin_files(target: str) -> list[Path]:
+    """The same of a user's "module" or "file.py": with what it imports beside itself and of the project."""
+    folders = {package: _folder_of(package) for package in OURS}
+    if target.endswith(".py"):
+        path = Path(target).resolve()
+        folders |= _neighbours(path.parent)
+        return _closure([path], folders)
+    package = target.partition(".")[0]
+    if (folder := _folder_of(package)) is None:
+        return []
+    folders |= {package: folder} if folder.name in _INSTALLED else {package: folder, **_neighbours(folder)}
+    start = _file(target, folders)
+    return _closure([start] if start else [], folders)
+
+
+def _closure(start: Iterable[Path], folders: dict[str, Path | None]) -> list[Path]:
+    found: set[Path] = set()
+    waiting = [path for path in start if path.is_file()]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        waiting += [file for module in _imports(path) if (file := _file(module, folders))]
+    return sorted(found)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return  # it is reported when it is imported
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            # `from runtime import backend` imports a module too.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _file(module: str, folders: dict[str, Path | None]) -> Path | None:
+    """The file of a module below one of the folders, each that of a top-level package; None for any other."""
+    folder = folders.get(module.partition(".")[0])
+    if folder is None:
+        return None
+    path = folder.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _folder_of(package: str) -> Path | None:
+    """The folder that holds a top-level package or module; it is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    path = Path(spec.origin)
+    return path.parent.parent if path.name == "__init__.py" else path.parent
+
+
+def _neighbours(folder: Path) -> dict[str, Path | None]:
+    """The modules and packages in a folder, as imports name them."""
+    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    return dict.fromkeys(names, folder)
