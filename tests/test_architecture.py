@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bokehforge.cli import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
+    "runtime": ROOT / "runtime",
     "scenes": ROOT / "scenes",
     "bokehdata": ROOT / "datasets" / "bokehdata",
     "raytrace": ROOT / "raytrace",
@@ -26,23 +29,24 @@ PACKAGES = {name: folder for name, folder in FOLDERS.items() if (folder / "__ini
 
 # What each package may import of the others, as names or prefixes of names.
 ALLOWED = {
+    "runtime": set(),
     "scenes": set(),
-    "bokehdata": {"scenes"},
-    "raytrace": {"scenes", "bokehdata"},
-    "blender_scripts": {"scenes", "bokehdata"},
-    "renderers": {"scenes", "bokehdata"},
-    "evaluation": {"scenes", "bokehdata", "renderers"},
-    "training": {"scenes", "bokehdata", "raytrace", "renderers", "evaluation.metrics"},
+    "bokehdata": {"runtime", "scenes"},
+    "raytrace": {"runtime", "scenes", "bokehdata"},
+    "blender_scripts": {"runtime", "scenes", "bokehdata"},
+    "renderers": {"runtime", "scenes", "bokehdata"},
+    "evaluation": {"runtime", "scenes", "bokehdata", "renderers"},
+    "training": {"runtime", "scenes", "bokehdata", "raytrace", "renderers", "evaluation.metrics", "evaluation.lpips"},
     "bokehforge": set(FOLDERS),
 }
 # Single files that may import more: the ground truth as a renderer, and batches for training.
-EXCEPTIONS = {("renderers/oracle.py", "raytrace"), ("datasets/bokehdata/torch_data.py", "torch")}
+EXCEPTIONS = {("renderers/classical/oracle.py", "raytrace"), ("datasets/bokehdata/torch_data.py", "torch")}
 
 # Which packages may import what is heavy or belongs to one stage; none but these.
 HEAVY = {
     "torch": {"renderers", "evaluation", "training"},
     "lightning": {"training"},
-    "taichi": {"raytrace", "renderers"},
+    "taichi": {"runtime", "raytrace", "renderers"},
     "bpy": {"blender_scripts"},
     "jax": set(),
     "torchvision": set(),
@@ -82,6 +86,76 @@ def test_imports_point_down():
             allowed = ALLOWED[package] | {package} | {name for exempt, name in EXCEPTIONS if exempt == file}
             ours = [module for module in imports(tree) if within(module, set(FOLDERS))]
             astray += [f"{file} imports {module}" for module in ours if not within(module, allowed)]
+    assert astray == []
+
+
+# Command modules only parse, call and print.
+COMMAND_MODULES = {name for name, _ in COMMANDS.values()}
+
+
+def module_name(file: str) -> str:
+    """ "datasets/bokehdata/cases.py" as it is imported: "bokehdata.cases"; a package by its name."""
+    path = Path(file).with_suffix("")
+    parts = path.parts[1:] if path.parts[0] == "datasets" else path.parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_files(file: str) -> set[str]:
+    """The modules of ours that a file imports anywhere, lazily too, or for types alone."""
+    return {
+        found
+        for module in imports(TREES[file])
+        # The longest part of the name that is a module: the rest is something in it.
+        for found in [next((m for m in prefixes(module) if m in MODULES), None)]
+        if found is not None and found != module_name(file)
+    }
+
+
+def prefixes(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    return (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+
+
+MODULES = {module_name(file): file for file in TREES if package_of(file)}
+
+
+def test_no_module_is_in_an_import_circle():
+    """Lazy imports count: a circle that is cut by one is a circle still."""
+    graph = {module: imported_files(file) for module, file in MODULES.items()}
+    # Take away modules that import nothing that is left, until there is none.
+    while free := {module for module, imported in graph.items() if not imported & graph.keys()}:
+        graph = {module: imported for module, imported in graph.items() if module not in free}
+    # What is left are circles, and what leads to one.
+    while leading := {module for module in graph if not any(module in imported for imported in graph.values())}:
+        graph = {module: imported for module, imported in graph.items() if module not in leading}
+    assert graph == {}
+
+
+def test_commands_are_imported_by_nobody():
+    importers = [
+        f"{file} imports {module}"
+        for file in TREES
+        if package_of(file)
+        for module in imported_files(file)
+        if module in COMMAND_MODULES
+    ]
+    assert importers == []
+
+
+def test_the_renderers_are_known_by_their_protocol():
+    """No class of a renderer is asked for by name, no attribute of one is looked up by its text."""
+    astray = []
+    for file, tree in TREES.items():
+        if package_of(file) is None:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                on = ast.unparse(node.args[0])
+                kinds = ast.unparse(node.args[1]) if len(node.args) > 1 else ""
+                if (node.func.id == "isinstance" and re.search(r"\w+Renderer\b", kinds)) or (
+                    node.func.id in ("getattr", "hasattr") and "renderer" in on.lower()
+                ):
+                    astray.append(f"{file}:{node.lineno}: {ast.unparse(node)}")
     assert astray == []
 
 

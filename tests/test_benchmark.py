@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from bokehdata.format import bokeh_settings
 from bokehdata.images import read_disparity, read_display, read_exr_rgb, write_png
+from bokehdata.opening import open_cases
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
@@ -48,10 +49,9 @@ STRANGERS = """
         # Right at K = 12 times the focus disparity, and off by a brightness beyond it.
         return image + np.float32(abs(lens.blur_parameter / 12.0 / lens.focus_disparity - 1.0))
 
-    def flat(image, disparity, lens, *, gamma, scene):
-        if scene is not None: raise RuntimeError("did not ask for layers")
+    def flat(image, disparity, lens):
+        # Asks for neither gamma nor layers, and is given neither.
         return np.full_like(image, 0.5)
-    flat.layered = False
 
     def awkward(image, disparity, lens, *, gamma, scene):
         if lens.focus_disparity > 0.5: raise RuntimeError("focus too near\\nfor me")
@@ -342,7 +342,8 @@ def test_the_search_passes_over_what_cannot_be_rendered():
 def test_a_limit_draws_from_the_data_without_its_rhythm():
     """Two focuses, five blurs: every second or fifth picture would be of one kind."""
     kinds = [(scene, level, focus) for scene in range(10) for level in range(1, 6) for focus in range(2)]
-    cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], blur_parameter=8.0) for kind in kinds]
+    given = {"blur_parameter": 8.0, "focus_disparity": 0.5}
+    cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], **given) for kind in kinds]
     drawn = {limit: [task.case for task in tasks(PROTOCOLS["blb"], cases, limit)] for limit in (20, 50, 100, 1000)}
     assert drawn[1000] == drawn[100] == cases
     assert [len(drawn[limit]) for limit in (20, 50)] == [20, 50]
@@ -522,3 +523,24 @@ def test_taichi_is_started_for_renderers_that_bring_it_along(dataset, tmp_path):
     taichi, numba = results(out)["rows"]
     # One method in two implementations, to the precision of its quantised kernels.
     assert taichi["rmse"] == pytest.approx(numba["rmse"], rel=1e-3)
+
+
+def test_a_dry_run_says_what_would_be_measured_and_writes_nothing(dataset, strangers, tmp_path, capsys):
+    arguments = ["--data", str(dataset), "--out", str(tmp_path / "out"), "--renderers", "identity", f"{strangers}:copy"]
+    assert main([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "16 rows for each of 2 renderers: identity, copy" in said and "pictures of 2 scenes" in said
+    assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--dry-run", "--repeats", "0"]) == 2
+    assert "--repeats is 0; it must be at least 1" in capsys.readouterr().err
+
+
+def test_pairs_without_disparity_are_cases_that_no_protocol_can_refocus(tmp_path, capsys):
+    for name in ("image", "truth"):
+        (tmp_path / "pairs" / name).mkdir(parents=True)
+        write_png(tmp_path / "pairs" / name / "street.png", texture(3, HEIGHT, WIDTH))
+    (case,) = open_cases(tmp_path / "pairs")
+    assert case.disparity() is None and case.layers() is None and case.blur_parameter is None
+    assert case.image().shape == case.truth().shape == (HEIGHT, WIDTH, 3)
+    assert main(["--data", str(tmp_path / "pairs"), "--out", str(tmp_path / "out"), "--renderers", "scatter"]) == 2
+    assert "street has no disparity to focus on, and every protocol refocuses with one" in capsys.readouterr().err
