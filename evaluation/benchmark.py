@@ -58,7 +58,7 @@ class Options:
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
     """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
     limit: int | None = None
-    """Measure on at most this many pictures, drawn from all, the same ones ever, fewer among more. Default: all."""
+    """Measure at most this many pictures, drawn at random: equal limits draw equal pictures. Default: all."""
     arch: Backend = "cpu"
     """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
     repeats: int = 1
@@ -134,7 +134,7 @@ def _require_counts(options: Options) -> None:
 
 
 def _specs(options: Options) -> list[RendererSpec]:
-    """The renderers asked for, each loaded once to see that it can be."""
+    """The renderers asked for; each is loaded once, so that a mistake shows before the first row."""
     names = [name for item in options.renderers for name in item.split(",") if name]
     if not names and not options.commands:
         raise OptionError(f"--renderers or --commands must name what to measure; there are {', '.join(RENDERERS)}")
@@ -150,7 +150,7 @@ def _specs(options: Options) -> list[RendererSpec]:
 
 
 def _lpips(options: Options) -> tuple[Lpips | None, dict[str, Any]]:
-    """The metric where it can be had, and what results.json says about it."""
+    """The metric where it is installed, and what results.json says about it."""
     if not options.lpips:
         return None, {"available": False, "reason": "not asked for (--no-lpips)"}
     try:
@@ -177,7 +177,7 @@ def _spread(names: Sequence[str], at_most: int) -> set[str]:
 
 
 def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -> int:
-    """Says what came out, renderer by renderer."""
+    """Print the means of every renderer."""
     print(f"{'renderer':24} {'rows':>6} {'failed':>6} {'PSNR dB':>8} {'RMSE':>7} {'SSIM':>7} {'seconds':>8}")
     for renderer in document["renderers"]:
         rows = [row for row in document["rows"] if row["renderer"] == renderer["name"] and "error" not in row]

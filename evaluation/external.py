@@ -48,12 +48,12 @@ PLACEHOLDERS = (
 
 
 class RendererSpecError(ValueError):
-    """A renderer that cannot be had; the message names it and says what can."""
+    """A renderer that does not exist or cannot be loaded; the message names it and says which exist."""
 
 
 @dataclass(frozen=True)
 class RendererSpec:
-    """Which renderer, in words that another process understands.
+    """Which renderer; picklable, so that another process can load it.
 
     name     in results and files: letters, digits, dot, dash and underscore
     kind     "own": a key of RENDERERS; "python": module:callable or file.py:callable; "command": a template
@@ -163,7 +163,7 @@ def _imported(target: str) -> Renderer:
         else:
             module = importlib.import_module(module_name)
         found = getattr(module, attribute)
-    except Exception as error:  # whatever the code of others raises while it is imported
+    except Exception as error:  # code of others may raise anything while it is imported
         raise RendererSpecError(f"{target}: cannot be imported ({type(error).__name__}: {error})") from error
     if isinstance(found, Renderer):
         return found
@@ -248,7 +248,7 @@ class CommandRenderer(WithoutNetworks):
         gamma: float = REFERENCE_GAMMA,
         scene: LayeredScene | None = None,
     ) -> Picture:
-        """The picture of the program; RendererError with its last words where it fails."""
+        """The picture of the program; RendererError with its last line of output where it fails."""
         if not isinstance(lens.aperture, Disk):
             raise RendererError("a command cannot be told the shape of an aperture; it gets round ones only")
         with tempfile.TemporaryDirectory(prefix="bokehforge-") as folder:

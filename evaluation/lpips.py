@@ -38,7 +38,7 @@ class LpipsUnavailable(RuntimeError):
 
 
 class Lpips:
-    """The metric with its weights; raises LpipsUnavailable where it cannot be had. Never uses any other weights."""
+    """The metric with its trained weights, and no others; raises LpipsUnavailable where they are not installed."""
 
     def __init__(self):
         try:

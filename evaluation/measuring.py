@@ -59,7 +59,7 @@ class GroundTruths:
                 f"{case.name}: image {self._image.shape}, disparity {self._disparity.shape} and truth {truth.shape} "
                 "must have one size"
             )
-        # Regions are made of blur radii, which nobody knows without the blur parameter.
+        # Regions follow from blur radii, which need the blur parameter.
         masks, blur_radius_px = {}, None
         if case.blur_parameter is not None:
             lens = case.lens()
@@ -193,7 +193,7 @@ class _Found:
 
 
 def _unit(search: Search, case: Case, ground: GroundTruth) -> float:
-    """Blur parameter that a factor of 1 means."""
+    """The blur parameter of a factor of 1."""
     if search.unit == "true":
         assert case.blur_parameter is not None
         return case.blur_parameter
@@ -202,7 +202,7 @@ def _unit(search: Search, case: Case, ground: GroundTruth) -> float:
 
 
 def case_fields(task: Task) -> Row:
-    """What a row says of its task, whatever becomes of it."""
+    """The fields of a row that describe its task, also where rendering failed."""
     case = task.case
     return {
         "image": task.name,

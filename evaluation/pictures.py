@@ -2,7 +2,7 @@
 
     pictures/IMAGE/image.webp, truth.webp, RENDERER.webp, RENDERER.error.webp
 
-Nothing is measured on them.
+No number is computed from them.
 """
 
 from pathlib import Path

@@ -16,8 +16,8 @@ _LABEL_HEIGHT = 15
 # Of a letter at 12 px, about.
 _LETTER_WIDTH = 7.0
 
-# Okabe and Ito's colours, which people with any colour vision tell apart, but for the yellow that white paper swallows;
-# and seven more for long lists.
+# Okabe and Ito's colours, which people with any colour vision tell apart, without the yellow, which is hard to see on
+# white; and seven more for long lists.
 _COLOURS = tuple(
     "#0072b2 #d55e00 #009e73 #cc79a7 #56b4e9 #e69f00 #7f6bc4 "
     "#8c6d4f #5b8c2a #888888 #b03a5b #2a8c8c #c0a000 #4d4d8f".split()

@@ -84,7 +84,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Task:
-    """One row to be: a case, and what is done to its disparity."""
+    """What one row measures: a case, and the corruption of its disparity."""
 
     case: Case
     corruption: Corruption | None = None
@@ -96,9 +96,10 @@ class Task:
 
 
 def tasks(protocol: BenchmarkProtocol, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
-    """The rows of a protocol in order; `limit` keeps at most so many pictures, drawn once and for all.
+    """The rows of a protocol in order; `limit` keeps at most this many pictures, drawn at random from a fixed seed.
 
-    A smaller limit keeps a part of what a larger one keeps. Every n-th picture would be of one blur or one focus.
+    A smaller limit keeps a part of what a larger one keeps. Taking every n-th picture instead could select a single
+    blur level or focus.
 
     ValueError where the data has no disparity, or not the blur parameter that the protocol needs.
     """
@@ -126,8 +127,9 @@ def best_on_lattice(
 ) -> tuple[float, dict[float, float]]:
     """The x of smallest error and every (x, error) evaluated: all of the grid, then a golden section around its best.
 
-    error   of one unknown; may be infinite. Where it has several minima, that of the best grid point is found.
-    step    the section looks at multiples of it only, and at all of them in its last interval
+    error   a function of one variable; may be infinite. Where it has several minima, the one next to the best grid
+            point is found
+    step    the golden section evaluates multiples of it only, and all of them in its last interval
     """
     errors = {x: error(x) for x in grid}
     best = min(errors, key=errors.__getitem__)

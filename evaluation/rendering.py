@@ -1,4 +1,4 @@
-"""A renderer in a process of its own: its time and its memory are its own, and its death ends no benchmark."""
+"""Each renderer runs in a process of its own, so that its memory can be measured and a crash does not end the benchmark."""
 
 import multiprocessing
 import os
@@ -45,7 +45,7 @@ class Rendered:
 
 
 class RenderProcess:
-    """Renders tasks one at a time; a context manager. Starts again by itself after the renderer's process has died.
+    """Renders tasks one at a time; a context manager. Starts a new process after the renderer's has died.
 
     arch      where our renderers run
 
@@ -104,7 +104,7 @@ class RenderProcess:
 
 def _serve(connection: Connection, spec: RendererSpec, arch: Backend) -> None:
     """What the process does: load the renderer, then answer tasks until the other end closes."""
-    # A renderer that prints must not write between the rows of the benchmark.
+    # What a renderer prints must not mix with the output of the benchmark.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # An interrupt from the keyboard reaches every process; the benchmark ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,7 +148,7 @@ def _timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 
 
 class _Inputs:
-    """The inputs of tasks; those of the last scene are kept, since its pictures follow each other."""
+    """The inputs of tasks. Those of the last scene are kept, since tasks of a scene follow each other."""
 
     def __init__(self, *, layered: bool):
         self._layered = layered

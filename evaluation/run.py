@@ -1,4 +1,4 @@
-"""One run of a benchmark: which rows are wanted, which are there, and the document they make."""
+"""One run of a benchmark: which rows are wanted, which exist, and the document made of them."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ class Run:
                 progress.add()
 
     def _is_there(self, spec: RendererSpec, task: Task) -> bool:
-        """Whether there is a row with all that is wanted of it now; a renderer that failed gets another chance."""
+        """Whether the row exists with all that is wanted now; a row that failed is tried again."""
         row = self.log.row(self._key(spec, task))
         if row is None or "error" in row:
             return False
@@ -75,7 +75,7 @@ class Run:
         return has_lpips and (task.name not in self.pictured or self.bench.has_picture(task, spec.name))
 
     def _key(self, spec: RendererSpec, task: Task) -> str:
-        """Equal keys, equal numbers but for the time."""
+        """Equal keys mean equal numbers, except for times."""
         made = [self._spec_digests[spec.name], task.name, self.digests[task.name], self.bench.repeats, self.arch]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
 
@@ -84,7 +84,7 @@ class Run:
         return {spec.name: spec.digest() for spec in self.specs}
 
     def _rows(self) -> list[Row]:
-        """The rows of all renderers ever measured on these tasks, by renderer, then by task."""
+        """The rows of all renderers measured on these tasks, in this run or before, by renderer, then by task."""
         chosen = {}
         for row in self.log.rows():
             if self.digests.get(row["image"]) == row["data_sha256"]:
@@ -92,7 +92,7 @@ class Run:
         names = list(dict.fromkeys(renderer for renderer, _ in chosen))
         for spec in self.specs:
             for task in self.wanted:
-                # Not one of the same name that was something else.
+                # Not a row of another renderer that had the same name.
                 chosen[spec.name, task.name] = self.log.row(self._key(spec, task))
         return [row for name in names for task in self.wanted if (row := chosen.get((name, task.name)))]
 

@@ -1,4 +1,4 @@
-"""One picture against its truth: every metric over the whole frame and, but for `ssim_uniform7`, in every region."""
+"""One picture against its truth: every metric over the whole frame, and all except `ssim_uniform7` in every region."""
 
 import math
 from collections.abc import Mapping

@@ -53,7 +53,7 @@ class Renderer(Protocol):
         ...
 
     def with_checkpoints(self, files: Sequence[Path]) -> Self:
-        """The same renderer with checkpoints of its networks' names (`arnet.safetensors`) in place of its own."""
+        """The same renderer with other checkpoints for the networks that they are named after (`arnet.safetensors`)."""
         ...
 
     def __call__(

@@ -1,7 +1,7 @@
 """Where Taichi runs. This is the one place that starts it, for the tracer and for the renderers.
 
 A process has one backend. Commands and test fixtures start it by name; a renderer asks for the backend that it was
-given, and never for whatever happens to run. Taichi and numba are imported at the first call.
+given, and an error is raised where another one runs. Taichi and numba are imported at the first call.
 """
 
 import io

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended by itself: out of memory, most of the time."""
+    """A worker process ended unexpectedly, most often because memory ran out."""
 
 
 def results(
@@ -31,7 +31,7 @@ def results(
 
     start       called in each process first, with `arguments`
     An exception here or in an item, or closing the generator, ends the processes and drops their items in flight.
-    WorkerDied where a process ends by itself.
+    WorkerDied where a process ends unexpectedly.
     """
     # Spawned, not forked: Taichi hangs in a fork of a process that has started it.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(start, arguments))

@@ -17,7 +17,7 @@ from scenes.aperture import Aperture
 from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
 
-# Lattice points on the circle belong to the disk, whatever the rounding of a radius.
+# Lattice points on the circle belong to the disk, also where rounding makes the radius a little smaller.
 _ON_THE_RIM_PX = 1e-4
 
 

@@ -11,7 +11,7 @@ TILE = 1024
 
 
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
-    """A last layer, whatever autocast does to those before it: the eight bits of bfloat16 would show in a picture."""
+    """A last layer in float32, also under autocast: the eight bits of bfloat16 would show in a picture."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.to(next(layer.parameters()).dtype))
 
@@ -26,7 +26,7 @@ def resized(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
 def in_tiles(body: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
     """`body(x)` of a convolutional body of stride 1, computed in tiles where x is larger and no gradient is wanted.
 
-    So the memory that a network takes is bounded, whatever the size of the picture.
+    This bounds the memory of a network for pictures of any size.
 
     reach     pixels that an output depends on, to each side: tiles overlap by it, so that every value is that of the
               whole, up to the rounding of float32

@@ -101,7 +101,7 @@ def kernel_bank(defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], 
 def nearest_kernels(
     defocus_px: NDArray[np.float32], aperture: Aperture
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """The few defocuses that stand for all of a picture: (N,) values for `kernel_bank` and (H, W) int32 indices."""
+    """The defocuses of a picture, quantised: (N,) values for `kernel_bank`, and (H, W) int32 indices into them."""
     # A disk looks the same from both sides of focus; other shapes have an upright and a turned kernel.
     signed_px = np.abs(defocus_px) if isinstance(aperture, Disk) else defocus_px
     root = np.sqrt(np.abs(signed_px) + np.float32(_ROOT_AT_FOCUS**2)) - np.float32(_ROOT_AT_FOCUS)
