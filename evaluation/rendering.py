@@ -1,4 +1,4 @@
-"""Each renderer runs in a process of its own, so that its memory can be measured and a crash does not end the benchmark."""
+"""Each renderer runs in a process of its own: its memory can be measured, and its crash does not end the benchmark."""
 
 import multiprocessing
 import os

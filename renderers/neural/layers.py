@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Side of the tiles, without their overlap, that large feature maps are computed in: 128 channels of float32 take 0.5 GB at 1024 x 1024.
+# Large feature maps are computed in tiles of this side, without the overlap: 128 channels of float32 take 0.5 GB.
 TILE = 1024
 
 

@@ -5,8 +5,8 @@ changes, weight(x) - weight(x - 1), to the rows it reaches; one running sum per 
 derivative trick of Wadhwa et al. 2018 (section 4.3), here with soft rims and exact for any profile.
 
 The rows are summed in float64, and weights are multiples of 2^-13, so that what a disk adds to a row it takes away
-again with a negligible remainder, also for the brightest highlights. Bands of rows belong to one thread each and see the
-sources in order: the bytes do not depend on the number of threads. On a GPU the same sums run in Taichi
+again with a negligible remainder, also for the brightest highlights. Bands of rows belong to one thread each and see
+the sources in order: the bytes do not depend on the number of threads. On a GPU the same sums run in Taichi
 (`renderers.splatting.splat_taichi`), except on Metal, which lacks float64.
 """
 
