@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
 
@@ -82,6 +83,14 @@ class LayeredScene:
         """The frame's part of an array of all texels: (H + 2 overscan, W + 2 overscan, ...) to (H, W, ...)."""
         o = self.overscan
         return extended[o : o + self.height, o : o + self.width]
+
+    def composite(self) -> Picture:
+        """All-in-focus picture: (H, W, 3) float32 linear light, each layer over the ones behind it."""
+        linear = np.zeros((self.height, self.width, 3), np.float32)
+        for i in reversed(range(len(self.layers))):
+            rgba = self.frame_rgba(i).astype(np.float32)
+            linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
+        return linear
 
     def composite_disparity(self) -> NDArray[np.float32]:
         """Disparity of the nearest layer with alpha >= 0.5 at every pixel: (H, W) float32."""

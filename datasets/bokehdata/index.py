@@ -1,6 +1,5 @@
 """`index.jsonl`: which scenes of a dataset are finished, and the checksum of every file in them."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bokehdata.format import INDEX_FILE, is_number, is_scene_folder_name
+from runtime.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def read_index(root: Path) -> tuple[dict[str, IndexEntry], dict[int, str]]:
 
 def record_of(path: Path) -> FileRecord:
     """Checksum and size of a file as it is now."""
-    with path.open("rb") as file:
-        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    return FileRecord(sha256_of(path), path.stat().st_size)
 
 
 def wrong_files(
