@@ -34,7 +34,7 @@ from bokehdata.format import (
 )
 from bokehdata.index import IndexEntry, read_index
 from bokehdata.kinds import open_scene
-from bokehdata.kinds.billboards import BillboardFolder, billboard_document, write_billboards
+from bokehdata.kinds.billboards import billboard_document, write_billboards
 from bokehdata.reader import Dataset
 from bokehdata.writer import DatasetWriter, SceneWriter, estimated_bytes, require_space
 from scenes.aperture import Polygon

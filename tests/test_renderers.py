@@ -45,11 +45,7 @@ def flat_scene(image: np.ndarray, disparity: float, overscan: int) -> Scene:
 
 def picture_of(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """All-in-focus picture in display values, and the composite disparity."""
-    linear = np.zeros((scene.height, scene.width, 3), np.float32)
-    for i in reversed(range(len(scene.layers))):
-        rgba = scene.frame_rgba(i).astype(np.float32)
-        linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
-    return display_from_linear(linear), scene.composite_disparity()
+    return display_from_linear(scene.composite()), scene.composite_disparity()
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:

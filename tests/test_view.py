@@ -386,9 +386,9 @@ def test_scenes_beyond_the_limit_are_left_out_and_counted(dataset, tmp_path):
 
 def test_a_page_stops_growing_before_browsers_give_up(dataset, tmp_path, monkeypatch):
     two = write_page(dataset, tmp_path / "two.html", scenes=2)
-    monkeypatch.setattr(view, "_PAGE_BYTES_MAX", two.bytes)
+    monkeypatch.setattr(view, "PAGE_BYTES_MAX", two.bytes)
     assert write_page(dataset, tmp_path / "part.html").scenes_left_out == 1
-    monkeypatch.setattr(view, "_PAGE_BYTES_MAX", 1)
+    monkeypatch.setattr(view, "PAGE_BYTES_MAX", 1)
     # A single scene is shown whatever its size.
     assert write_page(dataset, tmp_path / "least.html").scenes_shown == 1
 

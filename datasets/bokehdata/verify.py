@@ -94,7 +94,7 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
     unchecked = [] if dataset.is_indexed else ["checksums: there is no index"]
     traced = [folder for folder in whole if isinstance(folder, BillboardFolder)]
     if len(traced) < len(whole):
-        unchecked.append("overscan, the all-in-focus picture and the disparity: scenes that are not billboards")
+        unchecked.append("overscan, all-in-focus picture and disparity against layers: scenes that are not billboards")
     retraced = None
     if retrace is None or not traced:
         unchecked.append(f"tracing again: {'no tracer' if retrace is None else 'no scene that can be traced'}")
