@@ -22,6 +22,7 @@ from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from bokehdata import images
+from bokehdata.kinds.camera import CameraFolder
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter

@@ -1,6 +1,6 @@
-"""Scenes of flat billboards: drawn by a recipe, traced by us, and so traced again from their folder at any time.
+"""Scenes of flat billboards, drawn by a recipe and traced by us. Any picture can be traced again from the folder.
 
-Their disparities lie in [0, 1] and have no unit. They have no camera but a nominal one.
+Disparities lie in [0, 1] and have no unit. There is no real camera, only a nominal one.
 """
 
 from functools import partial
