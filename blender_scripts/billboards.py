@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from blender_scripts.camera import Camera
-from bokehdata.format import NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M
+from bokehdata.kinds.billboards import NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M
 from scenes.billboard import Scene
 from scenes.color import HALF_MAX, premultiplied
 

@@ -23,11 +23,12 @@ from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.slices import slice_distances
 from bokehdata import images
-from bokehdata.format import BokehSetting, bokeh_file, image_file
+from bokehdata.format import BokehSetting, bokeh_file, disparity_of, image_file
 from bokehdata.index import IndexEntry
-from bokehdata.kinds.camera import CameraScene, DepthLayer, disparity_of
+from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
+from runtime.files import write_whole
 from scenes.aperture import Aperture
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
@@ -181,7 +182,7 @@ def produce_scene(
         render.picture(name, lens=blender_lens(lens, camera))
 
     with SceneWriter(job.root, scene_index) as writer:
-        writer.write_camera_scene(scene, stack, seed=job.seed)
+        write_camera_scene(writer, scene, stack, seed=job.seed)
         title = f"scene {scene_index:06d} · {source['name']}"
         layers = len(scene.layers)
         sheet = ContactSheet(
@@ -288,9 +289,7 @@ class KeptPictures:
         return images.read_exr_plane(self.path("depth.exr"))
 
     def _tell(self, name: str, values: Mapping[str, Any]) -> None:
-        aside = self._folder / ".aside"
-        aside.write_text(json.dumps(values), "utf-8")
-        aside.rename(self._folder / f"{name}.json")
+        write_whole(self._folder / f"{name}.json", json.dumps(values))
 
 
 class _Renderer:

@@ -30,8 +30,8 @@ from blender_scripts.production import Job, MadeBy, Sampling, forget_pictures, k
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
-from bokehdata.index import record_of
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
+from runtime.files import sha256_of
 from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
@@ -42,7 +42,7 @@ _BLUR_RADIUS_STEP_PX = 10.0
 
 @dataclass(frozen=True)
 class Options:
-    """Render BLB-style ground truth with Blender Cycles: all-in-focus image, depth and bokeh stacks of scenes in space.
+    """Render BLB-style ground truth with Blender Cycles: all-in-focus image, depth and bokeh stacks of 3D scenes.
 
     Example: python blender_scripts/render_blb.py --scenes 10 --width 480 --height 270 --samples 256
     """
@@ -118,7 +118,7 @@ def _render(options: Options, prog: str) -> int:
     sources = _sources(options)
     bokeh = len(job.blur_radii_px) * job.focus_count
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
-    # A layer of a scene in space is two files, its colour and its disparities.
+    # A layer of a camera scene is two files, its colour and its disparities.
     scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
     print(
         f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {job.sampling.samples} samples, "
@@ -242,7 +242,7 @@ def _blend_source(path: Path, options: Options) -> _Source:
     chosen = {"camera": options.camera, "frame": options.frame}
     return _Source(
         {"kind": "blend", "path": str(path.absolute()), **chosen},
-        {"kind": "blend", "name": path.name, "sha256": record_of(path).sha256, **chosen},
+        {"kind": "blend", "name": path.name, "sha256": sha256_of(path), **chosen},
     )
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 # Command: module with `main(argv, prog) -> exit code`, and a line of help.
 COMMANDS = {
     "gen": ("raytrace.gen", "trace ground truth: scenes of billboards and their bokeh stacks"),
-    "blender": ("blender_scripts.render_blb", "render ground truth with Blender Cycles: BLB-style scenes in space"),
+    "blender": ("blender_scripts.render_blb", "render ground truth with Blender Cycles: BLB-style 3D scenes"),
     "train": ("training.train", "train BokehMe's networks, DeepFocus or the error map"),
     "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),

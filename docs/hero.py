@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tiling import joined
 
+from bokehdata.folder import SceneFolder
+from bokehdata.kinds import open_scene
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, encode_jpeg
-from bokehdata.reader import SceneFolder
 from scenes.color import linear_from_display
 
 _TILE_PX = 300
 
 
 def main(out: str, *scene_folders: str) -> None:
-    rows = [joined(_tiles(SceneFolder(folder)), axis=1) for folder in scene_folders]
+    rows = [joined(_tiles(open_scene(folder)), axis=1) for folder in scene_folders]
     Path(out).write_bytes(encode_jpeg(joined(rows, axis=0), quality=82))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bokehdata.format import BokehSetting, ImageFormat
 from bokehdata.index import IndexEntry
+from bokehdata.kinds.billboards import write_billboards
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from raytrace.tracer import TEXTURE_BYTES_MAX, Tracer, texture_bytes
@@ -80,7 +81,7 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
     watch.lap("assets")
     with SceneWriter(job.root, scene_index, image_format=job.image_format) as writer:
         sheet = _sheet(scene, stack, scene_index)
-        writer.write_scene(scene, stack, seed=job.seed, noise=recipe.noise)
+        write_billboards(writer, scene, stack, seed=job.seed, noise=recipe.noise)
         watch.lap("files")
         # The pinhole image comes from the tracer too, so that K = 0 equals it to the last bit.
         image = tracer.render(scene, ThinLens(0.0, 0.0), noise=recipe.noise).linear[0]

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
 
@@ -83,8 +84,8 @@ class LayeredScene:
         o = self.overscan
         return extended[o : o + self.height, o : o + self.width]
 
-    def composite(self) -> NDArray[np.float32]:
-        """The all-in-focus picture: the layers far to near, each over those behind it, (H, W, 3) linear light."""
+    def composite(self) -> Picture:
+        """All-in-focus picture: (H, W, 3) float32 linear light, each layer over the ones behind it."""
         linear = np.zeros((self.height, self.width, 3), np.float32)
         for i in reversed(range(len(self.layers))):
             rgba = self.frame_rgba(i).astype(np.float32)

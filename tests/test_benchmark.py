@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from bokehdata.format import bokeh_settings
 from bokehdata.images import read_disparity, read_display, read_exr_rgb, write_png
+from bokehdata.kinds.billboards import write_billboards
 from bokehdata.opening import open_cases
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
@@ -82,7 +83,7 @@ def write_dataset(root: Path, scenes: int, stack: Stack = STACK) -> Path:
                     rgba[:, WIDTH // 2 :, 3] = 0.0
                 layers.append(Billboard(rgba, disparity))
             with SceneWriter(root, i) as scene:
-                scene.write_scene(Scene(tuple(layers), WIDTH, HEIGHT, 0), stack, seed=0, noise=0.002)
+                write_billboards(scene, Scene(tuple(layers), WIDTH, HEIGHT, 0), stack, seed=0, noise=0.002)
                 scene.write_image(1.5 * texture(i, HEIGHT, WIDTH))
                 for number, setting in enumerate(bokeh_settings(stack)):
                     truth = texture(i, HEIGHT, WIDTH) * np.float32(1.0 + 0.1 * number)

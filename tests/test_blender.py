@@ -22,6 +22,7 @@ from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from bokehdata import images
+from bokehdata.kinds.camera import CameraFolder
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter
@@ -242,7 +243,7 @@ def test_dataset_is_whole_and_reads_like_blb(dataset):
     assert not report.problems
     for folder in dataset:
         info, disparity = folder.info, folder.disparity()
-        assert info["disparity_unit"] == "1/m" and not folder.has_billboards
+        assert info["disparity_unit"] == "1/m" and isinstance(folder, CameraFolder)
         # Focus goes from the farthest to the nearest thing, evenly in disparity; f-stops give K by Blender's law.
         focus = [disparity_from_distance(z) for z in info["focus_distances"]]
         assert focus == pytest.approx([disparity.min(), disparity.max()], rel=1e-6)

@@ -29,16 +29,16 @@ from bokehdata.format import (
     bokeh_file,
     bokeh_setting,
     bokeh_settings,
-    scene_document,
     stack_from_scene_document,
     stored_from_linear,
 )
 from bokehdata.index import IndexEntry, read_index
-from bokehdata.reader import Dataset, SceneFolder
+from bokehdata.kinds import open_scene
+from bokehdata.kinds.billboards import billboard_document, write_billboards
+from bokehdata.reader import Dataset
 from bokehdata.writer import DatasetWriter, SceneWriter, estimated_bytes, require_space
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene
-from scenes.color import premultiplied
 from scenes.recipe import load_recipe
 from scenes.sampling import sample_scene
 from scenes.stack import Stack
@@ -86,7 +86,7 @@ def picture(scene_index: int, setting: BokehSetting | None = None) -> np.ndarray
 
 def write_scene_folder(root: Path, scene_index: int, image_format: ImageFormat = "exr") -> IndexEntry:
     with SceneWriter(root, scene_index, image_format=image_format) as writer:
-        writer.write_scene(tiny_scene(scene_index), STACK, seed=7, noise=0.002)
+        write_billboards(writer, tiny_scene(scene_index), STACK, seed=7, noise=0.002)
         writer.write_image(picture(scene_index))
         for setting in bokeh_settings(STACK):
             writer.write_bokeh(setting, picture(scene_index, setting), noise_rmse=0.001, samples=64)
@@ -214,7 +214,7 @@ def test_file_names_as_in_the_format_table():
 )
 def test_scene_yaml_keeps_the_stack_exactly(blur_parameters, focus_disparities, pixel):
     stack = Stack(tuple(blur_parameters), tuple(focus_disparities), (2.2,), Polygon(5), pixel)
-    document = scene_document(tiny_scene(), stack, scene_index=0, seed=0, noise=0.002)
+    document = billboard_document(tiny_scene(), stack, scene_index=0, seed=0, noise=0.002)
     assert stack_from_scene_document(yaml.safe_load(yaml.safe_dump(document))) == stack
 
 
@@ -234,7 +234,7 @@ def test_continuing_after_a_kill_gives_the_bytes_of_an_uninterrupted_run(tmp_pat
     # A kill while the third scene was being written, and while the second one's line was.
     (killed / ".000002.99999" / "layers").mkdir(parents=True)
     (killed / ".000002.99999" / "image.exr").write_bytes(b"half a pict")
-    (killed / ".index.jsonl").write_text("half an ind")
+    (killed / ".index.99999.jsonl").write_text("half an ind")
     index = (killed / "index.jsonl").read_text()
     (killed / "index.jsonl").write_text(index[: len(index) - 40])
 
@@ -256,7 +256,7 @@ root = Path({str(tmp_path / "out")!r})
 dataset = DatasetWriter(root, HEADER)
 dataset.add(write_scene_folder(root, 0))
 with SceneWriter(root, 1) as writer:
-    writer.write_scene(tiny_scene(1), STACK, seed=7, noise=0.002)
+    write_billboards(writer, tiny_scene(1), STACK, seed=7, noise=0.002)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     run = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True)
@@ -381,7 +381,7 @@ def test_a_failing_scene_leaves_nothing_behind(tmp_path):
     write_dataset(tmp_path, scenes=[0])
     before = all_bytes(tmp_path)
     with pytest.raises(ValueError, match="bokeh_00_00_g1.exr"), SceneWriter(tmp_path, 1) as writer:
-        writer.write_scene(tiny_scene(1), STACK, seed=7, noise=0.002)
+        write_billboards(writer, tiny_scene(1), STACK, seed=7, noise=0.002)
         writer.write_bokeh(BokehSetting(0, 0, 1.0), np.full((2, 2, 3), np.nan), noise_rmse=0.0, samples=1)
     assert all_bytes(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "dataset.yaml", "index.jsonl"]
@@ -390,7 +390,7 @@ def test_a_failing_scene_leaves_nothing_behind(tmp_path):
 def test_a_scene_without_all_its_pictures_gets_no_name(tmp_path):
     with pytest.raises(ValueError, match=r"closed without .*bokeh_01_01\.exr.*image\.exr"):
         with SceneWriter(tmp_path, 0) as writer:
-            writer.write_scene(tiny_scene(), STACK, seed=7, noise=0.002)
+            write_billboards(writer, tiny_scene(), STACK, seed=7, noise=0.002)
             writer.write_bokeh(BokehSetting(0, 0, 2.2), picture(0), noise_rmse=0.0, samples=1)
     assert not list(tmp_path.iterdir())
 
@@ -492,12 +492,9 @@ def test_size_estimate_lies_above_the_truth_by_at_most_half(tmp_path, image_form
     recipe = replace(load_recipe("default"), size_px=256)
     scene, stack = sample_scene(recipe, rng=np.random.default_rng(4))
     # Sharp pictures take more than blurred ones: the upper end.
-    sharp = np.zeros((256, 256, 3), np.float32)
-    for i in reversed(range(len(scene.layers))):
-        rgba = premultiplied(scene.frame_rgba(i))
-        sharp = sharp * (1.0 - rgba[..., 3:]) + rgba[..., :3]
+    sharp = scene.composite()
     with SceneWriter(tmp_path, 0, image_format=image_format) as writer:
-        writer.write_scene(scene, stack, seed=0, noise=0.002)
+        write_billboards(writer, scene, stack, seed=0, noise=0.002)
         writer.write_image(sharp)
         for setting in bokeh_settings(stack):
             writer.write_bokeh(setting, sharp, noise_rmse=0.0, samples=1)
@@ -522,7 +519,7 @@ np.savez(f"{{folder}}/../read.npz", rgb=rgb, depth=depth)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
     read = np.load(tmp_path / "read.npz")
-    np.testing.assert_array_equal(read["rgb"], SceneFolder(tmp_path / "000000").image())
+    np.testing.assert_array_equal(read["rgb"], open_scene(tmp_path / "000000").image())
     np.testing.assert_array_equal(read["depth"], tiny_scene().composite_depth())
 
 
@@ -586,7 +583,7 @@ def test_blb_folders_of_scenes_sort_by_number_and_one_scene_can_be_opened_alone(
         (tmp_path / f"x{name}").rename(tmp_path / name)
     assert [scene.name for scene in Dataset(tmp_path)] == ["27", "277", "280"]
     assert [scene.name for scene in Dataset(tmp_path / "277")] == ["277"]
-    with pytest.raises(DatasetError, match="scene.yaml: No such file"):
+    with pytest.raises(DatasetError, match="27: is a scene of kind blb; only billboards can be traced again"):
         Dataset(tmp_path)[0].scene()
 
 
@@ -608,8 +605,8 @@ def test_blb_folders_of_scenes_sort_by_number_and_one_scene_can_be_opened_alone(
 def test_broken_files_are_named(tmp_path, damage, message):
     write_dataset(tmp_path, scenes=[0])
     damage(tmp_path / "000000")
-    folder = Dataset(tmp_path)[0]
     with pytest.raises(DatasetError, match=message) as error:
+        folder = Dataset(tmp_path)[0]
         _ = folder.image(), folder.info, folder.scene()
     assert "\n" not in str(error.value)
 

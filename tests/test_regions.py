@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bokehdata.corruptions import KINDS, LEVELS, Corruption, every_corruption
+from bokehdata.corruptions import LEVELS, OPERATIONS, Corruption, every_corruption
 from evaluation.regions import REGIONS, region_masks
 from scenes.lens import ThinLens
 
@@ -106,4 +106,4 @@ def test_the_papers_d3_is_a_dilation_by_seven_pixels():
 
 def test_there_are_fifteen_corrupted_maps():
     assert len(every_corruption()) == 15 == len(set(every_corruption()))
-    assert {c.kind for c in every_corruption()} == set(KINDS)
+    assert {c.operation for c in every_corruption()} == set(OPERATIONS)

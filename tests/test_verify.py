@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bokehdata import images
 from bokehdata.format import BokehSetting, DatasetError, ImageFormat, bokeh_settings
 from bokehdata.index import IndexEntry, read_index, record_of
+from bokehdata.kinds.billboards import write_billboards
 from bokehdata.reader import Dataset
 from bokehdata.verify import Report, verify
 from bokehdata.writer import DatasetWriter, SceneWriter
@@ -68,7 +69,7 @@ def write_dataset(root: Path, scenes: int = 1, image_format: ImageFormat = "exr"
         for scene_index in range(scenes):
             scene = tiny_scene(scene_index)
             with SceneWriter(root, scene_index, image_format=image_format) as writer:
-                writer.write_scene(scene, STACK, seed=11, noise=NOISE)
+                write_billboards(writer, scene, STACK, seed=11, noise=NOISE)
                 writer.write_image(trace(scene, STACK, BokehSetting(0, 0, 2.2), samples=1))
                 for setting in bokeh_settings(STACK):
                     linear, half_set = (trace(scene, STACK, setting, samples=n) for n in (SAMPLES, SAMPLES // 2))

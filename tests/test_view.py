@@ -17,7 +17,8 @@ from PIL import Image
 
 from bokehdata import view
 from bokehdata.format import DatasetError, bokeh_settings
-from bokehdata.kinds.camera import CameraScene, DepthLayer
+from bokehdata.kinds.billboards import write_billboards
+from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
 from bokehdata.view import write_page
 from bokehdata.writer import DatasetWriter, SceneWriter
 from scenes.billboard import Billboard, Scene
@@ -55,7 +56,7 @@ def layered_scene() -> Scene:
 
 def write_scene(root: Path, scene_index: int):
     with SceneWriter(root, scene_index) as writer:
-        writer.write_scene(layered_scene(), STACK, seed=0, noise=0.002)
+        write_billboards(writer, layered_scene(), STACK, seed=0, noise=0.002)
         writer.write_image(flat(ALL_IN_FOCUS))
         for setting in bokeh_settings(STACK):
             k, f, gamma = setting
@@ -87,8 +88,8 @@ def blb(dataset, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_space(tmp_path_factory) -> Path:
-    """The near third and the rest as layers of a scene in space; rays hit the near one in half of its texels only."""
+def camera_scene(tmp_path_factory) -> Path:
+    """The near third and the rest as layers of a camera scene; rays hit the near one in half of its texels only."""
     near, far = (np.zeros((HEIGHT, WIDTH, 4), np.float16) for _ in range(2))
     near[:, : WIDTH // 3] = (1.0, 0.0, 0.0, 1.0)
     far[:] = (0.0, 0.0, 1.0, 1.0)
@@ -97,10 +98,10 @@ def in_space(tmp_path_factory) -> Path:
     behind = np.repeat(np.linspace(0.2, 0.5, WIDTH, dtype=np.float32)[None], HEIGHT, axis=0)
     depth = np.float32(1.0) / np.where(near[..., 3] > 0.0, np.float32(0.8), behind)
     layers = DepthLayer(near, hit, 0.6, 1.6), DepthLayer(far, behind, 1.6, HALF_MAX)
-    root = tmp_path_factory.mktemp("data") / "space"
-    with DatasetWriter(root, {"recipe": "space"}) as writer:
+    root = tmp_path_factory.mktemp("data") / "camera"
+    with DatasetWriter(root, {"recipe": "camera"}) as writer:
         with SceneWriter(root, 0) as scene:
-            scene.write_camera_scene(CameraScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
+            write_camera_scene(scene, CameraScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
             scene.write_image(flat(ALL_IN_FOCUS))
             for setting in bokeh_settings(STACK):
                 colour = colour_of(setting.blur_index, setting.focus_index, STACK.gammas.index(setting.gamma))
@@ -277,8 +278,8 @@ def test_a_layer_can_be_clicked_into_focus(tab, page_file):
     assert tab.locator(".layers .is-sharp").inner_text() == "d = 0.8"
 
 
-def test_layers_of_a_scene_in_space_are_shown_and_can_be_clicked_into_focus(tab, in_space, tmp_path):
-    open_page(tab, write_page(in_space, tmp_path / "space.html").path)
+def test_layers_of_a_camera_scene_are_shown_and_can_be_clicked_into_focus(tab, camera_scene, tmp_path):
+    open_page(tab, write_page(camera_scene, tmp_path / "camera.html").path)
     assert tab.locator(".scenes .faint").first.inner_text() == "2 layers"
     tab.locator(".scenes a").first.click()
     near, far = tab.locator(".layers button").all()
@@ -385,9 +386,9 @@ def test_scenes_beyond_the_limit_are_left_out_and_counted(dataset, tmp_path):
 
 def test_a_page_stops_growing_before_browsers_give_up(dataset, tmp_path, monkeypatch):
     two = write_page(dataset, tmp_path / "two.html", scenes=2)
-    monkeypatch.setattr(view, "_PAGE_BYTES_MAX", two.bytes)
+    monkeypatch.setattr(view, "PAGE_BYTES_MAX", two.bytes)
     assert write_page(dataset, tmp_path / "part.html").scenes_left_out == 1
-    monkeypatch.setattr(view, "_PAGE_BYTES_MAX", 1)
+    monkeypatch.setattr(view, "PAGE_BYTES_MAX", 1)
     # A single scene is shown whatever its size.
     assert write_page(dataset, tmp_path / "least.html").scenes_shown == 1
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bokehdata.folder import SceneFolder
 from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
-from bokehdata.reader import SceneFolder
 from runtime.files import sha256_of
 from scenes.aperture import Aperture, Disk
 from scenes.arrays import Picture, Plane

@@ -1,10 +1,10 @@
-"""The layout of a dataset on disk: file names, `info.json`, `scene.yaml`. `datasets/README.md` is the same as a table.
+"""The layout of a dataset on disk: file names, `info.json`, and what every `scene.yaml` has.
 
-Code written for BLB (BokehMe's benchmark set) reads these scenes: its file names, its `info.json` keys and units
-(metres, pixels per unit of disparity), signed defocus = blur_parameters[KK] (1 / depth - 1 / focus_distances[FF]).
+`datasets/README.md` describes the same for people. Code written for BLB (BokehMe's benchmark set) reads our scenes:
+they have its file names and the keys and units of its `info.json` (metres, pixels per unit of disparity). Signed
+defocus is blur_parameters[KK] * (1 / depth - 1 / focus_distances[FF]).
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple, TypeGuard, get_args
 
 import numpy as np
 
+from runtime.files import is_unfinished_name
 from scenes.aperture import aperture_from
-from scenes.billboard import Scene
-from scenes.color import REFERENCE_GAMMA
-from scenes.lens import disparity_from_distance, distance_from_disparity, f_number_from_blur_parameter
+from scenes.arrays import Plane
+from scenes.color import HALF_MAX, REFERENCE_GAMMA
+from scenes.lens import distance_from_disparity, f_number_from_blur_parameter
 from scenes.stack import Pixel, Stack
 
 SCHEMA_VERSION = 1
@@ -32,29 +33,23 @@ PREVIEW_FILE = "preview.jpg"
 
 ImageFormat = Literal["exr", "png"]
 
-# Billboard scenes have no camera; these make the f_stops of BLB's info.json come out.
-NOMINAL_FOCAL_LENGTH_M = 0.05
-NOMINAL_SENSOR_WIDTH_M = 0.036
-
 _BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?\.(?:exr|png)")
 _SCENE_FOLDER_NAME = re.compile(r"\d{6,}")
-# A scene in the hands of a process, or a file about to be replaced.
-_LEFTOVER_NAME = re.compile(rf"\.\d{{6,}}\.\d+|\.(?:{re.escape(DATASET_FILE)}|{re.escape(INDEX_FILE)})")
 # What file browsers leave in every folder that they show.
 _BROWSER_NAME = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory")
 
 
 class DatasetError(Exception):
-    """A dataset that cannot be read or written as asked; the message names the path, what is wrong, and the fix."""
+    """A dataset that cannot be read or written as asked. The message names the path, what is wrong, and the fix."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """DatasetError for an OSError of what is done to the file at `path`: that of a full disk names no file."""
+    """Turns an OSError into a DatasetError that names the file at `path`: the error of a full disk names none."""
     try:
         yield
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror}); mend that and run again") from error
+        raise DatasetError(f"{path}: cannot be written ({error.strerror}); fix that and run again") from error
 
 
 class BokehSetting(NamedTuple):
@@ -69,18 +64,16 @@ def scene_folder_name(scene_index: int) -> str:
     return f"{scene_index:06d}"
 
 
-def unfinished_folder_name(scene_index: int) -> str:
-    """Where this process writes a scene until it is whole."""
-    return f".{scene_folder_name(scene_index)}.{os.getpid()}"
-
-
 def is_leftover_name(name: str) -> bool:
-    """Whether a killed run may have left a file or folder of this name half-written."""
-    return _LEFTOVER_NAME.fullmatch(name) is not None
+    """Whether a killed run may have left an unfinished scene or file of this name in the folder of a dataset."""
+    scene = name.removeprefix(".").partition(".")[0]
+    if is_scene_folder_name(scene) and is_unfinished_name(name, of=scene):
+        return True
+    return any(is_unfinished_name(name, of=file) for file in (DATASET_FILE, INDEX_FILE))
 
 
 def is_browser_name(name: str) -> bool:
-    """Whether a file of this name is of a file browser's making, and no part of a dataset."""
+    """Whether a file of this name was left by a file browser, and is no part of a dataset."""
     return _BROWSER_NAME.fullmatch(name) is not None
 
 
@@ -122,16 +115,21 @@ def bokeh_settings(stack: Stack) -> Iterator[BokehSetting]:
 
 
 def stored_from_linear(linear, gamma: float):
-    """Linear light at `gamma` as files hold it, display ** 2.2 with display = linear ** (1 / gamma); any shape.
+    """Linear light at `gamma` as files hold it: display ** 2.2 with display = linear ** (1 / gamma); any shape.
 
-    The 2.2 is the same for every file, so that `** (1 / 2.2)` shows each of them; at gamma 5 half floats of the linear
-    values themselves would be coarser than the promised noise.
+    The power 2.2 is the same for every file, so that `** (1 / 2.2)` shows each of them. Linear light at gamma 5 is not
+    stored as it is, since half floats of it would be coarser than the promised noise.
     """
     return linear if gamma == REFERENCE_GAMMA else linear ** (REFERENCE_GAMMA / gamma)
 
 
-class Information(NamedTuple):
-    """What `info.json` says of the camera and its settings."""
+def disparity_of(depth: Plane) -> Plane:
+    """1 / depth: (H, W) float32; 0 where the depth is 65504 or more."""
+    return np.divide(1.0, depth, out=np.zeros_like(depth), where=depth < HALF_MAX)
+
+
+class CameraSettings(NamedTuple):
+    """What `info.json` says of the camera, and the stack of its lens settings."""
 
     width: int
     height: int
@@ -141,21 +139,15 @@ class Information(NamedTuple):
     stack: Stack
 
 
-def billboard_information(scene: Scene, stack: Stack) -> Information:
-    """That of a billboard scene, which has no camera but a nominal one."""
-    camera = (NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M)
-    return Information(scene.width, scene.height, *camera, "normalised", stack)
-
-
 def info_document(
-    information: Information, noise_rmse: Mapping[str, float], samples: Mapping[str, int]
+    settings: CameraSettings, noise_rmse: Mapping[str, float], samples: Mapping[str, int]
 ) -> dict[str, Any]:
     """The content of `info.json`: BLB's keys in BLB's order and units, then ours.
 
     noise_rmse   display RMSE against the converged picture, per file name
     samples      lens samples per pixel, per file name
     """
-    width, height, focal_length_m, sensor_width_m, disparity_unit, stack = information
+    width, height, focal_length_m, sensor_width_m, disparity_unit, stack = settings
 
     def f_number(blur_parameter: float) -> float | None:
         # JSON has no infinity: a pinhole (K = 0) has no f-number.
@@ -179,11 +171,12 @@ def info_document(
 
 
 def frame_document(
-    width: int, height: int, overscan: int, stack: Stack, *, scene_index: int, seed: int
+    kind: str, width: int, height: int, overscan: int, stack: Stack, *, scene_index: int, seed: int
 ) -> dict[str, Any]:
-    """The part of `scene.yaml` that every kind of scene has: which one it is, its frame, its stack."""
+    """The part of `scene.yaml` that every kind of scene has: its kind, its number, its frame and its stack."""
     return {
         "schema": SCHEMA_VERSION,
+        "kind": kind,
         "seed": seed,
         "scene": scene_index,
         "width": width,
@@ -198,26 +191,6 @@ def frame_document(
     }
 
 
-def scene_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
-    """The content of `scene.yaml`: all that is needed, with the layers' files, to trace the scene again.
-
-    noise   display RMSE that was asked for
-    """
-    return {
-        **frame_document(scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed),
-        "noise": float(noise),
-        "layers": [
-            {
-                "file": layer_file(i),
-                "disparity": float(layer.disparity),
-                "slope": [float(g) for g in layer.slope],
-                "asset": dict(layer.asset),
-            }
-            for i, layer in enumerate(scene.layers)
-        ],
-    }
-
-
 def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     """The stack of a `scene.yaml`; ValueError names the key whose value does not make one."""
     aperture: Any = document.get("aperture")
@@ -227,24 +200,11 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     if pixel not in get_args(Pixel):
         raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
     return Stack(
-        blur_parameters=_numbers(document, "blur_parameters"),
-        focus_disparities=_numbers(document, "focus_disparities"),
-        gammas=_numbers(document, "gammas", above_zero=True),
+        blur_parameters=listed_numbers(document, "blur_parameters"),
+        focus_disparities=listed_numbers(document, "focus_disparities"),
+        gammas=listed_numbers(document, "gammas", above_zero=True),
         aperture=aperture_from(aperture),
         pixel=pixel,
-    )
-
-
-def stack_from_info(info: Mapping[str, Any]) -> Stack:
-    """The stack of BLB's `info.json`: round aperture, gamma 2.2, and box pixels as Cycles renders them.
-
-    ValueError names the key whose value does not make one.
-    """
-    distances = _numbers(info, "focus_distances", above_zero=True)
-    return Stack(
-        blur_parameters=_numbers(info, "blur_parameters"),
-        focus_disparities=tuple(disparity_from_distance(z) for z in distances),
-        pixel="box",
     )
 
 
@@ -253,7 +213,8 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _numbers(document: Mapping[str, Any], key: str, *, above_zero: bool = False) -> tuple[float, ...]:
+def listed_numbers(document: Mapping[str, Any], key: str, *, above_zero: bool = False) -> tuple[float, ...]:
+    """The numbers that a document lists under a key; ValueError where it lists none, or one below (or at) 0."""
     values = document.get(key)
     if not (isinstance(values, list) and values and all(is_number(v) and v >= 0 for v in values)) or (
         above_zero and 0 in values

@@ -1,6 +1,5 @@
 """`index.jsonl`: which scenes of a dataset are finished, and the checksum of every file in them."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bokehdata.format import INDEX_FILE, is_number, is_scene_folder_name
+from runtime.files import sha256_of
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What one file must be, byte for byte."""
+    """Checksum and size that a file must have."""
 
     sha256: str
     bytes: int
@@ -24,7 +24,7 @@ class IndexEntry:
 
     folder           name of its folder, "000012"
     files            record of every file by its path relative to the folder, sorted
-    images           number of traced pictures
+    images           number of rendered pictures; the all-in-focus picture counts where its noise is known
     noise_rmse_max   largest display RMSE among them
     """
 
@@ -58,10 +58,10 @@ class IndexEntry:
 
 
 def read_index(root: Path) -> tuple[dict[str, IndexEntry], dict[int, str]]:
-    """(entries by folder in the order of scenes, by number of each line that is not an entry what is wrong with it).
+    """(the entries by folder, sorted by scene; what is wrong with each line that is not an entry, by its number).
 
-    A line is torn when a run was killed while writing it: its scene counts as unfinished. The last line of a folder
-    holds.
+    A line is torn when a run was killed while writing it: its scene counts as unfinished. If a folder has several
+    lines, the last one counts.
     """
     entries, torn = {}, {}
     for number, line in enumerate((root / INDEX_FILE).read_text("utf-8", errors="replace").splitlines(), start=1):
@@ -76,16 +76,15 @@ def read_index(root: Path) -> tuple[dict[str, IndexEntry], dict[int, str]]:
 
 def record_of(path: Path) -> FileRecord:
     """Checksum and size of a file as it is now."""
-    with path.open("rb") as file:
-        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    return FileRecord(sha256_of(path), path.stat().st_size)
 
 
 def wrong_files(
     root: Path, entries: Iterable[IndexEntry], *, on_scene: Callable[[], None] = lambda: None
 ) -> dict[str, dict[str, str]]:
-    """Files that are not what the index says: by folder, {file: what is wrong with it}, only folders with any.
+    """Files that are not what the index says: {folder: {file: what is wrong with it}}, only folders with such files.
 
-    Reads every byte, on several threads (hashing leaves the interpreter lock); `on_scene` is called after each scene.
+    Reads every byte, on several threads (hashing releases the interpreter lock). `on_scene` is called after each scene.
     """
     wrong = {}
     with ThreadPoolExecutor() as pool:

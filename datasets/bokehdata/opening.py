@@ -9,7 +9,7 @@ from bokehdata.reader import Dataset
 
 
 def open_cases(root: Path) -> list[Case]:
-    """Every case of a folder in a fixed order; DatasetError for what is none of these kinds, or is empty."""
+    """Every case of a folder in a fixed order; DatasetError for a folder of another layout or without pictures."""
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     cases = plain_cases(root) if is_plain(root) else stack_cases(Dataset(root))

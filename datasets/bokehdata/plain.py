@@ -61,7 +61,7 @@ class PlainCase(Case):
 
 
 def is_plain(root: Path) -> bool:
-    """Whether a folder is laid out so."""
+    """Whether a folder has this layout."""
     return all((root / name).is_dir() for name in _PICTURES)
 
 

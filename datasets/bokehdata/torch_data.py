@@ -35,8 +35,7 @@ class CropSettings:
     crop_px        side of the square crop; None for the whole picture
     margin_px      pixels kept around the crop, as far as the picture goes, while `planes` are computed: a little more
                    than the largest blur radius, so that what blurs into the crop is there
-    augmentation   probability that the disparity given is corrupted: by Gaussian blur, dilation or erosion, each alike,
-                   in a window of 2 l + 1 pixels, l uniform in 1 to 5, sigma 0.3 (l - 1) + 0.8
+    augmentation   probability that the disparity given is corrupted (`bokehdata.corruptions.random_corruption`)
     turned         whether the crop is flipped and turned by multiples of 90 degrees at random
     """
 

@@ -4,11 +4,7 @@ The page needs no server and no network: pictures are WebP inside it, the progra
 lie in a JSON block that the browser parses only when the scene is opened, so that a page of 60 MB opens at once.
 """
 
-import base64
 import html
-import io
-import json
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,9 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings
+from bokehdata.folder import SceneFolder
+from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
+from bokehdata.pages import PAGE_BYTES_MAX, counted, filled, json_for_script, png_uri, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, fitted_size, layer_tile
-from bokehdata.reader import Dataset, SceneFolder
+from bokehdata.reader import Dataset
+from runtime.files import replacing
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.stack import Stack
@@ -32,16 +31,9 @@ from scenes.stack import Stack
 DEFAULT_SIDE_PX = 512
 DEFAULT_SCENES = 100
 
-# Browsers hold a page in one string and slow down long before its limit of 512 MB; no more scenes from here on.
-_PAGE_BYTES_MAX = 250_000_000
-
 _THUMBNAIL_PX = 288
 _LAYER_PX = 208
 _LEVELS_PX = 320
-
-_WEBP_QUALITY = 80
-# Encoding effort of 0 to 6: beyond 2 it takes twice the time for 4 % fewer bytes.
-_WEBP_METHOD = 2
 
 
 @dataclass(frozen=True)
@@ -76,15 +68,8 @@ def write_page(
         raise DatasetError(f"{dataset.root}: holds no finished scene; run the generator again to finish some")
 
     out_html = Path(out_html)
-    aside = out_html.with_name(f".{out_html.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as page:
-            shown = _write(page, dataset, scenes, side_px)
-        aside.replace(out_html)
-    except OSError as error:
-        raise DatasetError(f"{out_html}: cannot be written ({error.strerror})") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with writing(out_html), replacing(out_html) as aside, aside.open("wb") as page:
+        shown = _write(page, dataset, scenes, side_px)
     return Page(out_html, out_html.stat().st_size, shown, len(dataset) - shown)
 
 
@@ -92,27 +77,21 @@ def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int) -> int:
     """Streams the page scene by scene; returns how many scenes it holds."""
     template = resources.files("bokehdata").joinpath("view.html").read_text("utf-8")
     head, tail = template.split("<!-- scenes -->\n")
-    tail = _filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex())
+    tail = filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex())
     title = dataset.root.resolve().name
-    page.write(_filled(head, title=title, scenes=_count(len(dataset), "scene")).encode())
+    page.write(filled(head, title=title, scenes=counted(len(dataset), "scene")).encode())
 
     shown = 0
     # The bar appears for runs of more than two seconds, on terminals.
     for folder in tqdm(dataset[:scenes], desc="pictures", unit="scene", delay=2.0, disable=None):
         card = _card(folder, side_px).encode()
-        if shown and page.tell() + len(card) + len(tail) > _PAGE_BYTES_MAX:
+        if shown and page.tell() + len(card) + len(tail) > PAGE_BYTES_MAX:
             break
         page.write(card)
         shown += 1
 
-    page.write(_filled(tail, shown=_shown(shown, len(dataset))).encode())
+    page.write(filled(tail, shown=_shown(shown, len(dataset))).encode())
     return shown
-
-
-def _filled(template: str, **values: str) -> str:
-    for name, value in values.items():
-        template = template.replace("{{" + name + "}}", html.escape(value))
-    return template
 
 
 def _card(folder: SceneFolder, side_px: int) -> str:
@@ -120,15 +99,13 @@ def _card(folder: SceneFolder, side_px: int) -> str:
     image = folder.image()
     entry = _entry(folder, image, side_px)
     thumbnail = _webp(display_tile(image, _reduced_size(image, _THUMBNAIL_PX)))
-    content = _count(len(entry["layers"]), "layer") if entry["layers"] else _count(len(entry["bokeh"]), "image")
-    # "</script>" inside a name must not end the block.
-    data = json.dumps(entry, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    content = counted(len(entry["layers"]), "layer") if entry["layers"] else counted(len(entry["bokeh"]), "image")
     name = html.escape(folder.name)
     return (
         f'<li><a href="#{urlencode({"scene": folder.name})}" data-scene="{name}">'
         f'<img src="{thumbnail}" alt="" loading="lazy">'
         f'<span class="line"><span>{name}</span><span class="faint">{content}</span></span></a>\n'
-        f'<script type="application/json">{data}</script></li>\n'
+        f'<script type="application/json">{json_for_script(entry)}</script></li>\n'
     )
 
 
@@ -177,7 +154,7 @@ def _disparity(disparity: NDArray) -> dict[str, Any]:
     low, high = float(disparity.min()), float(disparity.max())
     size = _reduced_size(disparity, _LEVELS_PX)
     levels = cv2.resize(disparity_levels(disparity, low, high), size, interpolation=cv2.INTER_NEAREST)
-    return {"range": [low, high], "levels": _data_uri(Image.fromarray(levels), "PNG", optimize=True)}
+    return {"range": [low, high], "levels": png_uri(Image.fromarray(levels))}
 
 
 def _layers(scene: LayeredScene | None) -> list[dict[str, Any]]:
@@ -197,20 +174,10 @@ def _reduced_size(image: NDArray, side_px: int) -> tuple[int, int]:
 
 
 def _webp(picture: NDArray[np.uint8]) -> str:
-    return _data_uri(Image.fromarray(picture), "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
-
-
-def _data_uri(picture: Image.Image, image_format: str, **options: int) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, image_format, **options)
-    return f"data:image/{image_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return webp_uri(Image.fromarray(picture))
 
 
 def _shown(shown: int, total: int) -> str:
     if shown == total:
         return f"All {total} scenes of the dataset." if total > 1 else "The only scene of the dataset."
     return f"The first {shown} of {total} scenes; {total - shown} were left out to keep the page small."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

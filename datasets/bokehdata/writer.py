@@ -1,47 +1,46 @@
 """Writing a dataset so that a kill at any moment costs at most the scene in flight.
 
-A scene is written into a folder with a leading dot and renamed when it is whole; then its line enters the index. One
-process holds the `DatasetWriter` and with it the index and the lock; any number of worker processes render scenes with
+A scene is written into a folder with a leading dot and renamed when it is whole. Then its line enters the index. One
+process holds the `DatasetWriter` and with it the index and the lock. Any number of worker processes write scenes with
 `SceneWriter`, which needs neither, and hand back the `IndexEntry`:
 
     with DatasetWriter(out, header) as dataset:
         for scene_index in wanted - dataset.finished(wanted):
             with SceneWriter(out, scene_index) as writer:      # perhaps in another process
-                writer.write_scene(scene, stack, seed=0, noise=0.002)
+                write_billboards(writer, scene, stack, seed=0, noise=0.002)
                 writer.write_image(linear)
                 for setting in bokeh_settings(stack):
                     writer.write_bokeh(setting, linear, noise_rmse=..., samples=...)
                 writer.write_preview(jpeg)
             dataset.add(writer.entry)
 
-Nothing that is written holds a time, a host or a path: equal scenes give equal bytes.
+`bokehdata.kinds` has a function such as `write_billboards` for every kind of scene that we make. No file holds a time,
+a host or a path: equal scenes give equal bytes.
 """
 
-import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from bokehdata import images
+from bokehdata.documents import json_text, read_yaml, yaml_text
 from bokehdata.format import (
     DATASET_FILE,
-    DEPTH_FILE,
-    DISPARITY_FILE,
     INDEX_FILE,
     INFO_FILE,
     PREVIEW_FILE,
     SCENE_FILE,
     SCHEMA_VERSION,
     BokehSetting,
+    CameraSettings,
     DatasetError,
     ImageFormat,
-    billboard_information,
     bokeh_file,
     bokeh_settings,
     image_file,
@@ -50,17 +49,13 @@ from bokehdata.format import (
     is_leftover_name,
     is_scene_folder_name,
     layer_file,
-    scene_document,
     scene_folder_name,
     stored_from_linear,
-    unfinished_folder_name,
     writing,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
-from bokehdata.kinds.camera import CameraScene, camera_document, camera_information, layer_disparity_file
-from bokehdata.reader import read_yaml
-from scenes.billboard import Scene
-from scenes.stack import Stack
+from runtime.files import sync, unfinished, write_whole
+from scenes.arrays import Plane
 
 # The one key of the header that may change between the runs that fill a dataset.
 SOFTWARE_KEY = "software"
@@ -79,12 +74,12 @@ class DatasetWriter:
 
     root     folder of the dataset; made where it does not exist
     header   plain values for dataset.yaml: recipe, seed, lens model, pixel and border rule, units, licence notes, and
-             under `software` versions of libraries, which alone may differ when a dataset is continued. Leave out
-             the number of scenes: it may grow.
+             under `software` the versions of libraries, the only values that may differ when a dataset is continued.
+             Leave out the number of scenes: it may grow
 
-    DatasetError if the folder holds something else or scenes of another header, or another process writes to it; in
-    every method where the disk is full. Opening removes what a killed run left half-written. The lock dies with the
-    process, and with the children it has forked: start workers by spawning.
+    DatasetError if the folder holds something else or scenes of another header, or if another process writes to it.
+    Every method raises it where the disk is full. Opening removes what a killed run left half-written. The lock is held
+    until this process and all children that it has forked have ended: start workers by spawning.
     """
 
     def __init__(self, root: Path, header: Mapping[str, Any]):
@@ -122,9 +117,10 @@ class DatasetWriter:
         return {scene_index for scene_index in wanted if scene_folder_name(scene_index) in self._entries}
 
     def finished(self, wanted: Iterable[int], *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
-        """Those of the wanted scenes whose every file has the size and checksum of the index; the others leave it.
+        """Those of the wanted scenes whose every file has the size and checksum of the index.
 
-        Reads every file of the wanted scenes that are in the index, and no other; `on_scene` is called after each.
+        The other wanted scenes are taken out of the index. Reads every file of the wanted scenes that are in the index,
+        and no other file. `on_scene` is called after each scene.
         """
         indexed = self.indexed(wanted)
         entries = [self._entries[scene_folder_name(scene_index)] for scene_index in sorted(indexed)]
@@ -133,7 +129,7 @@ class DatasetWriter:
         return self.indexed(indexed)
 
     def add(self, entry: IndexEntry) -> None:
-        """Count a scene as finished; on disk when this returns."""
+        """Count a scene as finished. Its line in the index is on disk when this returns."""
         self._entries[entry.folder] = entry
         with writing(self._root / INDEX_FILE):
             self._index.write(entry.to_line())
@@ -141,7 +137,7 @@ class DatasetWriter:
             os.fsync(self._index.fileno())
 
     def close(self) -> None:
-        """Sort the index by scene, remove what stopped workers left half-written, and give the folder free."""
+        """Sort the index by scene, remove what stopped workers left half-written, and release the lock."""
         try:
             with writing(self._root / INDEX_FILE):
                 self._index.close()
@@ -152,24 +148,27 @@ class DatasetWriter:
 
     def _write_index(self) -> None:
         entries = sorted(self._entries.values(), key=lambda entry: entry.scene_index)
-        _replace_file(self._root / INDEX_FILE, "".join(entry.to_line() for entry in entries))
+        _replace(self._root / INDEX_FILE, "".join(entry.to_line() for entry in entries))
 
 
 class SceneWriter:
-    """One scene on its way into a dataset; needs no lock, so that worker processes may use it.
+    """One scene on its way into a dataset. It needs no lock, so that worker processes may use it.
 
-    A context manager: leaving it normally checks that every picture of the stack is there, and gives the scene its
-    final name, in place of an unfinished folder of that name; an exception removes what was written. `entry` is then
-    what `DatasetWriter.add` wants. Pictures are written as they come and not kept.
+    A context manager. Leaving it normally checks that every picture of the stack is there and gives the scene its final
+    name; an unfinished folder of that name is replaced. An exception removes what was written. Pictures are written as
+    they come and not kept. DatasetError names a file that cannot be written.
+
+    scene_index   number of the scene
+    entry         what `DatasetWriter.add` wants, once the block is left
     """
 
     entry: IndexEntry
 
     def __init__(self, root: Path, scene_index: int, *, image_format: ImageFormat = "exr"):
         self._root = root
-        self._scene_index = scene_index
+        self.scene_index = scene_index
         self._image_format: ImageFormat = image_format
-        self._folder = root / unfinished_folder_name(scene_index)
+        self._folder = unfinished(root / scene_folder_name(scene_index))
         self._noise_rmse: dict[str, float] = {}
         self._samples: dict[str, int] = {}
 
@@ -185,37 +184,23 @@ class SceneWriter:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def write_scene(self, scene: Scene, stack: Stack, *, seed: int, noise: float) -> None:
-        """The layers, depth.exr, disparity.exr and scene.yaml.
+    def write_documents(self, scene_document: Mapping[str, Any], settings: CameraSettings) -> None:
+        """`scene.yaml` now, and `info.json` when the noise of every picture is known."""
+        self._settings = settings
+        _write(self._folder / SCENE_FILE, yaml_text(scene_document).encode())
 
-        seed    of the dataset
-        noise   display RMSE asked for
-        """
-        self._information = billboard_information(scene, stack)
-        for i, layer in enumerate(scene.layers):
-            images.write_exr_rgba(self._folder / layer_file(i), layer.rgba)
-        images.write_exr_plane(self._folder / DISPARITY_FILE, scene.composite_disparity())
-        images.write_exr_plane(self._folder / DEPTH_FILE, scene.composite_depth())
-        document = scene_document(scene, stack, scene_index=self._scene_index, seed=seed, noise=noise)
-        _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
+    def write_layer(self, name: str, rgba: NDArray[np.float16]) -> None:
+        """A layer: (h, w, 4) float16, straight alpha, linear light in [0, 65504]."""
+        images.write_exr_rgba(self._folder / name, rgba)
 
-    def write_camera_scene(self, scene: CameraScene, stack: Stack, *, seed: int) -> None:
-        """The same of a scene in space: depth.exr, disparity.exr, scene.yaml, and its layers where it has some."""
-        self._information = camera_information(
-            scene.width, scene.height, scene.focal_length_m, scene.sensor_width_m, stack
-        )
-        for i, layer in enumerate(scene.layers):
-            images.write_exr_rgba(self._folder / layer_file(i), layer.rgba)
-            images.write_exr_plane(self._folder / layer_disparity_file(i), layer.disparity)
-        images.write_exr_plane(self._folder / DISPARITY_FILE, scene.disparity())
-        images.write_exr_plane(self._folder / DEPTH_FILE, scene.depth)
-        document = camera_document(scene, stack, scene_index=self._scene_index, seed=seed)
-        _write(self._folder / SCENE_FILE, _to_yaml(document).encode())
+    def write_plane(self, name: str, plane: Plane) -> None:
+        """Depth or disparity: (h, w) float32 in [0, 65504]."""
+        images.write_exr_plane(self._folder / name, plane)
 
     def write_image(self, linear: NDArray, *, noise_rmse: float | None = None, samples: int | None = None) -> None:
         """The all-in-focus picture: (H, W, 3) linear light at the reference gamma, in [0, 65504].
 
-        noise_rmse, samples   as of `write_bokeh`, where it was rendered and is not exact
+        noise_rmse, samples   as of `write_bokeh`, if the picture was rendered and is not exact
         """
         name = image_file(self._image_format)
         images.write_linear(self._folder / name, linear)
@@ -224,7 +209,7 @@ class SceneWriter:
             self._samples[name] = samples
 
     def write_bokeh(self, setting: BokehSetting, linear: NDArray, *, noise_rmse: float, samples: int) -> None:
-        """One traced picture.
+        """One refocused picture.
 
         linear       (H, W, 3) linear light at the gamma of the setting, >= 0, at most 65504 as stored
         noise_rmse   estimate of its display RMSE against the converged picture
@@ -240,8 +225,8 @@ class SceneWriter:
         _write(self._folder / PREVIEW_FILE, jpeg)
 
     def _finish(self) -> None:
-        info = info_document(self._information, self._noise_rmse, self._samples)
-        _write(self._folder / INFO_FILE, json.dumps(info, indent=4, allow_nan=False).encode() + b"\n")
+        info = info_document(self._settings, self._noise_rmse, self._samples)
+        _write(self._folder / INFO_FILE, json_text(info).encode())
         self._require_whole()
 
         files = sorted(path for path in self._folder.rglob("*") if path.is_file())
@@ -250,7 +235,7 @@ class SceneWriter:
         _sync(self._folder / "layers")
         _sync(self._folder)
         self.entry = IndexEntry(
-            folder=scene_folder_name(self._scene_index),
+            folder=scene_folder_name(self.scene_index),
             files={path.relative_to(self._folder).as_posix(): record_of(path) for path in files},
             images=len(self._noise_rmse),
             noise_rmse_max=max(self._noise_rmse.values(), default=0.0),
@@ -262,23 +247,24 @@ class SceneWriter:
 
     def _require_whole(self) -> None:
         image = image_file(self._image_format)
-        settings = bokeh_settings(self._information.stack)
-        pictures = {bokeh_file(setting, self._image_format) for setting in settings}
+        stack = self._settings.stack
+        pictures = {bokeh_file(setting, self._image_format) for setting in bokeh_settings(stack)}
         missing = pictures - self._noise_rmse.keys()
         if not (self._folder / image).is_file():
             missing.add(image)
         if missing:
-            raise ValueError(f"scene {self._scene_index} was closed without {', '.join(sorted(missing))}")
+            raise ValueError(f"scene {self.scene_index} was closed without {', '.join(sorted(missing))}")
         if unasked := self._noise_rmse.keys() - pictures - {image}:
-            raise ValueError(f"scene {self._scene_index}: {', '.join(sorted(unasked))} is not in its stack")
+            raise ValueError(f"scene {self.scene_index}: {', '.join(sorted(unasked))} is not in its stack")
 
 
 def estimated_bytes(
     width: int, height: int, overscan: int, layers: int, num_images: int, image_format: ImageFormat = "exr"
 ) -> int:
-    """Size of a scene on disk, on the safe side: at most half above the truth for photographic content.
+    """Size of a scene on disk, rather too large: by at most a half for photographic content.
 
-    num_images   number of traced pictures; the all-in-focus picture and the planes come on top
+    layers       number of files of layers
+    num_images   number of refocused pictures; the all-in-focus picture and the planes are counted on top
     """
     frame = width * height
     extended = (width + 2 * overscan) * (height + 2 * overscan)
@@ -289,7 +275,7 @@ def estimated_bytes(
 
 
 def require_space(root: Path, needed_bytes: int) -> None:
-    """DatasetError if the disk under `root`, which need not exist yet, has less free than `needed_bytes`."""
+    """DatasetError if the disk has fewer free bytes than `needed_bytes`. The folder `root` need not exist yet."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
@@ -300,11 +286,14 @@ def require_space(root: Path, needed_bytes: int) -> None:
 
 
 def size_text(num_bytes: int) -> str:
-    """A size for people: "1.2 GB", below that "340.0 MB"."""
+    """A size for people: "1.2 GB", or "340.0 MB" below one gigabyte."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _lock_folder(root: Path) -> int:
+    # Only here: a system without this module can still read datasets.
+    import fcntl
+
     descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -315,17 +304,17 @@ def _lock_folder(root: Path) -> int:
 
 
 def _settle_header(root: Path, header: Mapping[str, Any]) -> None:
-    text = _to_yaml({"schema": SCHEMA_VERSION, **header})
+    text = yaml_text({"schema": SCHEMA_VERSION, **header})
     path = root / DATASET_FILE
     if path.exists():
         found = _found_header(path)
-        # A run that was refused or stopped before its first scene binds no other; only our headers have a schema.
+        # A header without scenes may be replaced: its run was refused or stopped early. Only ours have a schema.
         if "schema" not in found or _holds_scenes(root):
             _require_same_header(root, found, yaml.safe_load(text))
             return
     elif strangers := [name for name in _names(root) if not (is_leftover_name(name) or is_browser_name(name))]:
         raise DatasetError(f"{root}: holds {min(strangers)} and is not a dataset; choose an empty or new --out")
-    _replace_file(path, text)
+    _replace(path, text)
 
 
 def _found_header(path: Path) -> dict[str, Any]:
@@ -373,17 +362,9 @@ def _remove_leftovers(root: Path) -> None:
                 entry.unlink()
 
 
-def _to_yaml(document: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-
-
-def _replace_file(path: Path, text: str) -> None:
-    """Give a file new content all at once: a reader, or a run after a kill, sees the old or the new."""
-    aside = path.with_name(f".{path.name}")
-    _write(aside, text.encode())
-    _sync(aside)
-    aside.rename(path)
-    _sync(path.parent)
+def _replace(path: Path, text: str) -> None:
+    with writing(path):
+        write_whole(path, text, durable=True)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -392,9 +373,5 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with writing(path):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writing(path):
+        sync(path)

@@ -1,0 +1,32 @@
+"""The kinds of scenes. Each file here owns the document, the reading, the writing and the checks of one kind."""
+
+from pathlib import Path
+
+from bokehdata.documents import read_yaml, require_schema
+from bokehdata.folder import SceneFolder
+from bokehdata.format import SCENE_FILE, DatasetError
+from bokehdata.kinds.billboards import BillboardFolder
+from bokehdata.kinds.blb import BlbFolder
+from bokehdata.kinds.camera import CameraFolder
+
+# By the `kind` of `scene.yaml`.
+DESCRIBED_KINDS = {folder.kind: folder for folder in (BillboardFolder, CameraFolder)}
+
+
+def open_scene(path: Path | str) -> SceneFolder:
+    """Open the folder of one scene as its kind; a folder without `scene.yaml` is one of BLB.
+
+    DatasetError for a `scene.yaml` that cannot be read, has another schema or an unknown kind.
+    """
+    path = Path(path)
+    document_path = path / SCENE_FILE
+    if not document_path.is_file():
+        return BlbFolder(path)
+    document = read_yaml(document_path)
+    require_schema(document_path, document)
+    # Datasets of version 0.1 have no `kind`.
+    kind = document.get("kind", CameraFolder.kind if "camera" in document else BillboardFolder.kind)
+    if not (isinstance(kind, str) and kind in DESCRIBED_KINDS):
+        known = " and ".join(DESCRIBED_KINDS)
+        raise DatasetError(f"{document_path}: kind is {kind!r}, this version reads {known}; use a matching version")
+    return DESCRIBED_KINDS[kind](path, document)

@@ -1,4 +1,4 @@
-"""Layers of scenes in space reach the renderers: as true as billboards, and with the disparity of what covers a texel.
+"""Layers of camera scenes reach the renderers: as true as billboards, and with the disparity of what covers a texel.
 
 The scenes are flat, written as if Blender had rendered them, so that the tracer knows the truth.
 """
@@ -12,9 +12,9 @@ import pytest
 
 from bokehdata.format import DatasetError, bokeh_settings
 from bokehdata.images import read_exr_plane, write_exr_plane
-from bokehdata.kinds.camera import CameraScene, DepthLayer, layered_depth_image
+from bokehdata.kinds.camera import CameraFolder, CameraScene, DepthLayer, layered_depth_image, write_camera_scene
 from bokehdata.opening import open_cases
-from bokehdata.reader import Dataset, SceneFolder
+from bokehdata.reader import Dataset
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation.benchmark import main
 from raytrace.tracer import Tracer
@@ -59,18 +59,13 @@ def as_rendered(scene: Scene) -> CameraScene:
     return CameraScene(scene.composite_depth(), 0.05, 0.036, {"name": "disk"}, layers, OVERSCAN)
 
 
-def all_in_focus(scene: Scene) -> np.ndarray:
-    front, back = (scene.frame_rgba(i).astype(np.float32) for i in (0, 1))
-    return front[..., :3] * front[..., 3:] + back[..., :3] * (1.0 - front[..., 3:])
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
-    root, scene = tmp_path_factory.mktemp("data") / "space", billboards()
+    root, scene = tmp_path_factory.mktemp("data") / "camera", billboards()
     with DatasetWriter(root, {"recipe": "test"}) as writer:
         with SceneWriter(root, 0) as folder:
-            folder.write_camera_scene(as_rendered(scene), STACK, seed=0)
-            folder.write_image(all_in_focus(scene))
+            write_camera_scene(folder, as_rendered(scene), STACK, seed=0)
+            folder.write_image(scene.composite())
             for setting in bokeh_settings(STACK):
                 render = Tracer("cpu").render(scene, STACK.lens(*setting[:2]), noise=1e-3)
                 folder.write_bokeh(setting, render.linear[0], noise_rmse=1e-3, samples=64)
@@ -79,8 +74,10 @@ def dataset(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(dataset) -> SceneFolder:
-    return Dataset(dataset)[0]
+def folder(dataset) -> CameraFolder:
+    (folder,) = Dataset(dataset)
+    assert isinstance(folder, CameraFolder)
+    return folder
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
@@ -91,11 +88,11 @@ def rmse(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("focus_index", [0, 1])
-def test_layers_of_a_flat_scene_in_space_blur_like_its_billboards(folder, focus_index):
+def test_layers_of_a_flat_camera_scene_blur_like_its_billboards(folder, focus_index):
     image, disparity, lens = display_from_linear(folder.image()), folder.disparity(), folder.lens(0, focus_index)
-    in_space = RENDERERS["drbokeh"](image, disparity, lens, scene=folder.layers())
+    refocused = RENDERERS["drbokeh"](image, disparity, lens, scene=folder.layers())
     # The same numbers in the same order: nothing may differ but the light under alpha 0, of which there is none.
-    np.testing.assert_array_equal(in_space, RENDERERS["drbokeh"](image, disparity, lens, scene=billboards()))
+    np.testing.assert_array_equal(refocused, RENDERERS["drbokeh"](image, disparity, lens, scene=billboards()))
 
 
 @pytest.mark.parametrize("focus_index", [0, 1])

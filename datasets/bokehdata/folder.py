@@ -1,0 +1,144 @@
+"""One scene on disk: what all kinds of scenes have in common. `bokehdata.kinds` opens a folder as its kind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bokehdata import images
+from bokehdata.documents import read_json
+from bokehdata.format import (
+    DEPTH_FILE,
+    DISPARITY_FILE,
+    INFO_FILE,
+    SCENE_FILE,
+    BokehSetting,
+    DatasetError,
+    ImageFormat,
+    bokeh_file,
+    bokeh_setting,
+    image_file,
+    stack_from_scene_document,
+)
+from bokehdata.index import IndexEntry
+from scenes.arrays import Picture, Plane
+from scenes.billboard import Scene
+from scenes.color import REFERENCE_GAMMA
+from scenes.layered import LayeredScene, SceneError
+from scenes.lens import ThinLens
+from scenes.stack import Stack
+
+# Raises DatasetError, "path: what is wrong with it".
+Check = Callable[[], object]
+
+
+class SceneFolder:
+    """The folder of one scene; `bokehdata.kinds.open_scene` gives the class of its kind.
+
+    path             of the folder
+    scene_document   content of `scene.yaml`; empty in BLB, which has no such file
+
+    Every method reads its file anew. DatasetError names a file that is missing or broken.
+    """
+
+    kind: ClassVar[str]
+    # The files that hold the lens and the disparity of every picture.
+    _described_in: ClassVar[tuple[str, ...]] = (SCENE_FILE, DISPARITY_FILE)
+
+    def __init__(self, path: Path, scene_document: dict[str, Any]):
+        self.path = path
+        self.scene_document = scene_document
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """Name of the folder: "000012", or BLB's "277"."""
+        return self.path.absolute().name
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """Content of `info.json`: resolution_x, resolution_y, blur_parameters, focus_distances, ..."""
+        return read_json(self.path / INFO_FILE)
+
+    @property
+    def origin(self) -> tuple:
+        """Equal for folders of the same scene: here the folder itself."""
+        return (self.path.resolve(),)
+
+    @cached_property
+    def image_format(self) -> ImageFormat:
+        """How the pictures are stored: "png" if there is an image.png, else "exr"."""
+        return "png" if (self.path / image_file("png")).is_file() else "exr"
+
+    def image(self) -> Picture:
+        """All-in-focus picture: (H, W, 3) float32 linear light at gamma 2.2, >= 0, highlights above 1 (not in PNG)."""
+        return images.read_linear(self.path / image_file(self.image_format))
+
+    def depth(self) -> Plane:
+        """Planar depth: (H, W) float32, > 0, in the inverse unit of the disparity; 65504 is the sky."""
+        return images.read_exr_plane(self.path / DEPTH_FILE)
+
+    def disparity(self) -> Plane:
+        """Disparity 1 / depth: (H, W) float32, >= 0, larger is nearer, never rescaled."""
+        return images.read_exr_plane(self.path / DISPARITY_FILE)
+
+    def bokeh(self, blur_index: int, focus_index: int, gamma: float = REFERENCE_GAMMA) -> Picture:
+        """A refocused picture as stored: (H, W, 3) float32, display ** 2.2 at every gamma.
+
+        So ** (1 / 2.2) shows it; its linear light at `gamma` is the stored value ** (gamma / 2.2).
+        """
+        setting = BokehSetting(blur_index, focus_index, gamma)
+        return images.read_linear(self.path / bokeh_file(setting, self.image_format))
+
+    def bokeh_settings(self) -> list[BokehSetting]:
+        """(blur index, focus index, gamma) of every refocused picture in the folder, sorted."""
+        names = (path.name for path in self.path.glob(f"bokeh_*.{self.image_format}"))
+        return sorted(setting for name in names if (setting := bokeh_setting(name)))
+
+    def stack(self) -> Stack:
+        """The lens settings that the pictures are made with."""
+        try:
+            return stack_from_scene_document(self.scene_document)
+        except ValueError as error:
+            raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a bokeh stack: {error}") from error
+
+    def lens(self, blur_index: int, focus_index: int) -> ThinLens:
+        """The lens of a picture, by its two indices."""
+        return self.stack().lens(blur_index, focus_index)
+
+    def layers(self) -> LayeredScene | None:
+        """The true layers as renderers take them; None where there are none."""
+        return None
+
+    def scene(self) -> Scene:
+        """The layers as they were traced, bit for bit; DatasetError for other kinds than billboards."""
+        raise DatasetError(f"{self.path}: is a scene of kind {self.kind}; only billboards can be traced again")
+
+    def picture_files(self, setting: BokehSetting) -> list[Path]:
+        """What a picture, its disparity, its lens and its layers are read from."""
+        pictures = (image_file(self.image_format), bokeh_file(setting, self.image_format))
+        return [self.path / name for name in (*pictures, *self._described_in)] + self.layer_files()
+
+    def layer_files(self) -> list[Path]:
+        """The files of the layers, sorted."""
+        return sorted(self.path.glob("layers/*.exr"))
+
+    def checks(self, entry: IndexEntry | None) -> list[Check]:
+        """What `bokehdata.verify` runs on the folder; DatasetError where the documents are too broken to check more.
+
+        entry   its line in the index; None where there is no index
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def interpreting(self) -> Iterator[None]:
+        """Turns errors of what is made from `scene.yaml` into DatasetErrors."""
+        try:
+            yield
+        except SceneError as error:
+            raise DatasetError(f"{self.path}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error

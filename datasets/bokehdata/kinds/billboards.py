@@ -1,0 +1,187 @@
+"""Scenes of flat billboards, drawn by a recipe and traced by us. Any picture can be traced again from the folder.
+
+Disparities lie in [0, 1] and have no unit. There is no real camera, only a nominal one.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bokehdata import images
+from bokehdata.checks import (
+    FLOAT_ROUNDING,
+    bokeh_files,
+    checked_picture,
+    checked_plane,
+    require_depth,
+    require_info,
+    require_noise,
+    require_only_the_stack,
+    require_preview,
+)
+from bokehdata.folder import Check, SceneFolder
+from bokehdata.format import (
+    DEPTH_FILE,
+    DISPARITY_FILE,
+    SCENE_FILE,
+    BokehSetting,
+    CameraSettings,
+    DatasetError,
+    bokeh_file,
+    bokeh_settings,
+    frame_document,
+    image_file,
+    is_number,
+    layer_file,
+)
+from bokehdata.index import IndexEntry
+from bokehdata.writer import SceneWriter
+from scenes.arrays import Picture
+from scenes.billboard import Billboard, Scene, SceneError
+from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear
+from scenes.stack import Stack
+
+KIND = "billboards"
+
+# With these the `f_stops` of BLB's `info.json` can be computed.
+NOMINAL_FOCAL_LENGTH_M = 0.05
+NOMINAL_SENSOR_WIDTH_M = 0.036
+
+# Half floats near 1 are 2^-10 apart, subnormal ones 2^-24. Two roundings of nearly equal numbers differ by one step.
+_HALF_STEP_RELATIVE, _HALF_STEP_ABSOLUTE = 2.0**-10, 2.0**-24
+
+
+def billboard_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
+    """The content of `scene.yaml`: with the files of the layers, all that is needed to trace the scene again.
+
+    noise   display RMSE that was asked for
+    """
+    frame = frame_document(KIND, scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed)
+    layers = [
+        {
+            "file": layer_file(i),
+            "disparity": float(layer.disparity),
+            "slope": [float(g) for g in layer.slope],
+            "asset": dict(layer.asset),
+        }
+        for i, layer in enumerate(scene.layers)
+    ]
+    return {**frame, "noise": float(noise), "layers": layers}
+
+
+def nominal_camera(scene: Scene, stack: Stack) -> CameraSettings:
+    """What `info.json` says of a scene without a camera."""
+    camera = (NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M)
+    return CameraSettings(scene.width, scene.height, *camera, "normalised", stack)
+
+
+def write_billboards(writer: SceneWriter, scene: Scene, stack: Stack, *, seed: int, noise: float) -> None:
+    """Write the layers, `disparity.exr`, `depth.exr` and `scene.yaml`.
+
+    seed    of the dataset
+    noise   display RMSE asked for
+    """
+    for i, layer in enumerate(scene.layers):
+        writer.write_layer(layer_file(i), layer.rgba)
+    writer.write_plane(DISPARITY_FILE, scene.composite_disparity())
+    writer.write_plane(DEPTH_FILE, scene.composite_depth())
+    document = billboard_document(scene, stack, scene_index=writer.scene_index, seed=seed, noise=noise)
+    writer.write_documents(document, nominal_camera(scene, stack))
+
+
+class BillboardFolder(SceneFolder):
+    """The folder of a billboard scene."""
+
+    kind = KIND
+
+    @property
+    def origin(self) -> tuple:
+        """(seed, number): scenes where both are equal share their random choices even if their recipes differ."""
+        with self.interpreting():
+            return self.scene_document["seed"], self.scene_document["scene"]
+
+    def layers(self) -> Scene:
+        return self.scene()
+
+    def scene(self) -> Scene:
+        document = self.scene_document
+        with self.interpreting():
+            layers = tuple(
+                Billboard(
+                    rgba=images.read_exr(self.path / layer["file"]),
+                    disparity=layer["disparity"],
+                    slope=tuple(layer["slope"]),
+                    asset=layer["asset"],
+                )
+                for layer in document["layers"]
+            )
+            return Scene(layers, document["width"], document["height"], document["overscan"])
+
+    def checks(self, entry: IndexEntry | None) -> list[Check]:
+        scene, stack = self.scene(), self.stack()
+        return [
+            lambda: _require_overscan(self, scene, stack),
+            lambda: require_info(self, nominal_camera(scene, stack)),
+            lambda: _require_noise_asked(self),
+            lambda: require_noise(self, bokeh_files(self, stack), entry),
+            lambda: _require_all_in_focus(self, scene),
+            lambda: _require_planes(self, scene),
+            lambda: require_preview(self),
+            lambda: require_only_the_stack(self, stack),
+            *(partial(_require_bokeh, self, scene, stack, setting) for setting in bokeh_settings(stack)),
+        ]
+
+
+def _require_overscan(folder: BillboardFolder, scene: Scene, stack: Stack) -> None:
+    try:
+        for _, _, lens in stack.lenses():
+            scene.require_overscan(lens)
+    except SceneError as error:
+        raise DatasetError(f"{folder.path / SCENE_FILE}: {error}") from error
+
+
+def _require_noise_asked(folder: BillboardFolder) -> None:
+    asked = folder.scene_document.get("noise")
+    if not is_number(asked):
+        raise DatasetError(f"{folder.path / SCENE_FILE}: noise is {asked!r}")
+
+
+def _require_all_in_focus(folder: BillboardFolder, scene: Scene) -> None:
+    path = folder.path / image_file(folder.image_format)
+    _require_equal_pictures(path, checked_picture(path, (scene.height, scene.width)), scene.composite())
+
+
+def _require_planes(folder: BillboardFolder, scene: Scene) -> None:
+    shape = (scene.height, scene.width)
+    path = folder.path / DISPARITY_FILE
+    disparity, composite = checked_plane(path, shape), scene.composite_disparity()
+    if not np.allclose(disparity, composite, rtol=FLOAT_ROUNDING, atol=0.0):
+        raise DatasetError(f"{path}: is not the disparity of the nearest layer with alpha >= 0.5")
+    path = folder.path / DEPTH_FILE
+    depth = checked_plane(path, shape)
+    require_depth(path, depth)
+    if not np.allclose(depth, 1.0 / np.maximum(disparity, 1.0 / HALF_MAX), rtol=FLOAT_ROUNDING, atol=0.0):
+        raise DatasetError(f"{path}: is not 1 / disparity, {HALF_MAX:.0f} at most")
+
+
+def _require_bokeh(folder: BillboardFolder, scene: Scene, stack: Stack, setting: BokehSetting) -> None:
+    path = folder.path / bokeh_file(setting, folder.image_format)
+    linear = checked_picture(path, (scene.height, scene.width))
+    is_pinhole = stack.blur_parameters[setting.blur_index] == 0.0 and stack.pixel == "point"
+    # At other gammas translucent layers are mixed in other light.
+    if is_pinhole and setting.gamma == REFERENCE_GAMMA:
+        _require_equal_pictures(path, linear, folder.image())
+
+
+def _require_equal_pictures(path: Path, stored: Picture, wanted: Picture) -> None:
+    """Equal after rounding to what the file can hold, up to one step of it."""
+    if path.suffix == ".png":
+        error = np.abs(display_from_linear(stored) - display_from_linear(np.clip(wanted, 0.0, 1.0)))
+        is_off = error > 1.0 / 65535
+    else:
+        is_off = np.abs(stored - wanted) > _HALF_STEP_RELATIVE * wanted + _HALF_STEP_ABSOLUTE
+    if is_off.any():
+        y, x = np.argwhere(is_off.any(axis=2))[0]
+        raise DatasetError(f"{path}: is not what the layers give without a lens, first at pixel ({x}, {y})")
