@@ -70,8 +70,7 @@ def test_every_soft_kind_is_soft(kind):
 @pytest.mark.parametrize("kind", HOLED_KINDS)
 def test_every_holed_kind_lets_the_background_through(kind):
     alpha = cutout_of(kind, 200, 4)[..., 3]
-    # At least one uncovered component must not touch the border. A fence may have none; its matte must leave a tenth of
-    # its box uncovered.
+    # At least one uncovered component does not touch the border, and a tenth of the box is uncovered.
     count, label = cv2.connectedComponents(np.uint8(alpha < 0.5))
     border = np.unique(np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]]))
     assert count - len(np.union1d(border, [0])) >= 1
