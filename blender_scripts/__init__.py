@@ -1,6 +1,6 @@
-"""Ground truth from Blender Cycles: scenes in three dimensions, in the format of the traced ones.
+"""Ground truth from Blender Cycles: three-dimensional scenes, in the same format as traced scenes.
 
-Two processes: ours plans, estimates noise and writes; Blender's loads one scene and renders what it is asked for.
-Only `worker` and what it imports (`rendering`, `sources`, `blend_file`, `billboard_quads`, `procedural`) touch `bpy`,
-and they need nothing but NumPy beside it, so that they also run inside an installed Blender.
+Two processes take part. Ours plans, estimates noise and writes files. Blender's loads one scene and renders on request.
+Only `worker` and the modules that it imports (`rendering`, `sources`, `blend_file`, `billboard_quads`, `procedural`)
+import `bpy`. Beside it they need only NumPy, so they also run inside an installed Blender.
 """

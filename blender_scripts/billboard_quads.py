@@ -1,8 +1,8 @@
-"""Billboards inside Blender: one emitting, partly transparent quad per layer. The other half is `billboards`.
+"""Billboards inside Blender: one emitting, partly transparent quad per layer. `billboards` writes their file.
 
-The camera sits at the origin and looks along -z, x right, y up. Every texel is looked up by where the point that a ray
-hits appears in the pinhole picture, (x / -z, y / -z): that is exact for slanted planes too, where texture coordinates
-at the corners would be interpolated in space instead of in the picture.
+The camera is at the origin and looks along -z, with x right and y up. The texture is looked up at the position of the
+hit point in the pinhole picture, (x / -z, y / -z). This is exact for slanted planes too. Texture coordinates at the
+corners would be interpolated in space instead of in the picture.
 """
 
 import bpy
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 
 def build(npz: str) -> None:
-    """Load the file that `billboards.export` wrote.
+    """Build the scene of a file that `billboards.export` wrote. The file holds:
 
     rgba_premul         (L, h, w, 4) float32, near to far, rows from the top
     corners             (L, 4, 3) float32, of the quads, counter-clockwise from bottom left
-    half_extent         (2) half width and height of the texture at distance 1
+    half_extent         (2) half width and half height of the texture at distance 1
     focal_length_mm, sensor_width_mm
     """
     with np.load(npz) as file:
@@ -36,7 +36,7 @@ def build(npz: str) -> None:
         mesh.materials.append(_material(f"layer {i}", rgba_premul, data["half_extent"]))
         scene.collection.objects.link(bpy.data.objects.new(f"layer {i}", mesh))
 
-    # A ray goes straight through all layers and meets no light but theirs.
+    # A ray goes straight through all layers. They are the only light.
     scene.cycles.max_bounces = 0
     scene.cycles.transparent_max_bounces = len(layers) + 1
     scene.cycles.sample_clamp_direct = scene.cycles.sample_clamp_indirect = 0.0

@@ -1,4 +1,4 @@
-"""A scene of billboards, ready for Blender: the bridge that lets Cycles check the tracer."""
+"""Export a scene of billboards to Blender, so that Cycles can check the tracer."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from scenes.color import HALF_MAX, premultiplied
 
 
 def nominal_camera(scene: Scene) -> Camera:
-    """The camera that makes one unit of disparity 1/m: billboards have none of their own."""
+    """A camera for billboards, which have none of their own. With it one unit of disparity is 1/m."""
     return Camera(NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M, scene.width)
 
 
 def export(scene: Scene, npz: Path) -> None:
-    """Write the layers as quads in space for `billboard_quads.build`; a plane at infinity stands at 65504 m."""
+    """Write the layers as quads in space for `billboard_quads.build`. A plane at infinity is placed at 65504 m."""
     camera = nominal_camera(scene)
     focal_px = camera.focal_length_m / camera.sensor_width_m * scene.width
     half = np.array([scene.width / 2 + scene.overscan, scene.height / 2 + scene.overscan])

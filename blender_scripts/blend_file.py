@@ -1,4 +1,4 @@
-"""The user's own .blend: opened without running anything in it, and made renderable with as few changes as possible."""
+"""Open the user's own .blend file without running its scripts, and make it renderable with few changes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,22 +8,22 @@ from mathutils import Matrix, Vector
 
 from blender_scripts.refusal import Refusal
 
-# Before 2.80 materials were made for Blender Internal, whose shading Cycles cannot read.
+# Older versions have materials for Blender Internal, whose shading Cycles cannot read.
 _FIRST_WITHOUT_INTERNAL = (2, 80)
 
-# Cameras that we place: direction they look from, and their distance in radii of what they look at.
+# Camera for a scene without one: direction from the scene to the camera, and distance in radii of the scene.
 _VIEWED_FROM, _VIEW_DISTANCE, _FOCAL_LENGTH_MM = (0.6, -1.0, 0.45), 2.4, 35.0
 
 _NEUTRAL_SKY = (0.8, 0.85, 0.9, 1.0)
 
 
 def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]:
-    """Open a file; its scripts, drivers of more than arithmetic and window layout stay out.
+    """Open a file. Its scripts, its Python drivers and its window layout are not loaded.
 
-    camera    name of the camera object; None takes the scene's, else the first, else places one
-    frame     None takes the one that the file was saved at
-    returns   what people should know about the picture, one line each
-    raises    Refusal for a file that is none, and for a scene without a usable camera or anything to see
+    camera    name of the camera object; None takes the scene's camera, else the first one, else a new one
+    frame     None takes the frame at which the file was saved
+    returns   warnings about the picture, one line each
+    raises    Refusal if the file is not a .blend file, or if its scene has no usable camera or nothing to see
     """
     name = Path(path).name
     try:
@@ -32,10 +32,10 @@ def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]
         reason = " ".join(str(error).split()).removeprefix("Error: ")
         raise Refusal(f"{name}: Blender cannot open it ({reason}); is it a whole .blend file?") from error
     scene = bpy.context.scene
-    warnings = [*_lost_on_the_way(), *_old_materials()]
+    warnings = [*_missing_files(), *_old_materials()]
     scene.frame_set(scene.frame_current if frame is None else frame)
     if bpy.app.autoexec_fail:
-        warnings.append("holds scripts or drivers in Python, which do not run: what they drive is at 0")
+        warnings.append("holds scripts or drivers in Python, which do not run: values that they set are 0")
     warnings += _choose_camera(scene, name, camera)
     _hold_still(scene)
     warnings += _require_light(scene)
@@ -43,8 +43,8 @@ def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]
     return warnings
 
 
-def _lost_on_the_way() -> list[str]:
-    """Pictures and libraries that the file refers to and that are not there."""
+def _missing_files() -> list[str]:
+    """Warnings about missing pictures and libraries."""
     missing = [
         image.name
         for image in bpy.data.images
@@ -62,16 +62,16 @@ def _lost_on_the_way() -> list[str]:
     if missing:
         lines.append(f"{len(missing)} textures are missing and show magenta: {', '.join(sorted(missing)[:5])}")
     if libraries:
-        lines.append(f"{len(libraries)} linked files are missing, with what they hold: {', '.join(libraries[:5])}")
+        lines.append(f"{len(libraries)} linked files are missing, with their contents: {', '.join(libraries[:5])}")
     return lines
 
 
 def _files_of(image: bpy.types.Image) -> list[str]:
-    """Where a picture is read from: relative to the file that holds it, and one file for each tile."""
+    """Paths of a picture's files, one for each tile. Relative paths start at the file that refers to the picture."""
     path = bpy.path.abspath(image.filepath, library=image.library)
     if image.source != "TILED":
         return [path]
-    # Tile 1001 + u + 10 v is also called u1_v1 and so on.
+    # Tile 1001 + u + 10 v is also called u(u + 1)_v(v + 1).
     numbers = [tile.number for tile in image.tiles]
     return [
         path.replace("<UDIM>", str(n)).replace("<UVTILE>", f"u{(n - 1001) % 10 + 1}_v{(n - 1001) // 10 + 1}")
@@ -86,8 +86,8 @@ def _old_materials() -> list[str]:
     plain = [material.name for material in bpy.data.materials if material.users and not _has_shader(material)]
     if not plain:
         return []
-    told = f"saved by Blender {'.'.join(map(str, version))}; {len(plain)} materials are of Blender Internal"
-    return [f"{told} and keep their plain colour only: {', '.join(sorted(plain)[:5])}"]
+    found = f"saved by Blender {'.'.join(map(str, version))}; {len(plain)} materials are of Blender Internal"
+    return [f"{found} and keep their plain colour only: {', '.join(sorted(plain)[:5])}"]
 
 
 def _has_shader(material: bpy.types.Material) -> bool:
@@ -121,13 +121,13 @@ def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None) -
 
 
 def _hold_still(scene: bpy.types.Scene) -> None:
-    """Keep the camera and the settings at what they are now: every render would evaluate their animation again.
+    """Remove the animation of camera and settings. Otherwise every render would evaluate it and overwrite our values.
 
-    Objects and the world stay animated; nothing of theirs is set by us.
+    Objects and the world stay animated, since we set none of their values.
     """
     for animated in (scene, scene.camera.data):
         animated.animation_data_clear()
-    # A camera bound to one would take over from its frame on.
+    # A camera bound to a marker would replace ours from its frame on.
     scene.timeline_markers.clear()
 
 
@@ -155,15 +155,15 @@ def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:
     scene.collection.objects.link(obj)
     obj.location = centre + Vector(_VIEWED_FROM).normalized() * radius * _VIEW_DISTANCE
     obj.rotation_euler = (centre - obj.location).to_track_quat("-Z", "Y").to_euler()
-    # The matrices of new objects are made on the next update.
+    # The matrices of new objects are computed on the next update.
     bpy.context.view_layer.update()
     return obj
 
 
 def _shown(scene: bpy.types.Scene) -> Iterator[tuple[bpy.types.Object, Matrix]]:
-    """What a render shows, as evaluated, with where it stands: the scene's own objects, and what it has instances of.
+    """Evaluated objects that a render shows, with their matrices: the scene's own objects and all instances.
 
-    Each lives until the next one is asked for.
+    Each is valid until the next one is requested.
     """
     depsgraph = bpy.context.evaluated_depsgraph_get()
     for obj in scene.objects:
@@ -187,7 +187,7 @@ def _require_light(scene: bpy.types.Scene) -> list[str]:
 
 
 def _shines(world: bpy.types.World | None) -> bool:
-    """Whether a world is more than the dark grey that every new file has."""
+    """Whether a world is brighter than the dark grey of a new file."""
     if world is None or world.node_tree is None:
         return world is not None and max(world.color) > 0.1
     for node in _nodes(world.node_tree):
@@ -199,7 +199,7 @@ def _shines(world: bpy.types.World | None) -> bool:
 
 
 def _nodes(tree: bpy.types.NodeTree) -> Iterator[bpy.types.Node]:
-    """The nodes of a tree, and of the groups in it."""
+    """The nodes of a tree and of its groups."""
     for node in tree.nodes:
         yield node
         if node.type == "GROUP" and node.node_tree is not None:

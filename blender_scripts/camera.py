@@ -1,4 +1,4 @@
-"""Lens settings as Blender wants them: it keeps its sensor at the focal length. The optics are in `scenes.lens`."""
+"""Lens settings for Blender, which keeps its sensor at the focal length. The formulas are in `scenes.lens`."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from scenes.lens import (
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a picture is formed.
+    """Focal length and sensor of a camera.
 
-    focal_length_m   also the distance from lens to sensor, whatever the focus: no focus breathing
+    focal_length_m   also the distance from lens to sensor at every focus: there is no focus breathing
     sensor_width_m   width of the sensor that the picture's width covers
     width            of the picture, pixels
     """
@@ -37,17 +37,17 @@ class Camera:
 
 
 def blender_lens(lens: ThinLens, camera: Camera) -> dict[str, Any] | None:
-    """The depth-of-field settings of Blender's camera for a lens, None for the pinhole K = 0.
+    """The depth-of-field settings of Blender's camera for a lens. None for the pinhole, K = 0.
 
-    The disparities of `lens` are in 1/m, and one unit of Blender is a metre. Refusal for an aperture that Blender does
-    not have: it knows the disk, and polygons with straight blades.
+    lens     disparities in 1/m; one unit of Blender is a metre
+    raises   Refusal for an aperture that Blender lacks: it has disks and polygons with straight blades
     """
-    if lens.blur_parameter == 0.0:
+    if lens.is_pinhole:
         return None
     blades, rotation_rad = 0, 0.0
     if isinstance(lens.aperture, Polygon) and lens.aperture.curvature == 0.0:
-        # At rotation 0 an edge of Blender's polygon is across the x axis, of ours a vertex is on it; it turns the other
-        # way; and it clamps angles beyond half a turn.
+        # At rotation 0 the x axis crosses the middle of an edge of Blender's polygon, but a vertex of ours. Blender
+        # rotates in the other direction, and clamps angles beyond half a turn.
         blades = lens.aperture.blades
         rotation_rad = math.remainder(math.pi / blades - math.radians(lens.aperture.rotation_deg), math.tau)
     elif not isinstance(lens.aperture, Disk):

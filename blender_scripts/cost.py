@@ -1,17 +1,18 @@
-"""How long a run will take, before it starts."""
+"""Estimate how long a run takes before it starts."""
 
 import os
 
-from blender_scripts.production import Job
+from blender_scripts.production import RenderJob
 
-# Of one CPU core for a sample of the built-in scenes, measured by benchmarks/cycles_cost.py on two of them.
+# Time of one CPU core for one sample of a pixel of the built-in scenes, measured by benchmarks/cycles_cost.py on two
+# cores.
 _CORE_SECONDS_PER_SAMPLE = 6e-6
 
 
-def cpu_seconds(job: Job, pictures: int, cores: int) -> float:
-    """About how long pictures take without a GPU, on cores with nothing else to do.
+def cpu_seconds(job: RenderJob, pictures: int, cores: int) -> float:
+    """Estimated wall-clock time of pictures on idle CPU cores.
 
-    The most that they take where a noise threshold ends them early; a time limit ends them all the same.
+    With a noise threshold it is an upper limit, since sampling may end early. A time limit is taken into account.
     """
     sampling = job.sampling
     each = job.width * job.height * sampling.samples * _CORE_SECONDS_PER_SAMPLE / cores
@@ -19,15 +20,15 @@ def cpu_seconds(job: Job, pictures: int, cores: int) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """A time in the largest unit that it holds two of, for people: "40 seconds", "3.5 hours", "36 days"."""
+    """A time as text, in the largest unit of which it is at least two: "40 seconds", "3.5 hours", "36 days"."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2.0 * length:
             return f"{seconds / length:.2g} {unit}"
     return f"{max(1.0, seconds):.0f} seconds"
 
 
-def cost_text(job: Job, pictures: int, device: str) -> str:
-    """One line about the work ahead; GPUs differ too much to say anything before the first picture."""
+def cost_text(job: RenderJob, pictures: int, device: str) -> str:
+    """One line about the work of a run. It gives no time for GPUs, because they differ too much."""
     what = f"{pictures} pictures of {job.width} x {job.height} at {job.sampling.samples} samples"
     if device != "cpu":
         return f"{what}; after the first one the progress says how long the rest takes on {device}"

@@ -1,7 +1,7 @@
 """Start the worker in an installed Blender: `blender -b --factory-startup -P blender_scripts/inside_blender.py`.
 
-Blender's Python does not know this package, and its module path is Blender's own affair: the package is imported from
-the folder of this file, by itself.
+Blender's Python does not find this package, and Blender's module path should not change. The package is therefore
+imported from the folder of this file.
 """
 
 import importlib.util

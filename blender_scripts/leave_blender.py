@@ -1,8 +1,8 @@
-"""Run `render_blb.py` for somebody who started it inside Blender: `blender -b -P blender_scripts/render_blb.py -- ...`.
+"""Run `render_blb.py` when it is started inside Blender: `blender -b -P blender_scripts/render_blb.py -- ...`.
 
-Blender's Python has nothing of ours. So the command runs in the Python that bokehforge is installed in, which starts
-this very Blender once more for each scene; its output and its exit code are those of the Blender that was started.
-Needs nothing but bpy and the standard library, of any version.
+bokehforge is not installed in Blender's Python. The command therefore runs in the Python that has bokehforge, which
+starts the same Blender again for each scene. Output and exit code are those of the command. This file needs only bpy
+and the standard library, of any version.
 """
 
 import os
@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).resolve().parent
 
 
 def _candidates() -> list[str]:
-    """Pythons that may have bokehforge: the one named, else those on the path, else an environment beside the clone."""
+    """Pythons that may have bokehforge: the one in BOKEHFORGE_PYTHON, else those on the path and beside the clone."""
     if named := os.environ.get(_VARIABLE):
         return [named]
     on_path = [shutil.which(name) for name in ("python", "python3")]
@@ -38,18 +38,18 @@ def _has_bokehforge(python: str) -> bool:
 
 
 def main() -> int:
-    """Returns the exit code of the command, 2 where there is no Python to run it."""
+    """Returns the exit code of the command, or 2 if no Python can run it."""
     candidates = _candidates()
     python = next(filter(_has_bokehforge, candidates), None)
     if python is None:
         tried = ", ".join(candidates) or "no Python on the path"
         print(
-            f"render_blb.py: error: bokehforge is not installed in {tried}; activate the environment that it is in, or "
+            f"render_blb.py: error: bokehforge is not installed in {tried}; activate the environment that has it, or "
             f"set {_VARIABLE} to its python",
             file=sys.stderr,
         )
         return 2
-    # Blender hands a script what comes after the first --.
+    # The script's own arguments come after the first --.
     options = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     command = [python, str(_FOLDER / "render_blb.py"), "--blender", bpy.app.binary_path, *options]
     return subprocess.call(command)

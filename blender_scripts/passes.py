@@ -1,12 +1,12 @@
-"""What Cycles leaves in its multi-layer EXR."""
+"""Read the multi-layer EXR files of Cycles."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
-from numpy.typing import NDArray
 
+from scenes.arrays import Plane, Rgba
 from scenes.color import HALF_MAX
 
 
@@ -14,13 +14,13 @@ from scenes.color import HALF_MAX
 class Passes:
     """One render.
 
-    rgba_premul   (H, W, 4) float32, linear light, premultiplied
-    depth         (H, W) float32 planar depth through the pixel centre; 65504 for the background and beyond. Of the
-                  pinhole only: with depth of field each value belongs to one ray through some point of the lens
+    rgba_premul   linear light, premultiplied
+    depth         planar depth in metres through the pixel centre, at most 65504, the value of the background. It is
+                  valid for the pinhole only: with depth of field a value belongs to one ray through some lens point
     """
 
-    rgba_premul: NDArray[np.float32]
-    depth: NDArray[np.float32]
+    rgba_premul: Rgba
+    depth: Plane
 
 
 def read_passes(path: Path) -> Passes:
@@ -28,10 +28,10 @@ def read_passes(path: Path) -> Passes:
     with OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
 
-    def plane(suffix: str) -> NDArray[np.float32]:
+    def plane(suffix: str) -> Plane:
         return next(pixels for name, pixels in channels.items() if name.endswith(f".{suffix}"))
 
-    # Background is 1e10.
+    # Cycles writes 1e10 for the background.
     depth = np.minimum(plane("Depth.Z"), np.float32(HALF_MAX))
     rgba_premul = np.stack([plane(f"Combined.{c}") for c in "RGBA"], axis=-1)
     return Passes(rgba_premul, depth)

@@ -1,8 +1,8 @@
-"""From a loaded scene to its folder: pinhole, depth, bokeh stack, layers; every picture rendered twice for its noise.
+"""Render the pictures of one scene and write its folder: pinhole image, depth, bokeh stack, depth layers.
 
-Each picture is the mean of two renders with half the samples and seeds of their own. Nothing is wasted, and half their
-difference is an honest estimate of the error of the mean. Pictures are kept beside the dataset as they come, so that a
-run that is stopped loses at most the picture in flight.
+Each picture is the mean of two renders with half the samples and different seeds. No sample is wasted, and half the
+difference of the two estimates the error of the mean. Finished pictures are kept beside the dataset, so that a stopped
+run loses at most the picture that it is rendering.
 """
 
 import json
@@ -30,17 +30,18 @@ from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from runtime.files import write_whole
 from scenes.aperture import Aperture
+from scenes.arrays import HalfRgba, Picture, Plane, Rgba
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
 from scenes.stack import Stack
 
-# A picture with a time limit is first rendered with this many, to see how long they take.
+# A picture with a time limit is first rendered with this many samples, to measure their time.
 _PILOT_SAMPLES = 4
 
-# What the kept pictures of a scene belong to.
+# Records everything that the kept pictures of a scene depend on.
 _IDENTITY = "identity.json"
 
-# Depths of one picture may be this close before focus and blur lose their meaning: a wall seen straight on.
+# Below this ratio of nearest to farthest disparity, focus and blur have no meaning, as for a wall seen straight on.
 _LEAST_DISPARITY_RATIO = 1.02
 
 
@@ -48,10 +49,10 @@ _LEAST_DISPARITY_RATIO = 1.02
 class Sampling:
     """How Cycles samples a picture.
 
-    samples           per pixel and picture, even; the most of them where one of the next two is set
-    noise_threshold   of Cycles' adaptive sampling; None for the same samples everywhere
-    time_limit_s      a picture may take about; 0 for ever. How many samples fit in depends on the machine
-    denoise           OpenImageDenoise: not for ground truth
+    samples           per pixel and picture, an even number; the largest number if one of the next two is set
+    noise_threshold   of Cycles' adaptive sampling; None for the same number of samples everywhere
+    time_limit_s      approximate time for a picture, 0 for no limit. The number of samples then depends on the machine
+    denoise           use OpenImageDenoise; the result is not ground truth
     """
 
     samples: int
@@ -70,18 +71,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class MadeBy:
-    """Version of Blender, and the device that it renders on, by name."""
+    """Version of Blender, and name of the device on which it renders."""
 
     blender: str
     device: str
 
 
 @dataclass(frozen=True)
-class Job:
-    """What makes every scene of a dataset.
+class RenderJob:
+    """Settings that all scenes of a dataset share.
 
     blur_radii_px   largest blur radius of each blur level
-    focus_count     focus distances, evenly spaced in disparity from far to near
+    focus_count     number of focus distances, evenly spaced in disparity from far to near
     layers          number of depth layers, 0 for none
     """
 
@@ -98,11 +99,11 @@ class Job:
 
     @property
     def pictures(self) -> int:
-        """Pictures of one scene that are rendered twice."""
+        """Number of pictures of one scene; each is rendered twice."""
         return 1 + len(self.blur_radii_px) * self.focus_count + self.layers
 
     def describe(self) -> dict[str, Any]:
-        """Whatever the pictures depend on beside their scene and the machine, as plain values for dataset.yaml."""
+        """Everything that pictures depend on except the scene and the machine, as plain values for dataset.yaml."""
         return {
             "seed": self.seed,
             "width": self.width,
@@ -115,10 +116,10 @@ class Job:
         }
 
 
-def stack_of(disparity: NDArray[np.float32], job: Job) -> Stack:
-    """The bokeh stack that fits a scene: d_f from the farthest to the nearest disparity, K = r_max / their difference.
+def stack_of(disparity: Plane, job: RenderJob) -> Stack:
+    """The bokeh stack for a scene: d_f from the farthest to the nearest disparity, K = r_max / their difference.
 
-    Both as `disparity_extent` has them. Refusal where there is no difference.
+    `disparity_extent` gives both disparities. Raises Refusal if they do not differ.
     """
     low, high = disparity_extent(disparity)
     if high <= low * _LEAST_DISPARITY_RATIO:
@@ -137,7 +138,7 @@ def stack_of(disparity: NDArray[np.float32], job: Job) -> Stack:
 
 
 def produce_scene(
-    job: Job,
+    job: RenderJob,
     blender: BlenderProcess,
     scene_index: int,
     request: Mapping[str, Any],
@@ -146,13 +147,13 @@ def produce_scene(
     on_picture: Callable[[], None] = lambda: None,
     on_warning: Callable[[str], None] = lambda text: None,
 ) -> IndexEntry:
-    """Load a scene, render what is not there yet, and write its folder.
+    """Load a scene, render the pictures that are missing, and write its folder.
 
-    Its pictures are kept until `forget_pictures`, which is to be called once the entry is in the index.
+    The pictures are kept until `forget_pictures` is called, after the entry is in the index.
 
-    request    what `worker` is to load
-    source     plain values for scene.yaml that tell where the scene comes from
-    raises     Refusal for what cannot be rendered, BlenderCrash where Blender dies
+    request    scene that `worker` loads
+    source     origin of the scene as plain values for scene.yaml
+    raises     Refusal if the scene cannot be rendered, BlenderCrash if Blender dies
     """
     size = {"width": job.width, "height": job.height, "device": job.device}
     loaded = blender.ask({"do": "load", **request, **size})
@@ -161,7 +162,7 @@ def produce_scene(
     camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], job.width)
     made_by = MadeBy(loaded["blender"], loaded["device"])
     kept = KeptPictures(_kept_folder(job.root, scene_index), _identity(job, source, made_by))
-    render = _Renderer(job, blender, scene_index, kept, on_picture)
+    render = _SceneRendering(job, blender, scene_index, kept, on_picture)
 
     render.picture(image_file("exr"), lens=None, keep_depth=True)
     if not kept.picture(image_file("exr")).linear.any():
@@ -208,12 +209,12 @@ def _kept_folder(root: Path, scene_index: int) -> Path:
     return root / f".rendered-{scene_index:06d}"
 
 
-def _identity(job: Job, source: Mapping[str, Any], made_by: MadeBy) -> dict[str, Any]:
+def _identity(job: RenderJob, source: Mapping[str, Any], made_by: MadeBy) -> dict[str, Any]:
     """Everything that a picture of a scene depends on."""
     return {**job.describe(), "source": dict(source), **asdict(made_by)}
 
 
-def kept_pictures(job: Job, scene_index: int, source: Mapping[str, Any], made_by: MadeBy) -> int:
+def kept_pictures(job: RenderJob, scene_index: int, source: Mapping[str, Any], made_by: MadeBy) -> int:
     """Number of pictures of an unfinished scene that need not be rendered again."""
     folder = _kept_folder(job.root, scene_index)
     is_current = _holds(folder, _identity(job, source, made_by))
@@ -221,7 +222,7 @@ def kept_pictures(job: Job, scene_index: int, source: Mapping[str, Any], made_by
 
 
 def forget_pictures(root: Path, scene_index: int) -> None:
-    """Remove what was kept of a scene that is finished."""
+    """Remove the kept pictures of a finished scene."""
     shutil.rmtree(_kept_folder(root, scene_index), ignore_errors=True)
 
 
@@ -230,24 +231,29 @@ def _text(identity: Mapping[str, Any]) -> str:
 
 
 def _holds(folder: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether the pictures in a folder are of an identity."""
+    """Whether the pictures in a folder belong to an identity."""
     told = folder / _IDENTITY
     return told.is_file() and told.read_text("utf-8") == _text(identity)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """linear: (H, W, 3) as stored; noise_rmse: display RMSE against the converged picture; samples: per pixel."""
+class KeptPicture:
+    """One kept picture.
 
-    linear: NDArray[np.float32]
+    linear       linear light, as stored
+    noise_rmse   estimated display RMSE against the converged picture
+    samples      per pixel
+    """
+
+    linear: Picture
     noise_rmse: float
     samples: int
 
 
 class KeptPictures:
-    """Pictures of one scene on their way into it: a folder that outlives the run.
+    """Rendered pictures of an unfinished scene, in a folder that remains when a run is stopped.
 
-    identity   plain values; pictures of another identity are thrown away
+    identity   plain values; pictures of another identity are removed
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]):
@@ -264,13 +270,13 @@ class KeptPictures:
         return self._folder / name
 
     def add(self, name: str, linear: NDArray, noise_rmse: float, samples: int) -> None:
-        """Keep a picture; it counts from the moment its numbers are there."""
+        """Keep a picture. It counts as kept once its numbers are written."""
         images.write_exr_rgb(self.path(name), linear)
         self._tell(name, {"noise_rmse": noise_rmse, "samples": samples})
 
-    def picture(self, name: str) -> Picture:
+    def picture(self, name: str) -> KeptPicture:
         told = json.loads((self._folder / f"{name}.json").read_text("utf-8"))
-        return Picture(images.read_exr_rgb(self.path(name)), told["noise_rmse"], told["samples"])
+        return KeptPicture(images.read_exr_rgb(self.path(name)), told["noise_rmse"], told["samples"])
 
     def add_layer(self, name: str, layer: DepthLayer) -> None:
         images.write_exr_rgba(self.path(name), layer.rgba)
@@ -282,21 +288,26 @@ class KeptPictures:
         rgba = images.read_exr(self.path(name))
         return DepthLayer(rgba=rgba, disparity=images.read_exr_plane(self.path(f"disparity_{name}")), **told)
 
-    def add_depth(self, depth: NDArray[np.float32]) -> None:
+    def add_depth(self, depth: Plane) -> None:
         images.write_exr_plane(self.path("depth.exr"), depth)
 
-    def depth(self) -> NDArray[np.float32]:
+    def depth(self) -> Plane:
         return images.read_exr_plane(self.path("depth.exr"))
 
     def _tell(self, name: str, values: Mapping[str, Any]) -> None:
         write_whole(self._folder / f"{name}.json", json.dumps(values))
 
 
-class _Renderer:
-    """Asks Blender for what is not kept yet."""
+class _SceneRendering:
+    """Renders with Blender the pictures of a scene that are not kept yet."""
 
     def __init__(
-        self, job: Job, blender: BlenderProcess, scene_index: int, kept: KeptPictures, on_picture: Callable[[], None]
+        self,
+        job: RenderJob,
+        blender: BlenderProcess,
+        scene_index: int,
+        kept: KeptPictures,
+        on_picture: Callable[[], None],
     ):
         self._job, self._blender, self._scene_index = job, blender, scene_index
         self._kept, self._on_picture = kept, on_picture
@@ -313,7 +324,7 @@ class _Renderer:
         self._on_picture()
 
     def layers(self, distances: list[float], overscan: int) -> tuple[DepthLayer, ...]:
-        """The layers between neighbouring distances, near to far; the last also holds the background."""
+        """The layers between neighbouring distances, near to far. The last layer includes the background."""
         names = [f"layer_{i:02d}.exr" for i in range(len(distances) - 1)]
         for name, near, far in zip(names, distances[:-1], distances[1:], strict=True):
             if name in self._kept:
@@ -329,7 +340,7 @@ class _Renderer:
     def _pair(
         self, name: str, *, lens: dict[str, Any] | None, interval: tuple[float, float | None] | None, overscan: int
     ) -> tuple[Passes, Passes, int]:
-        """Two renders with half the samples and seeds of their own, and the samples of both together."""
+        """Two renders with half the samples and different seeds, and the number of samples of both together."""
         sampling = self._job.sampling
         threshold = sampling.noise_threshold
         path = self._kept.path("render.exr")
@@ -337,7 +348,7 @@ class _Renderer:
             "do": "render",
             "exr": str(path.absolute()),
             "lens": lens,
-            # Two pictures of sqrt(2) times the noise make one of the noise that is asked for.
+            # The mean of two pictures with sqrt(2) times the noise has the requested noise.
             "adaptive_threshold": None if threshold is None else threshold * math.sqrt(2.0),
             "denoise": sampling.denoise,
             "slice": interval,
@@ -345,8 +356,8 @@ class _Renderer:
         }
         samples = sampling.samples // 2
         if sampling.time_limit_s:
-            # Cycles has a time limit too, but does not tell how many samples it took.
-            # The first render also builds the scene: it is not timed.
+            # Cycles has a time limit of its own, but does not report how many samples it took.
+            # The first render also builds the scene, so it is not timed.
             self._blender.ask({**request, "samples": 1, "seed": 0})
             pilot = self._blender.ask({**request, "samples": _PILOT_SAMPLES, "seed": 0})
             affordable = (sampling.time_limit_s - pilot["wall_s"]) / 2.0 / pilot["wall_s"] * _PILOT_SAMPLES
@@ -360,13 +371,13 @@ class _Renderer:
         return passes[0], passes[1], 2 * samples
 
 
-def _stored(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Light in the range of half floats: filters with negative lobes and broken shaders leave it."""
+def _stored(linear: Picture) -> Picture:
+    """Light clipped to the range of half floats. Filters with negative lobes and broken shaders can leave it."""
     return np.clip(np.nan_to_num(linear, nan=0.0), 0.0, HALF_MAX)
 
 
-def _straight(rgba_premul: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Straight alpha as half floats; colour 0 under alpha 0."""
+def _straight(rgba_premul: Rgba) -> HalfRgba:
+    """Straight alpha as half floats. Colour is 0 under alpha 0."""
     alpha = np.clip(rgba_premul[..., 3:], 0.0, 1.0)
     rgb = np.divide(rgba_premul[..., :3], alpha, out=np.zeros_like(rgba_premul[..., :3]), where=alpha > 0.0)
     return np.concatenate([_stored(rgb), alpha], axis=-1).astype(np.float16)

@@ -1,5 +1,5 @@
-"""The one exception that is an answer."""
+"""The exception for requests that cannot be fulfilled."""
 
 
 class Refusal(Exception):
-    """What was asked for cannot be done; the message names the culprit and the fix in one line."""
+    """A request that cannot be fulfilled. The message names the culprit and the fix in one line."""

@@ -1,9 +1,9 @@
-"""Render ground truth for lens blur with Blender Cycles: BLB-style scenes, in the format of the traced ones.
+"""Render ground truth for lens blur with Blender Cycles: BLB-style scenes, in the same format as traced scenes.
 
     python blender_scripts/render_blb.py --scenes 10
 
-renders ten built-in scenes into datasets/blender. The same command again resumes picture by picture. In an installed
-Blender, of which the Python with bokehforge takes over (`leave_blender`):
+renders ten built-in scenes to datasets/blender. The same command resumes an interrupted run at the next picture. An
+installed Blender can start it too; the command then runs in the Python that has bokehforge (`leave_blender`):
 
     blender -b -P blender_scripts/render_blb.py -- --scenes 10
 """
@@ -26,7 +26,7 @@ import tyro
 from blender_scripts.cost import cost_text
 from blender_scripts.extent import IGNORED_SHARE
 from blender_scripts.process import BlenderCrash, BlenderProcess
-from blender_scripts.production import Job, MadeBy, Sampling, forget_pictures, kept_pictures, produce_scene
+from blender_scripts.production import MadeBy, RenderJob, Sampling, forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
@@ -48,7 +48,7 @@ class Options:
     """
 
     scenes: int = 10
-    """Number of built-in scenes, from 0 on; beyond the ten builders each comes again as another variant."""
+    """Number of built-in scenes; after the first ten, the same ten scenes are repeated as other variants."""
     out: Path = Path("datasets/blender")
     """Folder of the dataset."""
     width: int = 1920
@@ -56,48 +56,48 @@ class Options:
     height: int = 1080
     """Height of the pictures, pixels."""
     blur_levels: int = 5
-    """Blur parameters per scene; the largest blur radius is 10 px at the first, 10 px more at each further one."""
+    """Number of blur parameters per scene; the largest blur radius is 10 px for the first, 20 px for the second, ..."""
     focus_count: int = 10
-    """Focus distances per scene, evenly spaced in disparity from the farthest to the nearest thing seen."""
+    """Number of focus distances per scene, evenly spaced in disparity from the farthest to the nearest surface."""
     samples: int = 1024
-    """Samples per pixel of each picture, half of them from each of two seeds; the most, with a threshold or limit."""
+    """Samples per pixel of each picture, half from each of two seeds; an upper limit with a threshold or time limit."""
     noise_threshold: float | None = None
-    """Threshold of Cycles' adaptive sampling: faster, a little biased. Default: the same samples everywhere."""
+    """Threshold of Cycles' adaptive sampling: faster, but slightly biased. Default: equal samples everywhere."""
     time_limit: float = 0.0
-    """Seconds that a picture may take, 0 for no limit; pictures then depend on the machine."""
+    """Seconds that a picture may take, 0 for no limit; with a limit, pictures depend on the machine."""
     denoise: bool = False
-    """Smooth with OpenImageDenoise. Not ground truth any more; scene.yaml says so."""
+    """Denoise with OpenImageDenoise. The result is not ground truth; scene.yaml says so."""
     device: Literal["auto", "cpu", "cuda", "optix", "hip", "metal"] = "auto"
-    """Where Cycles renders; auto takes the first GPU that it finds, else the CPU."""
+    """Device for Cycles; auto takes the first GPU that is found, else the CPU."""
     seed: int = 0
-    """Scene i depends on the seed and i alone."""
+    """Seed of all random choices; scene i depends only on the seed and i."""
     blades: int = 0
-    """Straight blades of the aperture, at least 3; 0 for a round one."""
+    """Number of straight blades of the aperture, 3 to 16; 0 for a round aperture."""
     layers: int = 0
-    """Depth layers written for each scene, with what nearer things hide; 0 for none, at most 32."""
+    """Number of depth layers written for each scene, including surfaces that nearer layers hide; 0 to 32."""
     blend: tuple[Path, ...] = ()
-    """Render these .blend files instead of the built-in scenes, one scene each."""
+    """Render these .blend files instead of the built-in scenes; each is one scene."""
     camera: str | None = None
-    """Name of the camera in the .blend files. Default: the active one, else the first, else one that sees it all."""
+    """Name of the camera in the .blend files. Default: the active one, else the first, else a new one that sees all."""
     frame: int | None = None
-    """Frame of the .blend files. Default: the one that each was saved at."""
+    """Frame of the .blend files. Default: the frame at which each was saved."""
     blender: Path | None = None
     """Path of an installed Blender, 5.0 or newer. Default: the bpy module of bokehforge[blender]."""
     dry_run: bool = False
-    """Say what would be rendered, and render nothing."""
+    """Print what would be rendered, and render nothing."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What to load, and how `scene.yaml` tells of it; `source["name"]` is for people."""
+    """The request to load a scene, and its description in `scene.yaml`. `description["name"]` is for people."""
 
     request: dict[str, Any]
-    source: dict[str, Any]
+    description: dict[str, Any]
 
 
 def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
-    """Run the command; returns its exit code: 0, 1 where a scene failed, 2 for unusable input (every scene
-    refused, too), 130 when interrupted."""
+    """Run the command. Returns its exit code: 0, 1 if a scene failed, 2 for unusable input or if every scene was
+    refused, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
     try:
         return _render(options, prog)
@@ -118,7 +118,7 @@ def _render(options: Options, prog: str) -> int:
     sources = _sources(options)
     bokeh = len(job.blur_radii_px) * job.focus_count
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
-    # A layer of a camera scene is two files, its colour and its disparities.
+    # A layer of a 3D scene has two files, its colour and its disparities.
     scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
     print(
         f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {job.sampling.samples} samples, "
@@ -137,18 +137,18 @@ def _render(options: Options, prog: str) -> int:
     with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
         finished = dataset.finished(range(len(sources)))
         missing = [i for i in range(len(sources)) if i not in finished]
-        for i in finished:  # a kill may have come between the index and this
+        for i in finished:  # an earlier run may have been killed before it removed them
             forget_pictures(job.root, i)
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
         require_space(job.root, len(missing) * scene_bytes)
         made_by = MadeBy(found["blender"], found["device"])
-        pictures = sum(job.pictures - kept_pictures(job, i, sources[i].source, made_by) for i in missing)
+        pictures = sum(job.pictures - kept_pictures(job, i, sources[i].description, made_by) for i in missing)
         if pictures:
             print(cost_text(job, pictures, found["device"]), flush=True)
         with Progress(pictures, "image") as progress:
             for i in missing:
-                name = sources[i].source["name"]
+                name = sources[i].description["name"]
                 try:
                     with BlenderProcess(options.blender) as blender:
                         entry = produce_scene(
@@ -156,7 +156,7 @@ def _render(options: Options, prog: str) -> int:
                             blender,
                             i,
                             sources[i].request,
-                            sources[i].source,
+                            sources[i].description,
                             on_picture=progress.add,
                             on_warning=lambda text, name=name: print(f"{prog}: {name}: {text}", file=sys.stderr),
                         )
@@ -198,7 +198,7 @@ def _require_sensible(options: Options) -> None:
         if not least <= value <= most:
             raise Refusal(f"{name} is {value}; it must lie between {least} and {most}")
     if options.samples % 2:
-        raise Refusal(f"--samples is {options.samples}; it must be even, for two seeds of half as many")
+        raise Refusal(f"--samples is {options.samples}; it must be even, because each of two seeds takes half of them")
     if options.noise_threshold is not None and not 0.0 < options.noise_threshold < 1.0:
         raise Refusal(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
     if options.blades != 0 and not 3 <= options.blades <= 16:
@@ -208,8 +208,8 @@ def _require_sensible(options: Options) -> None:
             raise Refusal(f"{path}: no such file")
 
 
-def _job(options: Options) -> Job:
-    return Job(
+def _job(options: Options) -> RenderJob:
+    return RenderJob(
         root=options.out,
         width=options.width,
         height=options.height,
@@ -246,13 +246,13 @@ def _blend_source(path: Path, options: Options) -> _Source:
     )
 
 
-def _header(options: Options, job: Job, sources: list[_Source], software: dict[str, str]) -> dict[str, Any]:
-    """How the dataset is made, for dataset.yaml: nothing about when, where or by how many."""
+def _header(options: Options, job: RenderJob, sources: list[_Source], software: dict[str, str]) -> dict[str, Any]:
+    """How the dataset is made, for dataset.yaml. It holds no time, place or number of scenes."""
     return {
         "generator": "blender_scripts/render_blb.py",
         **job.describe(),
-        # Built-in scenes may be added later; none depends on how many there are.
-        "sources": [source.source for source in sources] if options.blend else "built-in",
+        # Built-in scenes may be added later. No scene depends on their number.
+        "sources": [source.description for source in sources] if options.blend else "built-in",
         "image_format": "exr",
         "lens_model": "thin lens with the sensor at the focal length (no focus breathing), "
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",

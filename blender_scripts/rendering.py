@@ -1,4 +1,4 @@
-"""Cycles as a measuring instrument: linear light, known samples, nothing between the sensor and the file."""
+"""Render with Cycles: linear light, a known number of samples, and no processing between sensor and file."""
 
 import time
 from typing import Any
@@ -7,14 +7,14 @@ import bpy
 
 from blender_scripts.refusal import Refusal
 
-# Tried in this order for "auto".
+# "auto" tries them in this order.
 _GPU_BACKENDS = {"optix": "OPTIX", "cuda": "CUDA", "hip": "HIP", "metal": "METAL"}
 
 
-def neutralise(scene: bpy.types.Scene, width: int, height: int) -> None:
-    """Switch off whatever would stand between the light on the sensor and the pixels of the file.
+def configure(scene: bpy.types.Scene, width: int, height: int) -> None:
+    """Switch off everything that would change the light between the sensor and the file.
 
-    The pixel filter is the box of one pixel, so that a picture is comparable with the tracer's box pixels.
+    The pixel filter is the box of one pixel, so that pictures can be compared with the tracer's box pixels.
     """
     render = scene.render
     render.engine = "CYCLES"
@@ -55,7 +55,10 @@ def neutralise(scene: bpy.types.Scene, width: int, height: int) -> None:
 
 
 def use_device(scene: bpy.types.Scene, device: str) -> str:
-    """Render on a device and return its name; Refusal where a named one is absent. "auto" takes the first GPU found."""
+    """Select the device to render on and return its name. "auto" takes the first GPU found, else the CPU.
+
+    raises   Refusal if a named device is absent
+    """
     if device != "cpu":
         preferences = bpy.context.preferences.addons["cycles"].preferences
         for name in _GPU_BACKENDS if device == "auto" else [device]:
@@ -63,7 +66,7 @@ def use_device(scene: bpy.types.Scene, device: str) -> str:
                 scene.cycles.device = "GPU"
                 return f"{name}: {', '.join(found)}"
         if device != "auto":
-            raise Refusal(f"device {device}: this Blender finds none here; use --device cpu, or auto")
+            raise Refusal(f"device {device}: Blender finds none on this machine; use --device cpu or --device auto")
     scene.cycles.device = "CPU"
     return "cpu"
 
@@ -82,8 +85,8 @@ def _enable_gpus(preferences, backend: str) -> list[str]:
 def lens_and_sensor_m(scene: bpy.types.Scene) -> tuple[float, float]:
     """(focal length, sensor width that the picture's width covers) of the scene's camera in metres.
 
-    Blender fits its sensor to the longer side unless told otherwise; the width returned makes
-    f_px = W f / w hold for every fit.
+    By default Blender fits its sensor to the longer side of the picture. The returned width satisfies
+    f_px = W f / w for every fit.
     """
     camera, render = scene.camera.data, scene.render
     width, height = render.resolution_x, render.resolution_y
@@ -100,22 +103,23 @@ def lens_and_sensor_m(scene: bpy.types.Scene) -> tuple[float, float]:
 def render(request: dict[str, Any]) -> dict[str, Any]:
     """Render the loaded scene into a multi-layer float EXR with Combined and Depth.
 
-    exr                  path to write
-    samples              per pixel; the most of them where adaptive_threshold is set
+    exr                  path of the file to write
+    samples              per pixel; an upper limit if adaptive_threshold is set
     seed                 of Cycles, 0 to 2^31 - 1
     lens                 None for the pinhole, or f_number, focus_distance, blades, rotation_rad
-    adaptive_threshold   noise threshold of Cycles' adaptive sampling, None for the same samples everywhere
-    denoise              OpenImageDenoise
-    slice                None, or (near, far) planar distances: only what lies between is seen, over transparency;
-                         light and shadow of everything else stay. far None: to infinity, with the background
-    overscan             pixels more on every side
-    returns              wall_s and processor_s that it took, the second summed over all threads
+    adaptive_threshold   noise threshold of Cycles' adaptive sampling; None for the same samples everywhere
+    denoise              use OpenImageDenoise
+    slice                None, or (near, far) planar distances: only surfaces between them are visible, over
+                         transparency. Other surfaces still cast light and shadow. far None: to infinity, with the
+                         background
+    overscan             pixels added on every side
+    returns              wall_s, and processor_s summed over all threads
     """
     scene = bpy.context.scene
     _set_sampling(scene, request)
     with _Frame(scene, request["overscan"]), _Slice(scene, request["slice"]):
         _set_lens(scene.camera.data, request["lens"])
-        # Braces would be variables to Blender.
+        # Blender reads braces as variables.
         scene.render.filepath = request["exr"].replace("{", "{{").replace("}", "}}")
         wall, processor = time.perf_counter(), time.process_time()
         bpy.ops.render.render(write_still=True)
@@ -140,14 +144,14 @@ def _set_lens(camera: bpy.types.Camera, lens: dict[str, Any] | None) -> None:
     dof.use_dof = lens is not None
     if lens is None:
         return
-    dof.focus_object = None  # it would win over the distance
+    dof.focus_object = None  # it would override the distance
     dof.focus_distance, dof.aperture_fstop = lens["focus_distance"], lens["f_number"]
     dof.aperture_blades, dof.aperture_rotation = lens["blades"], lens["rotation_rad"]
     dof.aperture_ratio = 1.0
 
 
 class _Frame:
-    """The picture with the same overscan on all sides, for the time of a render."""
+    """Extends the picture by the same overscan on all sides during a render."""
 
     def __init__(self, scene: bpy.types.Scene, overscan: int):
         self._scene, self._overscan = scene, overscan
@@ -181,7 +185,7 @@ class _Frame:
 
 
 class _Slice:
-    """Camera rays see only between two planar distances, of what they see anyway, for the time of a render."""
+    """Restricts camera rays to surfaces between two planar distances during a render, within the camera's own range."""
 
     def __init__(self, scene: bpy.types.Scene, interval: tuple[float, float | None] | None):
         self._scene, self._interval = scene, interval

@@ -1,4 +1,4 @@
-"""Names of the built-in scenes, in the order in which they are rendered. Read without Blender, too."""
+"""Names of the built-in scenes, in the order in which they are rendered. This module does not need Blender."""
 
 SCENE_NAMES = (
     "still_life",

@@ -1,4 +1,4 @@
-"""What Blender can be asked to load: a built-in scene, a user's .blend, billboards."""
+"""The scenes that Blender can load: a built-in scene, a user's .blend file, billboards."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from blender_scripts import billboard_quads, blend_file, procedural, rendering
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether this Blender will do: Refusal where it lacks the `device` that is named.
+    """Check this Blender. Raises Refusal if it lacks the requested `device`.
 
     returns   blender (its version), device
     """
@@ -17,10 +17,10 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(request: dict[str, Any]) -> dict[str, Any]:
-    """Load the scene that a request names, and describe it.
+    """Load the scene of a request, and describe it.
 
     kind            "procedural" (scene, seed), "blend" (path, camera, frame) or "billboards" (npz)
-    width, height   of the pictures, px
+    width, height   of the pictures, pixels
     device          "auto", "cpu", "cuda", "optix", "hip" or "metal"
     returns         focal_length_m, sensor_width_m (of the picture's width), device, blender, warnings
     """
@@ -33,7 +33,7 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
     else:
         billboard_quads.build(request["npz"])
     scene = bpy.context.scene
-    rendering.neutralise(scene, request["width"], request["height"])
+    rendering.configure(scene, request["width"], request["height"])
     device = rendering.use_device(scene, request["device"])
     focal_length_m, sensor_width_m = rendering.lens_and_sensor_m(scene)
     return {

@@ -1,7 +1,7 @@
-"""Blender's side of the pipe: load one scene, then render it as often as asked.
+"""Blender's side of the pipe: load one scene, then render it on request.
 
-Requests come as one JSON object a line on stdin, `{"do": "check" | "load" | "render", ...}`; every answer is one JSON
-object a line on what was stdout when the process started. Blender prints from C, so stdout itself is closed to it.
+Every request is one line of JSON on stdin, `{"do": "check" | "load" | "render", ...}`. Every answer is one line of JSON
+on the process's original stdout. Blender prints from C, so its own stdout is redirected to nowhere.
 
     python -m blender_scripts.worker                             with the bpy module
     blender -b --factory-startup -P blender_scripts/inside_blender.py      with an installed Blender
@@ -22,7 +22,7 @@ _INSTALL_LIBRARIES = "apt-get install libxrender1 libxxf86vm1 libxfixes3 libxi6 
 
 
 def main() -> None:
-    """Serve requests until stdin closes. A `Refusal` answers with its message, any other exception with its own."""
+    """Serve requests until stdin closes. A `Refusal` and any other exception are answered with their messages."""
     answers = _take_stdout()
     for line in sys.stdin:
         try:
@@ -34,13 +34,13 @@ def main() -> None:
             answer = {"ok": False, "refused": False, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-    # Blender's own shutdown frees memory only, and has been seen to crash after the work is done.
+    # Blender's own shutdown only frees memory, and sometimes crashes.
     sys.stderr.flush()
     os._exit(0)
 
 
 def _take_stdout():
-    """The pipe to the parent; from now on whatever writes to descriptor 1, C code included, writes to nowhere."""
+    """The pipe to the parent. Later writes to descriptor 1, also those of C code, go nowhere."""
     sys.stdout.flush()
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -50,11 +50,11 @@ def _take_stdout():
 
 
 def _require_new_blender() -> None:
-    # Blender is imported after stdout is taken: it talks while it loads. Nothing else of ours is, before it is known to
-    # be new enough: what comes with older ones differs.
+    # bpy prints while it loads, so it is imported after stdout is taken. Our other modules are imported only after the
+    # version is checked, because older versions come with other Python packages.
     try:
         import bpy
-    except ImportError as error:  # Blender links to X even where it shows nothing
+    except ImportError as error:  # Blender needs the libraries of X even without a window
         raise Refusal(
             f"the bpy module cannot be loaded ({error}); on Debian or Ubuntu: {_INSTALL_LIBRARIES}"
         ) from error

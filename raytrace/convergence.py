@@ -1,9 +1,9 @@
-"""How many lens points an image needs: sets grow, tile by tile, until the noise that was asked for holds.
+"""How many lens points an image needs: sets grow, tile by tile, until the requested noise is reached.
 
-Every step traces a set of twice the points anew. An evenly spaced set loses more from being split into two averaged
-halves than the second half costs, so sets are never averaged. Its square error falls about like N^-p, and the errors
-of two sizes are nearly independent, so an image of N points differs from one of N / 2 by e_N sqrt(1 + 2^p): each step
-tells the noise of its own result.
+Every step traces a new set of twice as many points. Sets are never averaged, because the mean of two evenly spaced sets
+is worse than one set of twice the size. The square error of a set of N points falls about like N^-p. The errors of sets
+of two sizes are nearly independent, so images of N and of N / 2 points differ by e_N sqrt(1 + 2^p). This difference
+gives the noise e_N after each step.
 """
 
 import math
@@ -17,28 +17,33 @@ from raytrace.transport import Transport, by_tile, copy_tiles
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, tile_grid
 from scenes.stack import Pixel
 
-# Blocks of BLOCK x BLOCK pixels stay within four times the noise that is asked for over the image; the estimate of a
-# single block is less certain than that of the image, so it is held to three.
+# The noise of every block of BLOCK x BLOCK pixels stays within four times the noise requested for the image. The
+# estimate of one block is less certain than that of the image, so the limit on the estimate is three.
 BLOCK = 16
 _BLOCK_LIMIT = 3.0
 
-# The exponent p, measured between 32 and 2048 points on scenes of two to five layers: the offsets inside a box pixel
-# make two more dimensions, in which a small set of points is hardly more even than chance.
+# The exponent p, measured between 32 and 2048 points on scenes of two to five layers. The offsets inside a box pixel
+# add two dimensions, in which a small set of points is hardly more even than a random set.
 _DECAY = {"point": 2.0, "box": 1.0}
 
-# The first two sets leave at most this many pixels between neighbouring points on the sensor: half a block, so that no
-# block can miss a light that a larger set would find there.
+# Largest distance between neighbouring points of the first two sets on the sensor. It is half a block, so that no block
+# misses a light that a larger set would find.
 _PILOT_SPACING_PX = 8.0
 _PILOT_MIN = 16
 
-# No set is larger, whatever the noise: its points are a pixel apart at a blur radius of 72 px, and float32 sums of many
-# more would drift by as much as the noise that they take away.
+# The largest set. Its points are a pixel apart at a blur radius of 72 px. Float32 sums of many more points would have
+# rounding errors as large as the noise that they remove.
 SAMPLES_MAX = 16384
 
 
 @dataclass(frozen=True, eq=False)
 class Converged:
-    """padded: (3 G, H', W') linear light; noise_rmse: estimate per gamma, display space; samples: of the worst tile."""
+    """One traced frame.
+
+    padded       (3 G, H', W') float32 linear light, for G gammas
+    noise_rmse   (G) estimated display RMSE
+    samples      number of lens points of the tile that has most
+    """
 
     padded: NDArray[np.float32]
     noise_rmse: tuple[float, ...]
@@ -46,12 +51,12 @@ class Converged:
 
 
 def trace_to_noise(transport: Transport, blocks: "BlockErrors", noise: float) -> Converged:
-    """Trace until the display RMSE is estimated below `noise` over the image and below four times it in every block."""
+    """Trace until the estimated display RMSE is below `noise` over the image and below its triple in every block."""
     exact = transport.exact_tiles
     every_tile = np.arange(len(exact), dtype=np.int32)
     pending = every_tile[~exact]
-    spread = transport.tile_blur_px.max() / _PILOT_SPACING_PX
-    tile_samples = np.where(exact, 1, max(_PILOT_MIN, math.ceil(math.pi * spread**2 / 2.0)))
+    radius_in_spacings = transport.tile_blur_px.max() / _PILOT_SPACING_PX
+    tile_samples = np.where(exact, 1, max(_PILOT_MIN, math.ceil(math.pi * radius_in_spacings**2 / 2.0)))
 
     image, trial = blocks.empty_frame(), blocks.empty_frame()
     for n in np.unique(tile_samples):
@@ -69,16 +74,16 @@ def trace_to_noise(transport: Transport, blocks: "BlockErrors", noise: float) ->
 
 
 class BlockErrors:
-    """Estimated square display error of an image, summed by gamma over blocks of BLOCK x BLOCK pixels."""
+    """Estimated square display error of an image, summed over blocks of BLOCK x BLOCK pixels for each gamma."""
 
     def __init__(self, width: int, height: int, gammas: tuple[float, ...], pixel: Pixel):
         self._width, self._height = width, height
         self._gammas = gammas
-        self._fall = 2.0 ** _DECAY[pixel]  # of the square error when the set doubles
+        self._fall = 2.0 ** _DECAY[pixel]  # factor by which the square error falls when the set doubles
         self._rows, self._columns = tile_grid(width, height)
         blocks_per_tile = TILE_WIDTH // BLOCK
         self._square = np.zeros((self._rows * self._columns, len(gammas), blocks_per_tile))
-        # Tiles may hang over the frame: only values inside it count.
+        # Tiles may extend beyond the frame. Only values inside it count.
         inside_y = np.clip(height - np.arange(self._rows) * TILE_HEIGHT, 0, TILE_HEIGHT)
         inside_x = np.clip(width - np.arange(self._columns * blocks_per_tile) * BLOCK, 0, BLOCK)
         self._values = 3.0 * np.outer(inside_y, inside_x).reshape(-1, 1, blocks_per_tile)
@@ -87,8 +92,8 @@ class BlockErrors:
         return np.zeros((3 * len(self._gammas), self._rows * TILE_HEIGHT, self._columns * TILE_WIDTH), np.float32)
 
     def measure(self, smaller: NDArray[np.float32], larger: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
-        """Estimate the errors of `larger` in some tiles, given the frame traced with half as many points."""
-        # A few tiles at a time keep the copies small beside the frame.
+        """Estimate the errors of `larger` in some tiles from `smaller`, the frame traced with half as many points."""
+        # Few tiles at a time keep the copies small compared with the frame.
         for part in np.array_split(tiles, math.ceil(len(tiles) / 256)):
             row, column = np.divmod(part, self._columns)
             inside_y = row[:, None] * TILE_HEIGHT + np.arange(TILE_HEIGHT) < self._height
@@ -96,7 +101,7 @@ class BlockErrors:
             inside = inside_y[:, None, :, None] & inside_x[:, None, None, :]
             for g, gamma in enumerate(self._gammas):
                 rgb = slice(3 * g, 3 * g + 3)
-                # Index arrays apart from each other come first: (tiles, 3, TILE_HEIGHT, TILE_WIDTH).
+                # NumPy puts separated index arrays first: (tiles, 3, TILE_HEIGHT, TILE_WIDTH).
                 shown = [_displayed(by_tile(frame)[rgb, row, :, column], gamma) for frame in (smaller, larger)]
                 square = np.square((shown[1] - shown[0]) * inside).reshape(len(part), 3 * TILE_HEIGHT, -1, BLOCK)
                 self._square[part, g] = square.sum(axis=(1, 3), dtype=np.float64) / (1.0 + self._fall)
@@ -106,7 +111,7 @@ class BlockErrors:
         return tuple(float(e) for e in np.sqrt(self._square.sum(axis=(0, 2)) / self._values.sum()))
 
     def tiles_above(self, noise: float) -> NDArray[np.int32]:
-        """Tiles to refine: those with a block above its limit, and the worst ones until the image is within its own."""
+        """Tiles to refine: those with a block above its limit, and the worst ones until the image meets its limit."""
         above = (self._square > np.square(_BLOCK_LIMIT * noise) * self._values).any(axis=(1, 2))
         allowed = np.square(noise) * self._values.sum()
         by_tile_square = self._square.sum(axis=2)
@@ -114,7 +119,8 @@ class BlockErrors:
         for g in np.flatnonzero(total > allowed):
             worst_first = np.argsort(-by_tile_square[:, g], kind="stable")
             refined = np.cumsum(by_tile_square[worst_first, g])
-            # As many as win the excess back in this step; or, where no number does, those that matter in the end.
+            # Refine as many as remove the excess error in this step. If even all do not, refine those whose error
+            # must fall in the end: the others together hold half of what is allowed.
             enough = (1.0 - 1.0 / self._fall) * refined >= total[g] - allowed
             enough |= total[g] - refined <= 0.5 * allowed
             above[worst_first[: np.argmax(enough) + 1]] = True

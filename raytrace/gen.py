@@ -2,7 +2,7 @@
 
     python raytrace/gen.py --scenes 100
 
-writes 100 scenes under datasets/default. The same command again resumes, a larger --scenes extends.
+writes 100 scenes to datasets/default. The same command resumes an interrupted run. A larger --scenes adds scenes.
 """
 
 import platform
@@ -40,35 +40,35 @@ class Options:
     """
 
     scenes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 100 for most)")] = None
-    """Number of scenes, from 0 on."""
+    """Number of scenes."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the recipe's, 512)")] = None
-    """Side of the square frame, pixels; blur in the recipe does not scale with it."""
+    """Side of the square frame, pixels; the recipe's blur does not scale with it."""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """Scene i depends on the seed, the recipe and i alone."""
+    """Seed of all random choices; scene i depends only on the seed, the recipe and i."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
     """Folder of the dataset."""
     recipe: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "default"
-    """Kind of scenes: one of those in scenes/recipes (default, night, mpib, ...), or a YAML file with the same keys."""
+    """Kind of scenes: a name in scenes/recipes (default, night, mpib, ...), or a YAML file with the same keys."""
     backgrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
     """Folder of photographs to use instead of procedural ones."""
     foregrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
     """Folder of cut-outs with alpha (RGBA files, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
     noise: Annotated[float | None, arg(metavar="RMSE", help_behavior_hint="(default: the recipe's, 0.002)")] = None
-    """Display RMSE that an image may have against the converged one."""
+    """Largest display RMSE of an image against the converged image."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a core each, four on a GPU)")] = None
-    """Processes that make scenes; by default as many as memory allows."""
+    """Number of processes that make scenes; the default is lower if memory is short."""
     arch: backend.Arch = "auto"
-    """Where rays are traced; auto tries CUDA, then Metal, then the CPU."""
+    """Backend that traces rays; auto tries CUDA, then Metal, then the CPU."""
     format: Literal["exr", "png"] = "exr"
-    """Images as linear half-float EXR, or as 16-bit display-referred PNG; layers and depth are EXR either way."""
+    """Images as linear half-float EXR or as 16-bit display-referred PNG; layers and depth are always EXR."""
     strict: bool = False
     """Stop at the first unusable picture of --backgrounds or --foregrounds instead of skipping it."""
     dry_run: bool = False
-    """Say what would be made, and make nothing."""
+    """Print what would be made, and make nothing."""
 
 
 def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
-    """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
+    """Run the command. Returns its exit code: 0, 2 for unusable input, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
     return command.exit_code(
         partial(_generate, options),
@@ -141,7 +141,7 @@ def _generate(options: Options) -> int:
 
 
 def _recipe(options: Options) -> Recipe:
-    """The recipe with what the command line says otherwise."""
+    """The recipe, with values of the command line in place of its own."""
     command.require_at_least(
         ("--scenes", options.scenes, 1),
         ("--size", options.size, 16),
@@ -163,7 +163,7 @@ def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -
 
 def _default_workers(recipe: Recipe, side_px: int, arch: str) -> int:
     fitting = memory_bytes() * 2 // 3 // worker_bytes(recipe, side_px)
-    # Processes share one GPU and its memory; four draw and encode scenes about as fast as it traces them.
+    # Processes share one GPU and its memory. Four of them draw and encode scenes about as fast as it traces them.
     return max(1, min(available_cores() if arch == "cpu" else 4, fitting))
 
 
@@ -174,7 +174,7 @@ def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -
         "version": version("bokehforge"),
         "backend": arch,
         "seed": options.seed,
-        # Scenes may be added later, and none depends on how many there are.
+        # Scenes may be added later. No scene depends on their number.
         "recipe": {key: value for key, value in recipe.describe().items() if key != "scenes"},
         "backgrounds": _origin(photographs),
         "foregrounds": _origin(cutouts),

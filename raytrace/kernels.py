@@ -1,10 +1,10 @@
-"""The two light-transport kernels, in Taichi: the same integral for layers that face the camera and for slanted ones.
+"""The two light-transport kernels in Taichi: one integral, for layers that face the camera and for slanted layers.
 
-Both average, over the lens points s of one set shared by all pixels, the front-to-back composite of the layers that the
-ray meets: colour += T c, T *= 1 - a, with (c, a) the bilinear lookup of premultiplied linear RGBA at x + S s.
+All pixels share one set of lens points s. Both kernels average over s the front-to-back composite of the layers that
+the ray meets: colour += T c, T *= 1 - a, with (c, a) the bilinear lookup of premultiplied linear RGBA at x + S s.
 
-Frames are cut into tiles (`visibility.TILE_HEIGHT` x `TILE_WIDTH` pixels); a tile has a list of the layers that any of
-its rays can see, nearest first, and only the tiles named are traced. Textures are padded, so no lookup tests bounds.
+Frames are cut into tiles of `visibility.TILE_HEIGHT` x `TILE_WIDTH` pixels. Each tile has a list of the layers that its
+rays can see, nearest first. Only the given tiles are traced. Textures are padded, so lookups do not test bounds.
 """
 
 # Taichi's argument annotations are values, not types.
@@ -23,7 +23,7 @@ _slanted_defocus_px = ti.func(lens.slanted_defocus_px)
 
 @ti.func
 def bilinear(texels: ti.template(), texel: int, row: int, left: float, right: float, upper: float, lower: float):
-    """The lookup at a texel and its neighbours to the right and below, with the weights of columns and rows."""
+    """Bilinear lookup from a texel and its right and lower neighbours, with the weights of columns and rows."""
     return upper * (left * texels[texel] + right * texels[texel + 1]) + lower * (
         left * texels[texel + row] + right * texels[texel + row + 1]
     )
@@ -42,13 +42,13 @@ def shift(
     plane: int,
     out: Texels,
 ):
-    """Trace layers that face the camera: every pixel shifts a layer by the same amounts.
+    """Trace layers that face the camera. A lens point shifts a layer by the same amount at all pixels.
 
     texels        layers one after the other, `plane` texels each, `row` texels a row
     offsets       (L, N) texels from a pixel to the upper left texel of its lookup
-    weights       (L, N) weights of its left and right column, and of its upper and lower row
+    weights       (L, N) weights of the lookup's left and right column, and of its upper and lower row
     tile_layers   (tiles, 1 + L) number of layers, then their indices near to far
-    tiles         which tiles to trace
+    tiles         indices of the tiles to trace
     out           the padded frame, `tiles_per_row * TILE_WIDTH` pixels a row
     """
     num_samples = offsets.shape[1]
@@ -87,11 +87,11 @@ def gather(
     focus_disparity: float,
     out: Texels,
 ):
-    """Trace slanted layers: every ray finds where it meets each plane.
+    """Trace slanted layers. Every ray is intersected with every plane.
 
     planes   (L) disparity at the centre of the first pixel of the frame, its slope per pixel in x and y, and 0
     points   (N) lens point (x, y) and offset inside the pixel (x, y)
-    The rest as in `shift`.
+    The other arguments are as in `shift`.
     """
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
@@ -105,7 +105,7 @@ def gather(
             transmittance = 1.0
             for j in range(num_layers):
                 layer = tile_layers[tile, 1 + j]
-                # Defocus where the ray meets the plane, then the image position x + S s there.
+                # Compute the defocus where the ray meets the plane, then the image position x + S s.
                 d0, gx, gy = planes[layer][0], planes[layer][1], planes[layer][2]
                 x_ray, y_ray = x + point[2], y + point[3]
                 defocus_px = _slanted_defocus_px(

@@ -1,8 +1,8 @@
-"""The lens-shift kernel for the CPU, in numba: the algorithm of `kernels.shift` with the pixels of a row side by side.
+"""The lens-shift kernel for the CPU in numba: the algorithm of `kernels.shift`, vectorised over the pixels of a row.
 
-Taichi's compiler stops at SSE2 on recent processors and does not vectorise across pixels; here a row of a tile is one
-constant-length loop over separate colour planes, which LLVM turns into the widest vectors the processor has. Loads are
-what bounds it, so four rows are traced together: five rows of texels, interpolated across once, serve them all.
+Taichi's compiler uses at most SSE2 on recent processors and does not vectorise over pixels. Here a row of a tile is one
+loop of constant length over separate colour planes, which LLVM compiles to the widest vectors of the processor. Memory
+loads limit the speed, so four rows are traced together: they share five rows of texels, each interpolated across once.
 """
 
 import numba
@@ -10,7 +10,7 @@ import numpy as np
 
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH
 
-# Written out wherever names end in 0 to 3; TILE_HEIGHT is a multiple of it.
+# Variables whose names end in 0 to 3 belong to these rows. TILE_HEIGHT is a multiple of it.
 _ROWS = 4
 
 
@@ -33,14 +33,14 @@ def _across(texels, x, w):
 
 @numba.njit(inline="always")
 def _lookup(texel_rows, x, w):
-    """Bilinear lookups of four pixels below each other."""
+    """Bilinear lookups of four pixels in one column."""
     a0, a1, a2 = _across(texel_rows[0], x, w), _across(texel_rows[1], x, w), _across(texel_rows[2], x, w)
     a3, a4 = _across(texel_rows[3], x, w), _across(texel_rows[4], x, w)
     return w[2] * a0 + w[3] * a1, w[2] * a1 + w[3] * a2, w[2] * a2 + w[3] * a3, w[2] * a3 + w[3] * a4
 
 
-# Slices, not computed indices, and a constant trip count: without either the row loops below stay scalar. No fastmath:
-# it gains nothing here, and code just compiled would round differently from the same code out of the cache.
+# The row loops are vectorised only with slices instead of computed indices, and with a constant trip count. There is no
+# fastmath: it is not faster here, and freshly compiled code would round differently from cached code.
 @numba.njit(parallel=True, boundscheck=False, error_model="numpy", cache=True)
 def shift(planes, row, offsets, weights, tile_layers, tiles, tiles_per_row, overscan, out):
     """Trace layers that face the camera.
@@ -48,7 +48,7 @@ def shift(planes, row, offsets, weights, tile_layers, tiles, tiles_per_row, over
     planes   (L, C + 1, texels) float32: C premultiplied colour channels (three per gamma), then alpha
     row      texels in a row of a plane
     out      (C, H, W) float32, the padded frame
-    The rest as in `kernels.shift`, weights as (L, N, 4).
+    The other arguments are as in `kernels.shift`, with weights (L, N, 4).
     """
     num_channels = out.shape[0]
     num_samples = offsets.shape[1]

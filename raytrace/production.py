@@ -1,7 +1,7 @@
-"""From a recipe to scenes on disk: what one worker does for one scene, and the pool of workers.
+"""Produce the scenes of a recipe on disk: the work for one scene, and the pool of workers.
 
-Scene i is drawn from `np.random.default_rng([seed, i])` and depends on nothing else, so workers may take scenes in any
-order and a run may stop and go on anywhere.
+Scene i is drawn from `np.random.default_rng([seed, i])` and depends on nothing else. Workers may therefore take scenes
+in any order, and a run may stop and resume at any scene.
 """
 
 import time
@@ -29,15 +29,15 @@ from scenes.stack import Stack
 
 
 class ProductionError(RuntimeError):
-    """A worker died; what it had finished is on disk."""
+    """A worker died. Its finished scenes are on disk."""
 
 
 @dataclass(frozen=True)
 class TracingJob:
-    """All that makes the scenes of one dataset, sent to every worker.
+    """Everything that a worker needs to make scenes of one dataset.
 
-    photographs, cutouts   None for the procedural ones
-    backend                what `runtime.backend.start` gave
+    photographs, cutouts   None for procedural ones
+    backend                as returned by `runtime.backend.start`
     threads                CPU threads of one worker
     """
 
@@ -53,7 +53,7 @@ class TracingJob:
 
 @dataclass(frozen=True)
 class Produced:
-    """A finished scene, and the seconds that its parts took."""
+    """A finished scene, and the seconds spent on assets, tracing and files."""
 
     entry: IndexEntry
     seconds: dict[str, float]
@@ -61,7 +61,7 @@ class Produced:
 
 @dataclass
 class _Stopwatch:
-    """Seconds by part: each lap goes to the part that it names."""
+    """Seconds spent on each part of the work. `lap` adds the time since the last lap to the named part."""
 
     seconds: dict[str, float] = field(default_factory=lambda: {"assets": 0.0, "tracing": 0.0, "files": 0.0})
     _last: float = field(default_factory=time.perf_counter)
@@ -83,7 +83,7 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
         sheet = _sheet(scene, stack, scene_index)
         write_billboards(writer, scene, stack, seed=job.seed, noise=recipe.noise)
         watch.lap("files")
-        # The pinhole image comes from the tracer too, so that K = 0 equals it to the last bit.
+        # The tracer makes the pinhole image too, so that a bokeh image of K = 0 is equal to it bit for bit.
         image = tracer.render(scene, ThinLens(0.0, 0.0), noise=recipe.noise).linear[0]
         watch.lap("tracing")
         writer.write_image(image)
@@ -103,15 +103,15 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
 
 
 def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, noise: float) -> np.ndarray:
-    """One picture of a stack traced anew, as `bokehdata.verify` wants it: (H, W, 3) linear light at its gamma."""
+    """Trace one image of a stack again, for `bokehdata.verify`: (H, W, 3) linear light at its gamma."""
     lens = stack.lens(setting.blur_index, setting.focus_index)
     return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
 
 
 def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:
-    """Finished scenes as they come, from this process or from `workers` of them (`runtime.workers.results`).
+    """Yield scenes as they are finished, by this process or by `workers` processes (`runtime.workers.results`).
 
-    ProductionError names a worker's death.
+    raises   ProductionError if a worker dies
     """
     if workers == 1:
         tracer = _start(job)
@@ -127,7 +127,7 @@ def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Gene
 
 
 def worker_bytes(recipe: Recipe, side_px: int) -> int:
-    """Memory that one worker needs at its peak: half-float layers, their textures in float32, and the frames."""
+    """Peak memory of one worker in bytes: half-float layers, their float32 textures, and the frames."""
     layers = recipe.foregrounds[1] + 1
     texels = layers * side_px**2
     textures = min(texture_bytes(texels, len(recipe.gammas)), max(TEXTURE_BYTES_MAX, texture_bytes(texels, 1)))

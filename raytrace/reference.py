@@ -1,8 +1,8 @@
-"""The tracer's integral in slow, plain NumPy and float64: the second opinion of the tests.
+"""The tracer's integral in slow, plain NumPy and float64, as a reference for tests.
 
     B(x) = mean over lens points s of  sum_l  a_l(q_l) c_l(q_l)  prod_{k<l} (1 - a_k(q_k)),     q_l = x + S_l s
 
-with S_l the signed defocus where the ray meets layer l. Nothing is shared with the kernels but `scenes.lens`.
+with S_l the signed defocus where the ray meets layer l. It shares only `scenes.lens` with the kernels.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def render(
     """Image of a scene through a lens: (H, W, 3) float64 linear light at `gamma`.
 
     points   (N, 2) lens points in the unit disk, of equal weight
-    jitter   (N, 2) offsets inside the pixel in [-1/2, 1/2); none is the point pixel
+    jitter   (N, 2) offsets inside the pixel in [-1/2, 1/2); None is the point pixel
     """
     x = np.arange(scene.width) + 0.5
     y = (np.arange(scene.height) + 0.5)[:, None]
@@ -47,7 +47,7 @@ def render(
 
 
 def _bilinear(texture: NDArray, x: NDArray, y: NDArray) -> NDArray:
-    """Lookup at image positions; the centre of texel [i, j] is (j + 0.5, i + 0.5)."""
+    """Bilinear lookup at image positions. The centre of texel [i, j] is (j + 0.5, i + 0.5)."""
     x, y = np.broadcast_arrays(x - 0.5, y - 0.5)
     j, i = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = (x - j)[..., None], (y - i)[..., None]

@@ -1,11 +1,11 @@
-"""Trace a billboard scene through a thin lens, to a number of samples or to a noise.
+"""Trace a billboard scene through a thin lens, with a given number of samples or to a given noise.
 
     tracer = Tracer(backend.start("auto"))
     render = tracer.render(scene, lens, noise=0.002)
 
-One set of lens points serves all pixels of an image (Vogel's spiral on a disk: no set of independent points comes near
-its error). Layers that face the camera are then shifted as a whole by every point, which costs four multiply-adds a
-channel; slanted layers are gathered ray by ray (`kernels`).
+All pixels of an image share one set of lens points. On a disk it is Vogel's spiral, whose error is far below that of
+independent points. Every lens point shifts a layer that faces the camera as a whole, which costs four multiply-adds a
+channel. Slanted layers are gathered ray by ray (`kernels`).
 """
 
 import math
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from raytrace.convergence import BlockErrors, Converged, trace_to_noise
@@ -23,30 +24,31 @@ from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 from scenes.stack import Pixel
 
-# Above this many bytes of texture the gammas of a stack are traced one after the other, and none is kept for another.
+# Largest size of all textures in bytes. Above it, gammas are traced one by one and textures are not kept.
 TEXTURE_BYTES_MAX = 2 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
 class Render:
-    """One traced image at every gamma that was asked for.
+    """One traced image at each requested gamma.
 
-    linear       (G, H, W, 3) float32, linear light at each gamma, not clipped
-    noise_rmse   (G) estimated RMSE in display space (clipped to [0, 1]) against the converged image: 0 where the image
-                 is exact, nan where a given number of samples leaves nothing to compare with
-    samples      lens points of the most demanding tile
+    linear       (G, H, W, 3) linear light at each gamma, not clipped
+    noise_rmse   (G) estimated RMSE in display space (clipped to [0, 1]) against the converged image. It is 0 if the
+                 image is exact, and nan if the number of samples was given, since there is no second set to compare
+    samples      number of lens points of the tile that has most
     """
 
-    linear: NDArray[np.float32]
+    linear: Float32[np.ndarray, "gamma height width 3"]
     noise_rmse: tuple[float, ...]
     samples: int
 
 
 class Tracer:
-    """Renders scenes on a backend that `backend.start` has started; keeps the textures of the last scene.
+    """Renders scenes on a backend that `backend.start` has started. It keeps the textures of the last scene.
 
-    backend   its name. On "cpu", numba traces what faces the camera; elsewhere, and for slanted layers, Taichi does
-    taichi    True: Taichi on the CPU as well, the same algorithm to rounding and about half as fast
+    backend   name of the backend. On "cpu", numba traces scenes that face the camera. Taichi traces slanted scenes, and
+              all scenes on other backends
+    taichi    True: use Taichi for all scenes on the CPU. It has the same algorithm up to rounding and half the speed
     """
 
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
@@ -66,16 +68,16 @@ class Tracer:
     ) -> Render:
         """Trace one image.
 
-        gammas    powers of linear = display ** gamma; layers are taken from the reference gamma to each of them
-        pixel     "point": one bundle of rays through the centre; "box": averaged over the pixel's area
-        samples   trace one set of this many lens points
-        noise     or: take as many as bring the display RMSE below this, over the image and, within four times of it,
-                  over every 16 x 16 block
-        raises    ValueError where not exactly one of `samples` and `noise` is given, or one of them or a gamma is not
-                  positive, or the pixel is neither; SceneError where the scene's overscan is too small for the lens
+        gammas    powers of linear = display ** gamma; layers are converted from the reference gamma to each of them
+        pixel     "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area
+        samples   number of lens points of the one set to trace, or:
+        noise     add lens points until the display RMSE is below this over the image, and below four times this over
+                  every 16 x 16 block
+        raises    ValueError unless exactly one of `samples` and `noise` is given, it and all gammas are positive, and
+                  the pixel rule exists; SceneError if the scene's overscan is too small for the lens
         """
         if (samples is None) == (noise is None):
-            raise ValueError("give either a number of samples or a noise")
+            raise ValueError("give either samples or noise")
         if samples is not None and samples < 1:
             raise ValueError(f"samples is {samples}; it must be at least 1")
         if noise is not None and not noise > 0.0:
@@ -114,13 +116,13 @@ class Tracer:
 
 
 def _gamma_groups(scene: Scene, gammas: tuple[float, ...], planar: bool) -> list[tuple[float, ...]]:
-    """Gammas that share a pass: planes share geometry and alpha among many, Taichi's vectors hold one RGBA."""
+    """Gammas that share a pass: planes hold many gammas beside one alpha, Taichi's vectors hold one RGBA."""
     together = planar and texture_bytes(_texels(scene), len(gammas)) <= TEXTURE_BYTES_MAX
     return [gammas] if together else [(gamma,) for gamma in gammas]
 
 
 def texture_bytes(texels: int, num_gammas: int) -> int:
-    """Memory of float32 textures: three channels per gamma, and alpha."""
+    """Bytes of float32 textures: three channels per gamma, and alpha."""
     return 4 * texels * (3 * num_gammas + 1)
 
 
@@ -139,5 +141,5 @@ def _trace_samples(transport: Transport, padded: NDArray[np.float32], samples: i
 def _frame(padded: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:
     """(G, H, W, 3) of a padded frame (3 G, H', W')."""
     frame = padded.reshape(-1, 3, *padded.shape[1:])[:, :, : scene.height, : scene.width]
-    # Bilinear weights that round below 0 leave -1e-7 beside a bright light at a high gamma, and powers of that are nan.
+    # Rounded bilinear weights below 0 give about -1e-7 beside a bright light at a high gamma. Powers of that are nan.
     return np.maximum(frame.transpose(0, 2, 3, 1), 0.0)

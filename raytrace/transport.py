@@ -1,4 +1,4 @@
-"""One image in the making: textures and lens laid out for a kernel, which then traces any tiles with any lens set."""
+"""Textures and lens of one image, laid out for a kernel that traces any tiles with any set of lens points."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,17 +12,18 @@ from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, Visibility, tile_grid
 from scenes.aperture import aperture_points
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import ThinLens
 from scenes.stack import Pixel
 
-# The additive recurrence of the plastic number: offsets inside the pixel that stay even for any count (Roberts 2018).
+# Additive recurrence with the plastic number. It gives offsets inside the pixel that are even for any count (Roberts
+# 2018).
 _PLASTIC = np.array([0.7548776662466927, 0.5698402909980532])
 
 
 class Textures:
     """Premultiplied layers of a scene, padded so that whole tiles can be traced without a bounds test.
 
-    scene    what they show
+    scene    scene with the layers
     gammas   powers of linear = display ** gamma that share one set of planes
     planar   True: `planes` (L, 3 G + 1, texels) float32 for numba, alpha last;
              False: `texels`, one RGBA vector each, for Taichi (a single gamma)
@@ -65,10 +66,10 @@ class Textures:
 
 
 class Transport:
-    """The light of one scene through one lens: `trace` fills tiles of a padded frame.
+    """Light transport of one scene through one lens. `trace` fills tiles of a padded frame.
 
     tile_layers    (tiles, 1 + L) int32, the layers that each tile can see (`visibility`)
-    tile_blur_px   (tiles,) largest blur radius among them
+    tile_blur_px   (tiles,) largest blur radius among these layers
     """
 
     def __init__(self, textures: Textures, lens: ThinLens, pixel: Pixel):
@@ -88,17 +89,20 @@ class Transport:
 
     @property
     def exact_tiles(self) -> NDArray[np.bool_]:
-        """Tiles where one sample says it all: every ray of a pixel meets every layer in one point."""
+        """Tiles for which one sample is exact: all rays of a pixel meet a layer at the same point."""
         return (self.tile_blur_px == 0.0) & (self._pixel == "point")
 
     def trace(self, tiles: NDArray[np.int32], num_samples: int, out: NDArray[np.float32]) -> None:
-        """Trace the named tiles with one lens set into `out`, the padded frame (3 G, H', W') float32 linear light."""
+        """Trace the given tiles with one set of lens points into `out`.
+
+        out   padded frame (3 G, H', W') float32, linear light
+        """
         if not len(tiles):
             return
         points = aperture_points(self._lens.aperture, num_samples)
         jitter = np.zeros_like(points)
         if self._pixel == "box":
-            # Sets of N and 2 N points share no offsets, so that their errors stay independent (`convergence`).
+            # Sets of N and 2 N points have no offsets in common, so their errors are independent (`convergence`).
             jitter += (np.arange(num_samples, 2 * num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
         columns = out.shape[2] // TILE_WIDTH
         frame = (self.tile_layers, tiles, columns, self._scene.overscan)
@@ -121,7 +125,7 @@ class Transport:
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Texel offsets (L, N) and weights of columns and rows (L, N, 4) of every layer and lens point."""
         disparity = np.array([layer.disparity for layer in self._scene.layers])
-        defocus_px = signed_defocus_px(disparity, self._lens.blur_parameter, self._lens.focus_disparity)
+        defocus_px = self._lens.defocus_px(disparity)
         shift = defocus_px[:, None, None] * points + jitter
         whole = np.floor(shift)
         fx, fy = np.moveaxis(shift - whole, -1, 0)
@@ -138,7 +142,7 @@ class Transport:
 
 
 def copy_tiles(source: NDArray[np.float32], target: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
-    """Copy the named tiles of one padded frame (C, H', W') to another."""
+    """Copy the given tiles of one padded frame (C, H', W') to another."""
     row, column = np.divmod(tiles, source.shape[2] // TILE_WIDTH)
     by_tile(target)[:, row, :, column] = by_tile(source)[:, row, :, column]
 
@@ -150,7 +154,7 @@ def by_tile(padded: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _at_gamma(rgba: NDArray[np.float16], gamma: float) -> NDArray:
-    """Straight linear RGBA at the reference gamma, taken to another one through the display value."""
+    """Straight linear RGBA at the reference gamma, converted to another gamma through display values."""
     if gamma == REFERENCE_GAMMA:
         return rgba
     rgba_at_gamma = rgba.astype(np.float32)

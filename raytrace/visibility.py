@@ -1,9 +1,7 @@
 """Which layers a tile of the frame can see through the whole lens.
 
-Empty layers are skipped, and an opaque one ends the list.
-
-The test is conservative (a layer that is listed may turn out empty, never the reverse), so it changes the time of an
-image and not its pixels.
+Empty layers are skipped. An opaque layer ends the list. The test is conservative: a listed layer may be empty, but a
+layer that is not listed cannot be seen. It therefore changes the time of an image, not its pixels.
 """
 
 import math
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from scenes.billboard import Scene
 
-# A wide tile keeps the vector units of a CPU busy (see `kernels_cpu`), a low one keeps the layer lists short.
+# Wide tiles suit the vector units of a CPU (`kernels_cpu`). Low tiles have short layer lists.
 TILE_HEIGHT = 16
 TILE_WIDTH = 64
 
@@ -27,7 +25,7 @@ def tile_grid(width: int, height: int) -> tuple[int, int]:
 
 
 class Visibility:
-    """Summary of the layers' alpha from which the layer list of every tile follows for any lens."""
+    """Summary of the layers' alpha that gives the layer list of every tile for any lens."""
 
     def __init__(self, scene: Scene):
         self._grid = tile_grid(scene.width, scene.height)
@@ -37,7 +35,7 @@ class Visibility:
         self._opaque = [_cell_counts(layer.rgba[..., 3] >= 1.0, np.all) for layer in scene.layers]
 
     def tile_layers(self, reach_px: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Layer lists for rays that meet layer l at most `reach_px[l]` from their pixel.
+        """Layer lists for rays that meet layer l at most `reach_px[l]` pixels from their pixel.
 
         returns   (tiles, 1 + L) int32: number of layers, then their indices near to far
         """
@@ -59,7 +57,7 @@ class Visibility:
         ranges = []
         for axis, size in ((0, TILE_HEIGHT), (1, TILE_WIDTH)):
             first = np.arange(self._grid[axis]) * size + self._overscan
-            # A lookup reads one texel further; tiles that hang over the frame see no more than the layer has.
+            # A lookup reads one more texel. Ranges of tiles beyond the frame end at the border of the layer.
             low = np.maximum(first - reach, 0) // _CELL
             high = np.minimum(first + size + reach, self._texels[axis] - 1) // _CELL + 1
             ranges += [low, high]
@@ -68,7 +66,7 @@ class Visibility:
 
 
 def _cell_counts(flags: NDArray[np.bool_], reduce) -> NDArray[np.int32]:
-    """Integral image of the cells whose texels satisfy `reduce`; cells at the far edges may be smaller."""
+    """Integral image of the cells whose texels satisfy `reduce`. Cells at the right and lower edges may be smaller."""
     height, width = flags.shape
     padded = np.pad(flags, ((0, -height % _CELL), (0, -width % _CELL)), mode="edge")
     cells = padded.reshape(padded.shape[0] // _CELL, _CELL, padded.shape[1] // _CELL, _CELL)

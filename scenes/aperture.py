@@ -1,10 +1,11 @@
 """Aperture shapes inside the unit disk, and low-discrepancy point sets on them.
 
-One rank-1 set on the unit square, ((i + 1/2) / n, frac(i / golden ratio^2)), is mapped area-preservingly onto every
-shape. On the disk that is Vogel's spiral (Vogel 1979); on the others it keeps the spiral's even spacing.
+One rank-1 lattice on the unit square, ((i + 1/2) / n, frac(i / golden ratio^2)), is mapped onto every shape by a map
+that keeps areas. On the disk the result is Vogel's spiral (Vogel 1979). On the other shapes the points are spaced as
+evenly.
 
-The lens coordinate is x right, y down. A highlight *behind* the focus plane shows the shape upright, one in front of it
-turned by 180 degrees (`scenes.lens`).
+The lens coordinate is x right, y down. A highlight *behind* the focus plane shows the shape upright. A highlight in
+front of the focus plane shows it turned by 180 degrees (`scenes.lens`).
 """
 
 import base64
@@ -17,25 +18,31 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import LensPoints
+
 # The golden angle as a fraction of a turn.
 _GOLDEN = (3.0 - np.sqrt(5.0)) / 2.0
 
-# Angles at which a blade outline is tabulated: the error of its inverse cumulative is below 1e-6 of the radius.
+# Angles per blade at which an outline is tabulated. The error of its inverse cumulative is below 1e-6 of the radius.
 _OUTLINE_STEPS = 4096
 
 _MASK_SIDE_MAX = 256
 
 
 class Aperture(Protocol):
-    """A transmitting shape inside the unit disk; points are (n, 2) float64 lens coordinates of equal weight."""
+    """Shape of a lens opening inside the unit disk."""
 
     @property
     def area(self) -> float:
         """Area relative to the unit disk, in (0, 1]."""
         ...
 
-    def warp(self, u: NDArray, v: NDArray) -> NDArray:
-        """(n, 2) points of the shape from two coordinates in [0, 1), keeping areas."""
+    def warp(self, u: NDArray, v: NDArray) -> LensPoints:
+        """Map points of the unit square to points of the shape. Equal areas become equal areas.
+
+        u, v      (n,) coordinates in [0, 1)
+        returns   (n, 2) float64 lens points
+        """
         ...
 
     def describe(self) -> dict:
@@ -43,12 +50,12 @@ class Aperture(Protocol):
         ...
 
 
-def aperture_points(aperture: Aperture, n: int, *, turn: float = 0.0) -> NDArray[np.float64]:
-    """The set of n equally weighted lens points of an aperture: (n, 2) float64, deterministic.
+def aperture_points(aperture: Aperture, n: int, *, turn: float = 0.0) -> LensPoints:
+    """The set of n lens points of an aperture: (n, 2) float64, equally weighted, deterministic.
 
     n      number of points, >= 1
-    turn   shift of the second coordinate in [0, 1): a rotation of the spiral on the disk, and an independent set of
-           the same quality on every shape
+    turn   added to the second coordinate, in [0, 1). It gives an independent set of the same quality; on the disk it
+           rotates the spiral
     """
     i = np.arange(n)
     return aperture.warp((i + 0.5) / n, (i * _GOLDEN + turn) % 1.0)
@@ -56,7 +63,7 @@ def aperture_points(aperture: Aperture, n: int, *, turn: float = 0.0) -> NDArray
 
 @dataclass(frozen=True)
 class Disk:
-    """The round opening of a lens wide open."""
+    """A round aperture."""
 
     @property
     def area(self) -> float:
@@ -75,7 +82,7 @@ class Polygon:
 
     blades         number of blades, >= 3
     rotation_deg   angle of the first vertex from +x towards +y (clockwise as seen on the picture), degrees
-    curvature      0 straight blades to 1 a full disk; the outline is (1 - curvature) polygon + curvature circle
+    curvature      from 0 (straight blades) to 1 (full disk); the outline is (1 - curvature) polygon + curvature circle
     """
 
     blades: int
@@ -84,21 +91,21 @@ class Polygon:
 
     def __post_init__(self):
         if not isinstance(self.blades, int) or self.blades < 3:
-            raise ValueError(f"blades is {self.blades!r}; a polygon needs a whole number from 3 on")
+            raise ValueError(f"blades is {self.blades!r}; it must be a whole number of at least 3")
         if not _is_number(self.rotation_deg):
             raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
         if not (_is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
             raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
-        """Radius of the boundary at angles in radians from +x towards +y."""
+        """Radius of the outline at angles in radians from +x towards +y."""
         half = np.pi / self.blades
         from_vertex = (angle - np.radians(self.rotation_deg)) % (2.0 * half)
         return (1.0 - self.curvature) * np.cos(half) / np.cos(from_vertex - half) + self.curvature
 
     @cached_property
     def _cumulative(self) -> tuple[NDArray, NDArray]:
-        # Area swept from the first vertex on: the integral of rho^2 / 2, here relative to the whole.
+        # Area swept from the first vertex on: the integral of rho^2 / 2.
         angle = np.linspace(0.0, 2.0 * np.pi, _OUTLINE_STEPS * self.blades + 1) + np.radians(self.rotation_deg)
         density = self.outline((angle[1:] + angle[:-1]) / 2.0) ** 2
         swept = np.concatenate([[0.0], np.cumsum(density)])
@@ -124,7 +131,7 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Donut:
-    """The ring of a mirror lens: `inner_radius` <= |s| <= 1."""
+    """The ring-shaped aperture of a mirror lens: `inner_radius` <= |s| <= 1."""
 
     inner_radius: float
 
@@ -145,9 +152,9 @@ class Donut:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Any transmitting picture on the square [-1, 1]^2; what lies outside the unit disk is cut off.
+    """An aperture given by a picture on the square [-1, 1]^2. No light passes outside the unit disk.
 
-    transmission   (h, w) uint8, row 0 at y = -1; 255 is open, 0 closed, between is a grey filter
+    transmission   (h, w) uint8, row 0 at y = -1; 255 lets all light through, 0 none
     """
 
     transmission: NDArray[np.uint8]
@@ -162,7 +169,7 @@ class Mask:
 
     @classmethod
     def from_image(cls, grey: NDArray[np.uint8]) -> "Mask":
-        """The mask of a grey picture, closed around it to a square and reduced to at most 256 px a side."""
+        """The mask of a grey picture, padded with 0 to a square and reduced to at most 256 px a side."""
         height, width = grey.shape
         side = max(height, width)
         y, x = (side - height) // 2, (side - width) // 2
@@ -185,7 +192,7 @@ class Mask:
 
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         height, width = self._density.shape
-        # Inverse cumulative over the rows, then over the columns of the row found; linear inside a cell.
+        # Inverse cumulative over the rows, then over the columns of the chosen row. Both are linear inside a cell.
         rows = self._density.sum(axis=1)
         y = _inverse_cumulative(rows, u)
         row = np.minimum(y.astype(int), height - 1)
@@ -193,7 +200,8 @@ class Mask:
         for r in np.unique(row):
             x[row == r] = _inverse_cumulative(self._density[r], v[row == r])
         points = np.stack([x / width * 2.0 - 1.0, y / height * 2.0 - 1.0], axis=-1)
-        # A cell with its centre inside the disk may reach out of it; no ray may leave the blur radius.
+        # A cell whose centre is inside the disk may extend beyond it. Points there are moved to the rim, because no ray
+        # may leave the blur radius.
         return points / np.maximum(1.0, np.linalg.norm(points, axis=-1, keepdims=True))
 
     def describe(self) -> dict:
@@ -202,7 +210,10 @@ class Mask:
 
 
 def aperture_from(description: dict) -> Aperture:
-    """The aperture of a description as `Aperture.describe` gives and recipes hold; ValueError names what is wrong."""
+    """The aperture of a description, as `Aperture.describe` returns it and recipes hold it.
+
+    raises   ValueError that names the wrong shape, key or value
+    """
     keys = dict(description)
     shape = keys.pop("shape", None)
     try:
@@ -234,7 +245,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _polar(radius: NDArray, angle: NDArray) -> NDArray:
+def _polar(radius: NDArray, angle: NDArray) -> LensPoints:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 

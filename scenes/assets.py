@@ -1,7 +1,7 @@
-"""Photographs and cut-outs of the user's own, from folders.
+"""The user's own photographs and cut-outs, read from folders.
 
-A folder is read once when it is opened, to know which of its files are usable; no decoded picture is kept. Opening and
-drawing set options of Pillow and OpenCV for the whole process while they last: do either from one thread at a time.
+Opening a folder decodes every file once, to find the usable ones. Decoded pictures are not kept. Opening a folder and
+drawing from it change process-wide options of Pillow and OpenCV: do either from one thread at a time.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from scenes.arrays import Picture, Rgba
 from scenes.color import premultiplied
 from scenes.decode import SIDE_MIN_PX, DecodeError, decode, linear_light, opaque, quiet_decoders
 from scenes.matte import crop_to_alpha, resize_rgba, resized, straight
@@ -26,15 +27,15 @@ SUFFIXES = frozenset(
     ".webp".split()
 )
 
-# Sibling folders with colour and alpha in files of equal stem, and whether the colour is still mixed with what stood
-# behind the object: Adobe Matting, AIM-500.
+# Folder of colours, folder of alphas, and whether the colours still include the background: Adobe Matting, AIM-500.
+# The two folders lie side by side. Files of equal stem belong together.
 PAIR_LAYOUTS = (("fg", "alpha", False), ("original", "mask", True))
 
 ENLARGEMENT_MAX = 2.0
 BAND_TEXELS = 2**22
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a picture of 200 megapixels, up to 2 GiB
-CUTOUT_SIDE_MIN_PX = 16  # below this a drawing has fewer pixels than strokes
-RECTANGLE_COVERAGE = 0.995  # opaque part of a picture from which it is a rectangle and no cut-out
+CUTOUT_SIDE_MIN_PX = 16  # a smaller procedural drawing has fewer pixels than strokes
+RECTANGLE_COVERAGE = 0.995  # a picture with a larger share of opaque pixels is a rectangle, not a cut-out
 
 
 class AssetError(ValueError):
@@ -42,23 +43,23 @@ class AssetError(ValueError):
 
 
 class Photographs(Protocol):
-    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-        """One photograph, (height, width, 3) float32 linear light, >= 0, and where it comes from in plain values."""
+    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+        """One photograph in linear light >= 0, and plain values that tell its origin."""
         ...
 
 
 class Cutouts(Protocol):
-    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-        """One cut-out, (h, w, 4) float32 with longest side <= side_px, and where it comes from in plain values.
+    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[Rgba, dict]:
+        """One cut-out with longest side <= side_px, and plain values that tell its origin.
 
-        Straight alpha, linear light >= 0 that is extended under alpha 0, cropped to alpha > 0.
+        Alpha is straight. Colour is linear light >= 0 and extended under alpha 0. The picture is cropped to alpha > 0.
         """
         ...
 
 
 @dataclass(frozen=True)
 class _Asset:
-    """One photograph or cut-out: files relative to the folder, colour before alpha where that is a file of its own."""
+    """One photograph or cut-out: its file relative to the folder, or two files, colour and alpha."""
 
     files: tuple[str, ...]
     sha256: tuple[str, ...] = ()
@@ -72,12 +73,11 @@ class _Asset:
 class _AssetFolder:
     """Usable assets of a folder, in the order of their names.
 
-    folder    searched with everything below it; what is hidden or has a suffix outside SUFFIXES is passed over
+    folder    searched with all its subfolders; hidden files and suffixes outside SUFFIXES are ignored
     strict    raise AssetError for the first unusable asset, instead of listing it in `skipped`
     skipped   [(name relative to the folder, reason), ...] of the unusable assets
-    digest    sha256 over names and contents of the usable files, wherever the folder lies
-
-    AssetError if the folder is missing, is a file, or holds no usable asset.
+    digest    sha256 over names and contents of the usable files; the folder's own path does not matter
+    raises    AssetError if the folder is missing, is a file, or holds no usable asset
     """
 
     def __init__(self, folder: Path | str, *, strict: bool = False):
@@ -92,7 +92,7 @@ class _AssetFolder:
         self.skipped.sort()
         if strict and self.skipped:
             name, reason = self.skipped[0]
-            raise AssetError(f"{self.folder / name}: {reason}; mend or remove it, or run without --strict")
+            raise AssetError(f"{self.folder / name}: {reason}; repair or remove it, or run without --strict")
         if not self._assets:
             reasons = "".join(f"; {name}: {reason}" for name, reason in self.skipped[:3])
             raise AssetError(
@@ -118,7 +118,7 @@ class _AssetFolder:
         raise NotImplementedError
 
     def _read(self, asset: _Asset) -> tuple[NDArray, tuple[str, ...]]:
-        """Decoded picture as `decode` leaves it, and sha256 of each file; DecodeError if it is not fit for use."""
+        """Picture as `decode` returns it, and the sha256 of each file. Raises DecodeError if it cannot be used."""
         raise NotImplementedError
 
     def _check(self, assets: list[_Asset]):
@@ -161,21 +161,21 @@ class PhotographFolder(_AssetFolder):
     """Opaque pictures as backgrounds; see _AssetFolder for the folder and its errors.
 
     expand_highlights   e >= 0: display values I of integer files become I (1 + e clip(tanh(10 (I - 220/255)), 0, 1))
-                        before they become linear light, so that lamps and skies stand out when blurred. BokehMe uses
-                        0.4, and multiplies by a factor that is 0 near the focus plane; a photograph on its own has no
-                        focus, so that factor is left out.
+                        before they become linear light. Lamps and skies then stand out when blurred. BokehMe uses 0.4
+                        and a further factor that is 0 near the focus plane. That factor is left out here, because a
+                        photograph alone has no focus.
     """
 
     def __init__(self, folder: Path | str, *, strict: bool = False, expand_highlights: float = 0.0):
         self._expand_highlights = expand_highlights
         super().__init__(folder, strict=strict)
 
-    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
+    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
         """A random crop of a random photograph; see Photographs.
 
-        The crop has the shape of the frame and between half and all of the largest side that fits the photograph, but
-        is never smaller than the frame, so that it is not enlarged; a photograph smaller than the frame is enlarged by
-        the least factor that fills it.
+        The crop has the aspect ratio of the frame. Its size lies between one half and all of the largest crop that
+        fits the photograph, but not below the size of the frame, so that the crop is not enlarged. Only a photograph
+        smaller than the frame is enlarged, by the smallest factor that fills the frame.
         """
         asset, picture = self._pick(rng)
         reach = min(picture.shape[0] / height, picture.shape[1] / width)
@@ -212,14 +212,14 @@ class PhotographFolder(_AssetFolder):
 class CutoutFolder(_AssetFolder):
     """Pictures with alpha as foregrounds; see _AssetFolder for the folder and its errors.
 
-    Layouts, recognised by the names of the folders at any depth: pictures that hold their own alpha; `fg/` and `alpha/`
-    side by side with files of equal stem (Adobe Matting); `original/` and `mask/` likewise (AIM-500), where the colour
-    of the object alone is estimated when it is drawn. Beside such a pair of folders nothing else is read: matting sets
-    keep trimaps and composites there.
+    Three layouts are recognised at any depth, by the names of folders: pictures that hold their own alpha; `fg/` and
+    `alpha/` side by side with files of equal stem (Adobe Matting); `original/` and `mask/` likewise (AIM-500). In the
+    last one the pictures include the background, so the object's own colour is estimated when it is drawn. Nothing else
+    beside such a pair of folders is read, because matting sets keep trimaps and composites there.
     """
 
-    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-        """A random cut-out with longest side `side_px`, or twice its own if that is less; see Cutouts."""
+    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[Rgba, dict]:
+        """A random cut-out with longest side `side_px`, or twice its own size if that is smaller; see Cutouts."""
         asset, picture = self._pick(rng)
         factor = _group_side(max(picture.shape[:2]) / side_px)
         picture = np.pad(picture, ((0, -picture.shape[0] % factor), (0, -picture.shape[1] % factor), (0, 0)))
@@ -227,7 +227,8 @@ class CutoutFolder(_AssetFolder):
         scale = min(side_px / max(height, width), ENLARGEMENT_MAX)
         size = max(1, round(height * scale)), max(1, round(width * scale))
         if asset.colour_is_mixed:
-            # Means of colour and of alpha, taken apart, still mix alike; and the estimate is slow, so shrink before it.
+            # The estimate is slow, so the picture is shrunk first. Averaged colour and averaged alpha are still mixed
+            # by the same equation.
             mixed = _shrunk(picture, factor, linear_light)
             rgba = _unmixed(resized(mixed, size) if scale < 1.0 else mixed)
         else:
@@ -281,7 +282,7 @@ class CutoutFolder(_AssetFolder):
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[Path]]]:
-    """Every folder from `folder` down, the names of those below it, which the caller may strike, and its pictures."""
+    """(folder, names of its subfolders, its pictures) of `folder` and all below; names that are removed are skipped."""
     for directory, subfolders, files in os.walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         visible = [Path(directory, name) for name in files if not name.startswith(".")]
@@ -305,17 +306,17 @@ def _with_alpha(picture: NDArray, alpha: NDArray) -> NDArray:
 
 
 def _group_side(shrinking: float) -> int:
-    """Side of the groups of texels to average first, so that a factor of at least 1.5 is left for the final size.
+    """Side of the groups of texels to average first, so that a factor of at least 1.5 remains for the final resize.
 
-    Means over areas between 1 and 1.5 texels blur some texels and not others, which shows as a pattern.
+    Means over areas between 1 and 1.5 texels blur some texels and not others, which is visible as a pattern.
     """
     return max(1, int(shrinking / 1.5))
 
 
 def _shrunk(picture: NDArray, factor: int, to_linear: Callable[[NDArray], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Mean of `to_linear(picture)` over groups of factor x factor texels, of which the picture has a whole number.
+    """Mean of `to_linear(picture)` over groups of factor x factor texels; factor divides both sides of the picture.
 
-    Band by band, so that a picture of 200 megapixels never stands in memory as floats.
+    Bands of rows are averaged one by one, so that a picture of 200 megapixels is never in memory as floats.
     """
     if factor == 1:
         return to_linear(picture)
@@ -325,10 +326,10 @@ def _shrunk(picture: NDArray, factor: int, to_linear: Callable[[NDArray], NDArra
     return np.concatenate([resized(band, (len(band) // factor, width // factor)) for band in bands])
 
 
-def _unmixed(mixed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colour of the object alone, from colour = alpha F + (1 - alpha) B in linear light: RGBA in and out.
+def _unmixed(mixed: Rgba) -> Rgba:
+    """The picture with the object's own colour F, estimated from colour = alpha F + (1 - alpha) B in linear light.
 
-    Multi-level foreground estimation (Germer et al. 2020) as in PyMatting, which works in [0, 1].
+    Multi-level foreground estimation (Germer et al. 2020) of PyMatting. It needs values in [0, 1], so light is scaled.
     """
     from pymatting import estimate_foreground_ml
 

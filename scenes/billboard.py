@@ -1,7 +1,7 @@
 """Scenes of RGBA billboards: what is in front of the lens.
 
-A scene is a few flat layers, near to far, the last one opaque. Each stands at one disparity, or on a slanted plane
-whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7).
+A scene is a few flat layers, near to far. The last one is opaque. Each layer has one disparity, or lies on a slanted
+plane whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7).
 """
 
 import math
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import HalfRgba, Plane
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 
@@ -24,11 +24,11 @@ class Billboard:
                 reference gamma, in [0, 65504], extended under alpha 0
     disparity   at the centre of the frame (W/2, H/2), >= 0
     slope       (gx, gy), change of disparity per pixel, x right, y down; (0, 0) faces the camera
-    asset       where the picture comes from: plain values for scene.yaml (kind, sha256 or style, child of the scene's
+    asset       origin of the picture: plain values for scene.yaml (kind, sha256 or style, child of the scene's
                 generator, placement, ...)
     """
 
-    rgba: NDArray[np.float16]
+    rgba: HalfRgba
     disparity: float
     slope: tuple[float, float] = (0.0, 0.0)
     asset: Mapping = field(default_factory=dict)
@@ -40,9 +40,9 @@ class Billboard:
 
 @dataclass(frozen=True, eq=False)
 class Scene(LayeredScene):
-    """Flat layers near to far in front of one camera; the constructor raises SceneError for what cannot be rendered.
+    """Flat layers near to far in front of one camera. The constructor raises SceneError if they cannot be rendered.
 
-    layers   as of every `LayeredScene`, and no two disparity intervals overlap
+    layers   as in `LayeredScene`; no two disparity intervals overlap
     """
 
     layers: tuple[Billboard, ...]
@@ -80,12 +80,12 @@ class Scene(LayeredScene):
         )
 
     def for_lens(self, lens: ThinLens) -> Self:
-        """The scene itself; SceneError as of `require_overscan`."""
+        """The scene itself. Raises SceneError as `require_overscan` does."""
         self.require_overscan(lens)
         return self
 
     def require_overscan(self, lens: ThinLens) -> None:
-        """Raise SceneError where a ray through the lens could leave a layer at the border of the frame."""
+        """Raise SceneError if a ray through the lens could leave a layer at the border of the frame."""
         needed = math.ceil(self.blur_radius_max_px(lens)) + 2
         if self.overscan < needed:
             raise SceneError(
@@ -93,7 +93,7 @@ class Scene(LayeredScene):
                 f"disparity {lens.focus_disparity} needs {needed} px"
             )
 
-    def layer_disparity(self, layer_index: int) -> NDArray[np.float32]:
+    def layer_disparity(self, layer_index: int) -> Plane:
         """Disparity of a layer's plane at all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         layer = self.layers[layer_index]
         height, width = self.extended_shape
@@ -106,7 +106,7 @@ class Scene(LayeredScene):
 def largest_blur_radius_px(
     disparity_interval: tuple[float, float], slope: tuple[float, float], lens: ThinLens
 ) -> float:
-    """Largest |S| in pixels over a plane and the whole lens; SceneError where the plane cuts through the lens."""
+    """Largest |S| in pixels over a plane and the whole lens. Raises SceneError if the plane cuts through the lens."""
     tilt = lens.blur_parameter * math.hypot(*slope)
     if tilt >= 1.0:
         raise SceneError(f"slope {slope} with blur parameter {lens.blur_parameter} px puts the plane through the lens")
@@ -115,5 +115,6 @@ def largest_blur_radius_px(
 
 
 def overscan_px(blur_radius_max_px: float) -> int:
-    """Even overscan that keeps every ray inside a layer: the largest blur radius, and 2 px for pixel and lookup."""
+    """Overscan that keeps every ray inside a layer: the largest blur radius plus 2 px for the pixel's area and the
+    bilinear lookup, rounded up to an even number."""
     return 2 * math.ceil((math.ceil(blur_radius_max_px) + 2) / 2)

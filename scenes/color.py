@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 REFERENCE_GAMMA = 2.2
 
-# The largest finite half float: no stored value exceeds it, and as a distance it stands for infinity (BLB's sky).
+# The largest finite half float. No stored value exceeds it. As a distance it means infinity, as BLB's sky has it.
 HALF_MAX = 65504.0
 
 
@@ -24,7 +24,7 @@ def display_from_linear(linear, gamma: float = REFERENCE_GAMMA):
 
 
 def premultiplied(rgba_straight: NDArray) -> NDArray[np.float32]:
-    """(..., 4) straight RGBA in linear light to (..., 4) float32 premultiplied RGBA."""
+    """Premultiplied RGBA, (..., 4) float32, of (..., 4) straight RGBA in linear light."""
     rgba = rgba_straight.astype(np.float32)
     rgba[..., :3] *= rgba[..., 3:]
     return rgba

@@ -1,9 +1,9 @@
-"""Picture files to arrays and to linear light.
+"""Decode picture files to arrays and to linear light.
 
-Any size and mode that Pillow, OpenCV or OpenEXR reads: 8 and 16 bits, grey, palette, CMYK, 1 bit, floating point (TIFF,
-EXR, Radiance HDR, PFM), turned as EXIF says. Integer files hold display values and become linear light by the reference
-gamma; floating-point files hold linear light already. Alpha is straight in the arrays; where the format says that the
-file is premultiplied (EXR, TIFF with associated alpha) it is divided out.
+Every mode that Pillow, OpenCV or OpenEXR reads is accepted: 8 and 16 bits, grey, palette, CMYK, 1 bit, floating point
+(TIFF, EXR, Radiance HDR, PFM). EXIF orientation is applied. Integer files hold display values, which become linear
+light by the reference gamma. Floating-point files hold linear light already. Alpha is straight in the arrays: colour
+that a format stores premultiplied (EXR, TIFF with associated alpha) is divided by alpha.
 """
 
 import hashlib
@@ -31,21 +31,23 @@ ASSOCIATED_ALPHA = 1  # TIFF 6.0, section 18
 
 
 class DecodeError(ValueError):
-    """Why a file cannot be used as a picture, without its name: the caller knows what it was looking for."""
+    """A file that cannot be used as a picture. The message gives the reason; the caller adds the file's name."""
 
 
 def decode(path: Path) -> tuple[NDArray, str]:
     """The first picture in a file, upright, and the sha256 of the file.
 
-    Returns (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha: uint8 or uint16 display values, float32 linear light.
-    DecodeError for what cannot be read to its end, a side below 16 px, more than 200 megapixels, NaN and infinity.
+    returns   (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha: uint8 or uint16 display values, or float32 linear
+              light; and the sha256
+    raises    DecodeError for a file that is unreadable or truncated, a side below 16 px, more than 200 megapixels,
+              NaN and infinity
     """
     try:
         data = path.read_bytes()
         picture = _decode_exr(path) if data.startswith(EXR_MAGIC) else _decode_raster(data)
     except DecodeError:
         raise
-    except Exception as error:  # decoders raise whatever broken data leads them to: OSError, SyntaxError, struct.error
+    except Exception as error:  # broken data makes decoders raise many types: OSError, SyntaxError, struct.error
         raise DecodeError(f"cannot be read ({error})") from error
     if not np.isfinite(picture).all():
         raise DecodeError("holds NaN or infinity")
@@ -53,10 +55,10 @@ def decode(path: Path) -> tuple[NDArray, str]:
 
 
 def linear_light(picture: NDArray, expand_highlights: float = 0.0) -> NDArray[np.float32]:
-    """Float32 linear light in [0, 65504] of a decoded picture; alpha, where there is one, in [0, 1].
+    """Float32 linear light in [0, 65504] of a decoded picture. Alpha, if there is one, lies in [0, 1].
 
     expand_highlights   e: display values I of an integer picture become I (1 + e clip(tanh(10 (I - 220/255)), 0, 1))
-                        before they become linear light (the highlight enhancement of BokehMe, which has e = 0.4)
+                        before they become linear light (highlight enhancement of BokehMe, which uses e = 0.4)
     """
     values = picture.astype(np.float32)
     if picture.dtype != np.float32:
@@ -77,9 +79,9 @@ def opaque(picture: NDArray) -> int:
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Keep Pillow and OpenCV from writing warnings to stderr, and lift Pillow's limit of size: `decode` has its own.
+    """Silence the warnings of Pillow and OpenCV, and lift Pillow's size limit, because `decode` has its own.
 
-    These are settings of the whole process: enter from one thread at a time, and start threads inside.
+    These settings are process-wide: enter from one thread at a time, and start threads inside.
     """
     pixels_max, log_level = Image.MAX_IMAGE_PIXELS, cv2.getLogLevel()
     with warnings.catch_warnings():
@@ -100,15 +102,15 @@ def _decode_raster(data: bytes) -> NDArray:
         return _decode_opencv(data)  # floating-point TIFF in colour, Radiance HDR, PFM
     with image:
         _check_size(*image.size)
-        image.load()  # raises for a file that was cut short, where OpenCV may return the part it has
+        image.load()  # raises for a truncated file, of which OpenCV may return a part
         if image.mode != "CMYK" and _bits_per_sample(image, data) > 8:
-            picture = _decode_opencv(data)  # Pillow keeps 8 bits of such colour
+            picture = _decode_opencv(data)  # Pillow would reduce it to 8 bits
             if isinstance(image, TiffImageFile) and image.tag_v2.get(EXTRASAMPLES) == (ASSOCIATED_ALPHA,):
                 picture = _divided_by_alpha(picture)
         else:
             mode = "RGBA" if image.has_transparency_data else "RGB"
             picture = np.asarray(image if image.mode == mode else image.convert(mode))
-        # A TIFF is upright by now in either library, and Pillow has dropped its tag.
+        # Both libraries turn a TIFF upright themselves, and Pillow then removes its tag.
         return _upright(picture, image.getexif().get(EXIF_ORIENTATION, 1))
 
 
@@ -123,7 +125,7 @@ def _bits_per_sample(image: Image.Image, data: bytes) -> int:
 def _decode_opencv(data: bytes) -> NDArray:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if picture is None:
-        raise DecodeError("is not a picture that Pillow or OpenCV reads, or was cut short")
+        raise DecodeError("is not a picture that Pillow or OpenCV reads, or is truncated")
     _check_size(picture.shape[1], picture.shape[0])
     if picture.dtype == np.float64:
         picture = picture.astype(np.float32)
@@ -146,7 +148,7 @@ def _decode_exr(path: Path) -> NDArray[np.float32]:
         return channels["RGB"]
     if "Y" in channels:
         return np.repeat(channels["Y"][..., None], 3, axis=2)
-    raise DecodeError(f"has the channels {', '.join(channels)}; RGB, RGBA and Y are read")
+    raise DecodeError(f"has the channels {', '.join(channels)}; only RGB, RGBA and Y are read")
 
 
 def _check_size(width: int, height: int):
@@ -157,13 +159,13 @@ def _check_size(width: int, height: int):
 
 
 def _divided_by_alpha(picture: NDArray) -> NDArray:
-    """Straight alpha of a picture that is stored premultiplied, in its own dtype."""
+    """The straight-alpha form of a premultiplied picture, in the same dtype."""
     rgba = straight(picture / np.float32(opaque(picture)))
     return rgba if picture.dtype == np.float32 else np.rint(rgba.clip(0.0, 1.0) * opaque(picture)).astype(picture.dtype)
 
 
 def _upright(picture: NDArray, orientation: int) -> NDArray:
-    """Undo an EXIF orientation: 2 to 4 are mirrored or upside down, 5 to 8 the same on their side."""
+    """Undo an EXIF orientation. 2 to 4 are mirrored or turned by 180 degrees; 5 to 8 have rows and columns swapped."""
     if orientation in (5, 6, 7, 8):
         picture = picture.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -10,9 +10,9 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.arrays import Picture
+from scenes.arrays import HalfRgba, Picture, Plane
 from scenes.color import HALF_MAX
-from scenes.lens import ThinLens
+from scenes.lens import Lens
 
 
 class SceneError(ValueError):
@@ -20,10 +20,10 @@ class SceneError(ValueError):
 
 
 class Layer(Protocol):
-    """What every layer has."""
+    """One layer of a scene."""
 
     @property
-    def rgba(self) -> NDArray[np.float16]:
+    def rgba(self) -> HalfRgba:
         """(H + 2 overscan, W + 2 overscan, 4): straight alpha in [0, 1], colour in linear light at the reference gamma,
         in [0, 65504]."""
         ...
@@ -31,12 +31,12 @@ class Layer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LayeredScene:
-    """Layers near to far in front of one camera; the constructor raises SceneError for what cannot be rendered.
+    """Layers near to far in front of one camera. The constructor raises SceneError if they cannot be rendered.
 
     layers     at least one; the last is opaque
     width      of the frame, pixels
     height     of the frame, pixels
-    overscan   pixels that every layer extends beyond the frame on every side
+    overscan   pixels by which every layer extends beyond the frame on every side
     """
 
     layers: tuple[Layer, ...]
@@ -63,19 +63,19 @@ class LayeredScene:
         """(H + 2 overscan, W + 2 overscan)."""
         return self.height + 2 * self.overscan, self.width + 2 * self.overscan
 
-    def layer_disparity(self, layer_index: int) -> NDArray[np.float32]:
+    def layer_disparity(self, layer_index: int) -> Plane:
         """Disparity of a layer at the centres of all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         raise NotImplementedError
 
-    def for_lens(self, lens: ThinLens) -> Self:
-        """The scene with all that rays through a lens meet, SceneError where it lacks something."""
+    def for_lens(self, lens: Lens) -> Self:
+        """The scene, extended as far as rays through the lens reach. Raises SceneError if that is impossible."""
         raise NotImplementedError
 
-    def frame_disparity(self, layer_index: int) -> NDArray[np.float32]:
+    def frame_disparity(self, layer_index: int) -> Plane:
         """Disparity of a layer at the pixel centres of the frame: (H, W) float32."""
         return self.cropped(self.layer_disparity(layer_index))
 
-    def frame_rgba(self, layer_index: int) -> NDArray[np.float16]:
+    def frame_rgba(self, layer_index: int) -> HalfRgba:
         """The part of a layer inside the frame: (H, W, 4) float16, straight alpha."""
         return self.cropped(self.layers[layer_index].rgba)
 
@@ -92,13 +92,13 @@ class LayeredScene:
             linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
         return linear
 
-    def composite_disparity(self) -> NDArray[np.float32]:
+    def composite_disparity(self) -> Plane:
         """Disparity of the nearest layer with alpha >= 0.5 at every pixel: (H, W) float32."""
         disparity = np.empty((self.height, self.width), np.float32)
         for i in reversed(range(len(self.layers))):
             np.copyto(disparity, self.frame_disparity(i), where=self.frame_rgba(i)[..., 3] >= 0.5)
         return disparity
 
-    def composite_depth(self) -> NDArray[np.float32]:
-        """Planar depth 1 / disparity of the composite: (H, W) float32; 65504 where it is farther or at infinity."""
+    def composite_depth(self) -> Plane:
+        """Planar depth 1 / disparity of the composite: (H, W) float32, at most 65504, which also means infinity."""
         return np.float32(1.0) / np.maximum(self.composite_disparity(), np.float32(1.0 / HALF_MAX))

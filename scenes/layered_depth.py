@@ -1,20 +1,20 @@
-"""Scenes that are not flat, as one camera sees them: RGBA layers with a disparity at every texel."""
+"""Three-dimensional scenes as one camera sees them: RGBA layers with a disparity at every texel."""
 
 import math
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import HalfRgba, Plane
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 
-# A surface goes on where its blur radius changes by less than this from texel to texel.
+# Neighbouring texels belong to one surface if their blur radii differ by less than this.
 _CONTINUOUS_PX = 0.5
 
-# Each texel and its neighbour to the right, each and the one below it.
+# Indices of every texel and of its right neighbour; the same for its lower neighbour.
 _NEIGHBOURS = (
     ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
     ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
@@ -25,22 +25,23 @@ _NEIGHBOURS = (
 class DepthImage:
     """A picture with a disparity at every texel.
 
-    rgba        as of every `Layer`; its colour may be anything under alpha 0
-    disparity   (H + 2 overscan, W + 2 overscan) float32, finite, >= 0; also where alpha is 0, since a pixel beside an
-                edge sees the layer through a lens that is as much out of focus for it
+    rgba        as in `Layer`; colour under alpha 0 is arbitrary
+    disparity   (H + 2 overscan, W + 2 overscan) float32, finite, >= 0. It is needed where alpha is 0 too: a pixel
+                beside an edge receives the layer's light with the defocus at that pixel
     """
 
-    rgba: NDArray[np.float16]
-    disparity: NDArray[np.float32]
+    rgba: HalfRgba
+    disparity: Plane
 
 
 @dataclass(frozen=True, eq=False)
 class LayeredDepthImage(LayeredScene):
-    """A scene that is not flat, as seen by one camera (Shade et al. 1998, "Layered depth images"), cut by depth.
+    """A three-dimensional scene as one camera sees it, cut by depth (Shade et al. 1998, "Layered depth images").
 
-    No ray can be traced through it as through billboards: what a layer hides of itself is not there.
+    Rays cannot be traced through it as through billboards: parts of a layer that are hidden by the same layer are
+    missing.
 
-    layers   near to far at every texel, as of every `LayeredScene`
+    layers   near to far at every texel, as in `LayeredScene`
     """
 
     layers: tuple[DepthImage, ...]
@@ -54,15 +55,15 @@ class LayeredDepthImage(LayeredScene):
             if not (layer.disparity.min() >= 0.0 and np.isfinite(layer.disparity.max())):
                 raise SceneError(f"the disparity of layer {i} holds values that are negative or not finite")
 
-    def layer_disparity(self, layer_index: int) -> NDArray[np.float32]:
+    def layer_disparity(self, layer_index: int) -> Plane:
         return self.layers[layer_index].disparity
 
     def for_lens(self, lens: ThinLens) -> Self:
-        """Continued beyond the frame and behind cuts, as far as the lens makes that seen.
+        """The scene, extended beyond the frame and behind the cuts in depth as far as the lens can see.
 
-        Where the overscan is less than the blur of what is seen, border texels repeat. A surface that a cut by depth
-        severs goes on in the farther layer: layers hide each other as if their edges had nothing to do with each other,
-        which at such an edge would show what is under the surface.
+        Border texels are repeated where the overscan is smaller than the largest blur radius. A surface that a cut
+        severs is continued in the farther layer: compositing treats the edges of two layers as unrelated, so without
+        this the background would show through the surface along the cut.
         """
         blur_px = lens.defocus_px(self.composite_disparity())
         blur_max_px = float(np.abs(blur_px).max())
@@ -84,7 +85,7 @@ class LayeredDepthImage(LayeredScene):
 
 
 def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px: int) -> DepthImage:
-    """A layer that goes on with the surfaces of the nearer one that touch it, at most `reach_px` from where they do."""
+    """The farther layer, with the nearer layer's surfaces that touch it copied in up to `reach_px` from the contact."""
     near_px, far_px = (lens.defocus_px(layer.disparity) for layer in (nearer, farther))
     covered = nearer.rgba[..., 3] >= 0.5
     seen = (farther.rgba[..., 3] >= 0.5) & ~covered

@@ -10,8 +10,8 @@ Conventions of the whole project:
     lens point s         in the unit disk, x right, y down
     image coordinates    x right, y down, in pixels; the centre of array element [i, j] is (j + 0.5, i + 0.5)
 
-The ray of output pixel x through lens point s meets the plane of defocus S at image position x + S s, so the image of
-an aperture that is not symmetric is turned by 180 degrees between the two sides of focus.
+The ray of output pixel x through lens point s meets the plane of defocus S at image position x + S s. The image of the
+aperture is therefore turned by 180 degrees between the two sides of focus.
 
 The functions are plain arithmetic: they run on floats, NumPy arrays and tensors, and compile with `ti.func`.
 """
@@ -43,7 +43,7 @@ class Lens(Protocol):
 
 @dataclass(frozen=True)
 class ThinLens:
-    """A thin lens by what it does to the image.
+    """A thin lens, described by its effect on the image.
 
     blur_parameter    K, pixels per unit of disparity, >= 0; 0 is the pinhole
     focus_disparity   d_f, in the unit of the scene's disparities, >= 0; 0 focuses at infinity
@@ -73,7 +73,7 @@ class ThinLens:
 def signed_defocus_px(disparity, blur_parameter, focus_disparity):
     """Signed radius of the circle of confusion in pixels: S = K (d - d_f), positive nearer than focus.
 
-    Exactly linear in inverse depth for a thin lens; 0 at d = d_f, -K d_f at infinity.
+    For a thin lens S is exactly linear in inverse depth. It is 0 at d = d_f and -K d_f at infinity.
     """
     return blur_parameter * (disparity - focus_disparity)
 
@@ -81,7 +81,7 @@ def signed_defocus_px(disparity, blur_parameter, focus_disparity):
 def slanted_defocus_px(disparity, slope_along_lens, blur_parameter, focus_disparity):
     """Signed defocus where the ray of one pixel through one lens point meets a slanted plane, in pixels.
 
-    The plane has disparity d + g . (q - x) at image position q, and the ray passes q = x + S s; solving
+    The plane has disparity d + g . (q - x) at image position q, and the ray passes q = x + S s. Solving
     S = K (d + S g . s - d_f) for S gives K (d - d_f) / (1 - K g . s).
 
     disparity          d, of the plane at the pixel itself
@@ -94,9 +94,9 @@ def slanted_defocus_px(disparity, slope_along_lens, blur_parameter, focus_dispar
 def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width_px, focus_disparity=0.0):
     """K in pixels per 1/m of a camera: K = A v W / (2 w), A = f / N, v = f / (1 - f d_f).
 
-    With `focus_disparity` 0 the sensor stays at the focal length whatever the focus, as in Blender:
-    K = f^2 W / (2 N w).
-    A real camera moves the sensor to v; give its focus disparity in 1/m to have that focus breathing.
+    With `focus_disparity` 0 the sensor stays at the focal length for every focus distance, as in Blender:
+    K = f^2 W / (2 N w). A real camera moves the sensor to v. Give its focus disparity in 1/m to include this focus
+    breathing.
     """
     image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
     return focal_length_m / f_number * image_distance_m * width_px / (2.0 * sensor_width_m)
@@ -108,16 +108,16 @@ def f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m,
 
 
 def distance_from_disparity(disparity: float) -> float:
-    """Distance 1 / d in double precision; 65504 (the largest half float) stands for infinity, d = 0, as in BLB."""
+    """Distance 1 / d in double precision. 65504 (the largest half float) means infinity, d = 0, as in BLB."""
     return HALF_MAX if disparity * HALF_MAX <= 1.0 else 1.0 / disparity
 
 
 def disparity_from_distance(distance: float) -> float:
-    """Disparity 1 / z; 65504 and beyond read as infinity, d = 0."""
+    """Disparity 1 / z. Distances of 65504 and more mean infinity, d = 0."""
     return 0.0 if distance >= HALF_MAX else 1.0 / distance
 
 
 def normalized_focus_and_blur(blur_parameter, focus_disparity, disparity_min, disparity_max):
-    """(K, d_f) for disparities rescaled to (d - d_min) / (d_max - d_min), so that every defocus stays the same."""
+    """(K, d_f) that give the same defocus after disparities are rescaled to (d - d_min) / (d_max - d_min)."""
     span = disparity_max - disparity_min
     return blur_parameter * span, (focus_disparity - disparity_min) / span

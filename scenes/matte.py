@@ -1,8 +1,8 @@
-"""Pictures with alpha: cropping, resizing, turning, and colour where nothing is covered.
+"""Pictures with alpha: cropping, resizing, rotating, and extending colour under alpha 0.
 
 Every function takes and returns (H, W, 4) float32 with straight alpha in [0, 1] and colour in linear light, >= 0, not
-clipped at 1. Filters run on premultiplied colour, so that texels which are hardly covered do not bleed into the edge,
-and texels that keep their place keep their bits.
+clipped at 1. Filters run on premultiplied colour, so that nearly transparent texels do not bleed into edges. Texels
+that are not moved keep their exact values.
 """
 
 import math
@@ -11,20 +11,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture, Rgba
 from scenes.color import premultiplied
-
-Rgba = NDArray[np.float32]
 
 
 def straight(rgba_premul: Rgba) -> Rgba:
-    """Straight alpha from premultiplied, colour 0 where alpha is 0; takes off the rounding by which filters pass 1."""
+    """Straight alpha from premultiplied. Colour is 0 where alpha is 0. Alpha above 1, from rounding, becomes 1."""
     alpha = rgba_premul[..., 3:]
     colour = np.divide(rgba_premul[..., :3], alpha, out=np.zeros_like(rgba_premul[..., :3]), where=alpha > 0.0)
     return np.concatenate([colour, np.minimum(alpha, 1.0)], axis=-1)
 
 
 def crop_to_alpha(rgba: NDArray) -> NDArray:
-    """View of the smallest rectangle with every texel of alpha > 0, any dtype; ValueError if there is none."""
+    """View of the smallest rectangle that holds every texel with alpha > 0, any dtype. ValueError if there is none."""
     covered = rgba[..., 3] > 0
     rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
     if not rows.size:
@@ -33,11 +32,11 @@ def crop_to_alpha(rgba: NDArray) -> NDArray:
 
 
 def extend_colour(rgba: Rgba) -> Rgba:
-    """Colour for the texels of alpha 0, from the covered texels nearby; all others keep their bits.
+    """Fill the colour of texels with alpha 0 from covered texels nearby. All other texels keep their exact values.
 
     Pull-push over a pyramid of halved pictures (Gortler et al., The Lumigraph, 1996, section 3.4): an empty texel takes
-    the alpha-weighted mean of the finest level that covers its place, so the extension is smooth and never leaves the
-    range of the covered colours. A picture that is covered nowhere comes back as it is.
+    the alpha-weighted mean of the finest level that covers it. The extension is therefore smooth and stays in the range
+    of the covered colours. A picture with alpha 0 everywhere is returned unchanged.
     """
     empty = rgba[..., 3:] == 0.0
     if empty.all() or not empty.any():
@@ -47,7 +46,7 @@ def extend_colour(rgba: Rgba) -> Rgba:
 
 
 def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
-    """The picture at `size` = (height, width), colour extended: mean over areas to shrink, bilinear to enlarge."""
+    """The picture at `size` = (height, width): mean over areas to shrink, bilinear to enlarge. Colour is extended."""
     if rgba.shape[:2] == size:
         return extend_colour(rgba)
     return extend_colour(straight(resized(premultiplied(rgba), size)))
@@ -61,9 +60,9 @@ def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
 
 
 def rotate_rgba(rgba: Rgba, degrees: float) -> Rgba:
-    """Turned anticlockwise as seen; cropped to alpha, colour extended.
+    """The picture rotated anticlockwise as seen, cropped to alpha. Colour is extended.
 
-    Multiples of 90 degrees move texels without filtering them; other angles are bilinear.
+    Multiples of 90 degrees move texels without filtering. Other angles use bilinear interpolation.
     """
     quarter_turns, remainder = divmod(degrees, 90.0)
     rgba = np.rot90(rgba, int(quarter_turns) % 4)
@@ -75,7 +74,7 @@ def rotate_rgba(rgba: Rgba, degrees: float) -> Rgba:
 def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
     height, width = rgba_premul.shape[:2]
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    # One texel of room on each side: bilinear edges fade to nothing instead of ending at the picture's border.
+    # One more texel on each side, so that bilinear edges fade to alpha 0 and are not cut off at the border.
     new_height = math.ceil(width * abs(s) + height * abs(c)) + 2
     new_width = math.ceil(width * abs(c) + height * abs(s)) + 2
     # From output to input array indices, centre to centre; y points down, so anticlockwise as seen is (c, s; -s, c).
@@ -86,8 +85,8 @@ def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
     return np.asarray(cv2.warpAffine(rgba_premul, input_from_output, (new_width, new_height), flags=flags), np.float32)
 
 
-def _pull_push(rgba_premul: Rgba) -> NDArray[np.float32]:
-    """Straight colour everywhere: that of the texel where it is covered at all, else of the next coarser level."""
+def _pull_push(rgba_premul: Rgba) -> Picture:
+    """Straight colour of every texel: its own if its alpha is above 0, else that of the next coarser level."""
     height, width = rgba_premul.shape[:2]
     alpha = rgba_premul[..., 3]
     colour = straight(rgba_premul)[..., :3]

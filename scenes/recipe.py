@@ -1,7 +1,7 @@
-"""Recipes: what kind of scenes to make and what to trace of them, as a dataclass and as YAML files.
+"""Recipes: what kind of scenes to make and which images to trace of them, as a dataclass and as YAML files.
 
-The recipes that come with the project lie in `scenes/recipes/`; `load_recipe` takes their names, or any file with the
-same keys. A key that a file leaves out has the default of the dataclass.
+The recipes of the project are in `scenes/recipes/`. `load_recipe` takes their names, or any file with the same keys. A
+key that is missing in a file has the default of the dataclass.
 """
 
 import dataclasses
@@ -25,46 +25,46 @@ Focus = Literal["layers", "even", "random"]
 
 
 class RecipeError(ValueError):
-    """A recipe that does not exist or asks for what cannot be; the message names the file, the key and the value."""
+    """A recipe that does not exist or is impossible. The message names the file, the key and the value."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Distribution of scenes and the stack traced of each. Ranges are [low, high], drawn uniformly.
+    """Distribution of scenes, and the stack of images traced of each. Ranges are [low, high], drawn uniformly.
 
     Scenes
     name                    of the recipe, and of the default output folder
-    scenes                  how many to make unless the command says otherwise
-    size_px                 side of the square frame, pixels, unless the command says otherwise
+    scenes                  number of scenes, unless the command gives another
+    size_px                 side of the square frame, pixels, unless the command gives another
     foregrounds             [fewest, most] cut-outs in front of the background
     foreground_scale        longest side of a cut-out relative to the frame
-    rotation_deg            largest turn of a cut-out either way
+    rotation_deg            largest rotation of a cut-out, in either direction
     colour_jitter           largest relative change of each colour channel and of the exposure
-    visible_min             least part of a cut-out's alpha that lies inside the frame, [0, 1)
-    cluster                 probability that a cut-out stands across the outline of an earlier one, so that they overlap
-    background_disparity    of the background at the centre of the frame, normalized: 0 is infinity, 1 the nearest
+    visible_min             smallest share of a cut-out's alpha inside the frame, [0, 1)
+    cluster                 probability that a cut-out is placed over an earlier one, so that they overlap
+    background_disparity    of the background at the centre of the frame, normalized: 0 is infinity, 1 the nearest plane
     foreground_disparity    of the foregrounds
-    disparity_gap           least distance between the disparity intervals of two layers
+    disparity_gap           smallest distance between the disparity intervals of two layers
     background_slant        largest change of disparity across the frame along each axis; 0 faces the camera
-    foreground_slant        the same of a foreground
-    night                   procedural backgrounds by night, with many small lights
-    lights                  part of the procedural cut-outs that are strings of lights, [0, 1]
-    expand_highlights       how far values near white of the user's own LDR photographs are raised, 0 is not at all;
-                            BokehMe uses 0.4
+    foreground_slant        the same for each foreground
+    night                   procedural backgrounds show places at night, with many small lights
+    lights                  share of light strings among the procedural cut-outs, [0, 1]
+    expand_highlights       how much values near white are raised in the user's own LDR photographs; 0 leaves them as
+                            they are, BokehMe uses 0.4
 
     Stack
     blur_parameters         K, pixels per unit of disparity; does not scale with the size of the frame
     random_blur             [low, high]: one K per scene, drawn log-uniformly, instead of `blur_parameters`
-    focus                   "layers": on the layers, and between them where there are fewer than `focus_count`;
+    focus                   "layers": on the layers, and between them if there are fewer than `focus_count`;
                             "even": evenly over `focus_range`; "random": drawn between the farthest and nearest layer
     focus_count             focus disparities per scene
-    focus_range             of "even", ends included
+    focus_range             range of "even", ends included
     gammas                  of the traced images, linear = display ** gamma
     apertures               shapes, one drawn for each scene: mappings with the key `shape` (disk, polygon, donut, mask)
-                            and the parameters of `scenes.aperture`; a mask names a grey picture by `file`, beside the
-                            recipe, and is closed around it to a square
+                            and the parameters of `scenes.aperture`; a mask gives a grey picture by `file`, relative to
+                            the recipe, which is padded with 0 to a square
     pixel                   "point" or "box"
-    noise                   display RMSE that a traced image may have, unless the command says otherwise
+    noise                   display RMSE that a traced image may have, unless the command gives another
     """
 
     name: str
@@ -96,7 +96,7 @@ class Recipe:
 
     def __post_init__(self):
         self._require(
-            self.name not in ("", ".", "..") and "/" not in self.name, "name", "must do as the name of a folder"
+            self.name not in ("", ".", "..") and "/" not in self.name, "name", "must be usable as the name of a folder"
         )
         for key in ("foregrounds", "foreground_scale"):
             low, high = getattr(self, key)
@@ -120,7 +120,7 @@ class Recipe:
         self._require(self.colour_jitter < 1, "colour_jitter", "must be below 1")
         self._require(bool(self.blur_parameters), "blur_parameters", "needs at least one value")
         self._require(min(self.blur_parameters) >= 0, "blur_parameters", "must be at least 0 px")
-        # Beyond these, half floats to a power leave the range of float32.
+        # Outside this range, powers of half floats overflow float32.
         self._require(bool(self.gammas), "gammas", "needs at least one value")
         self._require(0.1 <= min(self.gammas) and max(self.gammas) <= 10, "gammas", "must lie in [0.1, 10]")
         self._require(len(set(self.gammas)) == len(self.gammas), "gammas", "names a value twice")
@@ -133,7 +133,7 @@ class Recipe:
         self._require(
             self.background_slant <= low and high + self.background_slant <= 1,
             "background_slant",
-            f"and background_disparity [{low}, {high}] lead out of [0, 1]",
+            f"with background_disparity [{low}, {high}] it leaves [0, 1]",
         )
         count, gap = self.foregrounds[1], self.disparity_gap
         room = self.foreground_disparity[1] - max(self.foreground_disparity[0], high + self.background_slant + gap)
@@ -141,7 +141,7 @@ class Recipe:
         self._require(
             needed <= room or count == 0,
             "foregrounds",
-            f"and their gaps and slants need {needed:.3g} of disparity in front of the background, there is {room:.3g}",
+            f"with gaps and slants they need {needed:.3g} of disparity in front of the background, there is {room:.3g}",
         )
 
     def _require(self, holds: bool, key: str, rule: str) -> None:
@@ -155,19 +155,19 @@ class Recipe:
         return blurs * self.focus_count * len(self.gammas)
 
     def describe(self) -> dict[str, Any]:
-        """All keys as plain values, for dataset.yaml and for `load_recipe`."""
+        """All keys as plain values, for dataset.yaml. As a YAML file, `load_recipe` reads them again."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         plain["apertures"] = [aperture.describe() for aperture in self.apertures]
         return plain
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the project."""
+    """Names of the recipes of the project."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_recipe(name_or_file: str) -> Recipe:
-    """The recipe of a built-in name, or of a YAML file; RecipeError where it is unknown, unreadable or impossible."""
+    """The recipe with a built-in name, or in a YAML file. RecipeError if it is unknown, unreadable or impossible."""
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         path = _FOLDER / f"{name_or_file}.yaml"
@@ -200,7 +200,7 @@ def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
 
 
 def _typed(value: Any, annotation: Any, where: str) -> Any:
-    """`value` as the annotated type; RecipeError if YAML gave something else."""
+    """`value` as the annotated type. RecipeError if it has another type."""
     arguments = get_args(annotation)
     if type(None) in arguments:
         return None if value is None else _typed(value, arguments[0], where)

@@ -1,11 +1,11 @@
-"""Draw one scene of a recipe, and the stack to trace of it: all randomness of a scene is here and in its assets."""
+"""Draw one scene of a recipe and its bokeh stack. All randomness of a scene is here and in its assets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import HalfRgba, Rgba
 from scenes.assets import CUTOUT_SIDE_MIN_PX, Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import HALF_MAX
@@ -14,7 +14,7 @@ from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
 from scenes.recipe import Recipe
 from scenes.stack import Stack
 
-# Places that are tried for a cut-out before it goes to the middle of the frame.
+# Random places that are tried for a cut-out before it is put into the middle of the frame.
 _PLACEMENT_TRIES = 30
 
 
@@ -27,11 +27,11 @@ def sample_scene(
 ) -> tuple[Scene, Stack]:
     """One scene of a recipe and the lens settings to trace it with.
 
-    rng           gives every random choice; assets draw from children of it, so a change in how one asset is made
-                  leaves the rest of the scene as it was. `child` of a layer's asset says which child that was.
-    photographs   opaque backgrounds, procedural ones by default
-    cutouts       foregrounds with alpha, procedural ones by default
-    raises        AssetError where a file of the user's own has become unusable
+    rng           makes every random choice. Each asset draws from a child generator of its own, so a change in how one
+                  asset is made does not change the rest of the scene. `child` of a layer's asset is that child's index
+    photographs   opaque backgrounds, procedural by default
+    cutouts       foregrounds with alpha, procedural by default
+    raises        AssetError if one of the user's own files has become unusable
     """
     photographs = photographs or ProceduralPhotographs(night=recipe.night)
     cutouts = cutouts or ProceduralCutouts(lights=recipe.lights)
@@ -66,9 +66,9 @@ def sample_scene(
 
 
 def overscan_of(recipe: Recipe) -> int:
-    """Overscan of every layer of a recipe, pixels: enough for the largest blur that it can ask for."""
+    """Overscan of every layer of a recipe, pixels: enough for the largest blur of the recipe."""
     largest = max(recipe.blur_parameters) if recipe.random_blur is None else recipe.random_blur[1]
-    # No disparity and no focus lies outside [0, 1].
+    # Disparities and focus disparities lie in [0, 1], so the largest blur radius is K.
     return overscan_px(largest)
 
 
@@ -82,14 +82,14 @@ def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, .
 def _planes(
     recipe: Recipe, num_foregrounds: int, side_px: int, rng: np.random.Generator
 ) -> tuple[list[float], list[tuple[float, float]]]:
-    """Disparity at the centre and slope of every layer, near to far, with disjoint intervals over the whole layer."""
+    """Disparity at the centre and slope of every layer, near to far. The layers' disparity intervals are disjoint."""
     slants = np.array([recipe.foreground_slant] * num_foregrounds + [recipe.background_slant])
     # Adding 0 turns the -0.0 of a layer that faces the camera into 0.0.
     slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None] + 0.0
     reach = np.abs(slopes).sum(axis=1) * side_px / 2.0
 
     background = rng.uniform(*recipe.background_disparity)
-    # Foregrounds share what is left in front of the background; the cuts between them are uniform.
+    # Foregrounds share the free disparity range in front of the background; the cuts between them are uniform.
     begin = max(recipe.foreground_disparity[0], background + reach[-1] + recipe.disparity_gap)
     taken = 2.0 * reach[:-1].sum() + recipe.disparity_gap * (num_foregrounds - 1)
     free = recipe.foreground_disparity[1] - begin - taken
@@ -113,7 +113,7 @@ def _focus_disparities(recipe: Recipe, disparities: Sequence[float], rng: np.ran
     if len(focus) >= count:
         return tuple(focus[i] for i in np.linspace(0, len(focus) - 1, count).round().astype(int))
     while len(focus) < count:
-        # A scene of one layer has no gap: step towards the camera.
+        # A scene of one layer has no gap between layers: step towards the camera.
         gaps = np.diff(focus) if len(focus) > 1 else np.array([2.0 * (1.0 - focus[0])])
         widest = int(np.argmax(gaps))
         focus.insert(widest + 1, focus[widest] + float(gaps[widest]) / 2.0)
@@ -130,8 +130,8 @@ class _Box:
     height: int
 
 
-def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-    """A cut-out of the recipe's size, turned and with its colours changed a little."""
+def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) -> tuple[Rgba, dict]:
+    """A cut-out of random size, rotated and with its colours changed a little."""
     side_px = max(CUTOUT_SIDE_MIN_PX, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
     rgba, asset = cutouts.draw(side_px, rng=rng)
     degrees = round(float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)), 2)
@@ -143,8 +143,8 @@ def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) ->
     return rgba, {**asset, "side_px": side_px, "degrees": degrees, "gain": [round(float(g), 4) for g in gain]}
 
 
-def _placed(rgba: NDArray[np.float32], recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:
-    """A place with enough of the cut-out inside the frame, often across an earlier one."""
+def _placed(rgba: Rgba, recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:
+    """A place where enough of the cut-out is inside the frame, often over an earlier cut-out."""
     height, width = rgba.shape[:2]
     coverage = np.zeros((height + 1, width + 1))
     coverage[1:, 1:] = rgba[..., 3].cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
@@ -163,8 +163,8 @@ def _placed(rgba: NDArray[np.float32], recipe: Recipe, outlines: Sequence[_Box],
     return _Box((size - width) // 2, (size - height) // 2, width, height)
 
 
-def _pasted(rgba: NDArray[np.float32], box: _Box, overscan: int, side_px: int) -> NDArray[np.float32]:
-    """An empty layer with the cut-out at its place; what reaches out of the overscan is cut off."""
+def _pasted(rgba: Rgba, box: _Box, overscan: int, side_px: int) -> Rgba:
+    """A transparent layer with the cut-out at its place, cut off at the border of the overscan."""
     layer = np.zeros((side_px, side_px, 4), np.float32)
     x, y = box.x + overscan, box.y + overscan
     x0, x1 = max(x, 0), min(x + box.width, side_px)
@@ -173,5 +173,5 @@ def _pasted(rgba: NDArray[np.float32], box: _Box, overscan: int, side_px: int) -
     return layer
 
 
-def _half(rgba: NDArray[np.float32]) -> NDArray[np.float16]:
+def _half(rgba: Rgba) -> HalfRgba:
     return np.clip(rgba, 0.0, HALF_MAX).astype(np.float16)

@@ -15,11 +15,11 @@ Pixel = Literal["point", "box"]
 class Stack:
     """Lens settings of one scene: every blur parameter x every focus disparity x every gamma.
 
-    blur_parameters     K, pixels per unit of disparity; indexed by KK in file names
+    blur_parameters     K, pixels per unit of disparity, >= 0; indexed by KK in file names
     focus_disparities   d_f; indexed by FF in file names
     gammas              powers of linear = display ** gamma, each > 0; files of the reference gamma carry no suffix
     aperture            one shape for the whole stack
-    pixel               "point": one ray bundle through the pixel's centre; "box": averaged over the pixel's area
+    pixel               "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area
     """
 
     blur_parameters: tuple[float, ...]

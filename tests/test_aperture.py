@@ -1,4 +1,4 @@
-"""Aperture shapes and the point sets on them: where light passes, evenly, and nowhere else."""
+"""Aperture shapes and their point sets: points are even over the shape, and none is outside."""
 
 import base64
 
@@ -34,7 +34,7 @@ each_shape = pytest.mark.parametrize("aperture", SHAPES.values(), ids=SHAPES)
 
 
 def transmission(aperture, x, y):
-    """What a shape lets through at lens points, from its definition and not from its sampling."""
+    """Transmission of a shape at lens points, computed from its definition without its sampling."""
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     match aperture:
         case Disk():
@@ -63,7 +63,8 @@ def expected_counts(aperture, n: int) -> np.ndarray:
 
 
 def chi_square(aperture, points: np.ndarray) -> tuple[float, int]:
-    """The statistic of the points' counts in cells, and its degrees of freedom; cells below 5 are counted as one."""
+    """Chi-square statistic of the points' counts in cells, and its degrees of freedom. Cells that expect less than 5
+    points are pooled into one."""
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=GRID, range=[[-1, 1], [-1, 1]])
     expected = expected_counts(aperture, len(points))
     large = expected >= 5.0
@@ -86,7 +87,7 @@ def test_random_points_have_the_density_of_the_shape(aperture):
 @pytest.mark.parametrize("turn", [0.0, 0.37])
 def test_the_point_set_is_far_more_even_than_chance(aperture, turn):
     statistic, freedom = chi_square(aperture, aperture_points(aperture, 200_000, turn=turn))
-    # Chance gives 1 per degree of freedom.
+    # Random points give 1 per degree of freedom.
     assert statistic < 0.1 * freedom
 
 
@@ -95,7 +96,7 @@ def test_the_point_set_is_far_more_even_than_chance(aperture, turn):
 def test_points_lie_in_the_shape(aperture, n):
     points = aperture_points(aperture, n)
     assert points.shape == (n, 2) and points.dtype == np.float64
-    # Pulled towards the centre by the rounding of the tables; a mask is open all over its cells.
+    # The factor allows for the rounding of the tables. Cells of a mask are open over their whole area.
     inside = points * (1.0 - 1e-5) if not isinstance(aperture, Donut | Mask) else points
     assert (transmission(aperture, *inside.T) > 0.0).all()
     assert (np.linalg.norm(points, axis=1) <= 1.0 + 1e-12).all()
@@ -108,7 +109,7 @@ def test_points_on_the_disk_are_vogels_spiral():
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), np.sqrt((i + 0.5) / n), rtol=1e-12)
     spiral = np.exp(1j * np.pi * (3.0 - np.sqrt(5.0)) * i)  # the golden angle, 2.39996323 rad
     actual = points @ [1.0, 1.0j]
-    # An angle of up to 1200 rad in double precision.
+    # Angles reach 1200 rad in double precision.
     np.testing.assert_allclose(actual / np.abs(actual), spiral, atol=1e-11)
 
 
@@ -151,7 +152,7 @@ def test_areas_are_those_of_the_closed_forms(aperture, area):
 @each_shape
 def test_area_is_the_light_that_passes(aperture):
     centre = (np.arange(2000) + 0.5) / 1000.0 - 1.0
-    # A boundary of length 2 pi cut by cells of 1/1000; errors of single cells cancel.
+    # Cells of side 1/1000 cut a boundary of length 2 pi. Errors of single cells cancel.
     area = transmission(aperture, centre[None, :], centre[:, None]).sum() * 1e-6 / np.pi
     assert aperture.area == pytest.approx(area, abs=2e-4)
 

@@ -1,4 +1,4 @@
-"""Folders of the user's own photographs and cut-outs."""
+"""Folders with the user's own photographs and cut-outs."""
 
 import pickle
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_the_provenance_is_enough_to_make_the_photograph_again(photos):
         x, y, width, height = source["crop"]
         crop = linear_light(cv2.imread(str(photos / source["file"]))[y : y + height, x : x + width, ::-1])
         again = cv2.resize(crop[:, ::-1] if source["flip"] else crop, (60, 40), interpolation=cv2.INTER_AREA)
-        # From a factor of 3 on the draw takes means of means; unrelated crops differ by 0.15 in the mean.
+        # When it shrinks by 3 or more, `draw` takes means of means. Unrelated crops differ by 0.15 in the mean.
         assert np.abs(rgb - again).mean() < (0.01 if height >= 120 else 1e-6)
         assert source["kind"] == "photograph" and len(source["sha256"]) == 64
 
@@ -100,7 +100,7 @@ def test_shrinking_averages_light_and_not_display_values(tmp_path):
     checker = (255 * (np.indices((400, 400)).sum(0) % 2)).astype(np.uint8)
     save(checker, tmp_path / "checker.png")
     rgb, _ = PhotographFolder(tmp_path).draw(20, 20, rng=np.random.default_rng(0))
-    # The mean of display values would give 0.5 ** 2.2 = 0.22. A cell cut at its border tips the balance a little.
+    # The mean of display values would give 0.5 ** 2.2 = 0.22. Cells that are cut at the border move the mean a little.
     np.testing.assert_allclose(rgb, 0.5, atol=0.02)
 
 
@@ -118,7 +118,7 @@ def test_large_pictures_are_reduced_in_bands_to_the_same_result(tmp_path, monkey
     whole = draws()
     monkeypatch.setattr(assets, "BAND_TEXELS", 1)
     for banded, unbanded in zip(draws(), whole, strict=True):
-        np.testing.assert_allclose(banded, unbanded, rtol=1e-5)  # sums of the same texels, split differently
+        np.testing.assert_allclose(banded, unbanded, rtol=1e-5)  # the same texels, summed in another order
 
 
 def test_highlights_are_expanded_on_request(tmp_path):
@@ -138,7 +138,7 @@ def test_a_cutout_is_tight_and_as_long_as_asked(cutouts, side_px):
     for _ in range(10):
         rgba, source = folder.draw(side_px, rng=rng)
         assert rgba.dtype == np.float32 and rgba.shape[2] == 4 and max(rgba.shape[:2]) <= side_px
-        assert max(rgba.shape[:2]) >= side_px - 1  # a border without coverage may come off
+        assert max(rgba.shape[:2]) >= side_px - 1  # a border without coverage may be cropped
         alpha = rgba[..., 3]
         assert all(edge.any() for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]))
         assert source["kind"] == "cutout" and len(source["sha256"]) == 64
@@ -158,7 +158,7 @@ def test_a_cutout_keeps_its_own_colour_to_the_edge(tmp_path):
     alpha = soft_disk(300, 300)
     save(with_alpha(np.where(alpha[..., None] > 0, green, magenta), alpha), tmp_path / "disk.png")
     rgba, _ = CutoutFolder(tmp_path).draw(40, rng=np.random.default_rng(0))
-    # One colour everywhere, under alpha 0 too; float32 means. Magenta would show as 1 in red.
+    # One colour everywhere, also under alpha 0, up to the rounding of float32 means. Magenta would give 1 in red.
     np.testing.assert_allclose(rgba[..., :3], np.broadcast_to((green / 255) ** 2.2, rgba[..., :3].shape), rtol=1e-4)
     assert ((rgba[..., 3] > 0) & (rgba[..., 3] < 1)).any()
 
@@ -215,13 +215,13 @@ def test_the_colour_of_an_aim_500_object_is_freed_of_what_stood_behind_it(tmp_pa
     soft = (rgba[..., 3] > 0.1) & (rgba[..., 3] < 0.9)
     error = np.abs(rgba[soft][:, :3] - colour).mean()
 
-    # The same picture taken as it is: the blue behind shows through the edge.
+    # Without the estimate, the blue background is visible at the edge.
     (tmp_path / "original").rename(tmp_path / "fg")
     (tmp_path / "mask").rename(tmp_path / "alpha")
     raw, _ = CutoutFolder(tmp_path).draw(side_px, rng=np.random.default_rng(0))
     raw_error = np.abs(raw[soft][:, :3] - colour).mean()
     assert raw_error > 0.1
-    assert error < 0.03  # display steps of 8 bits and the smoothness the estimate assumes
+    assert error < 0.03  # 8-bit display steps, and the estimate assumes smooth colours
     assert source["alpha_file"] == "mask/o_1.png"
 
 

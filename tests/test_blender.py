@@ -753,7 +753,7 @@ from blender_scripts import blend_file, rendering
 warnings = blend_file.open_scene(sys.argv[1], camera="view", frame=11)
 scene = bpy.context.scene
 found = {"lens": scene.camera.data.lens, "samples": scene.cycles.samples}
-rendering.neutralise(scene, 48, 32)
+rendering.configure(scene, 48, 32)
 scene.cycles.samples, scene.camera.data.dof.focus_distance = 64, 1.5
 with rendering._Slice(scene, (0.1, 1e6)):
     # As every render does: whatever is animated takes its value of the frame.
@@ -903,7 +903,7 @@ def test_materials_of_blender_internal_are_named(told):
 def test_nothing_in_a_file_runs(told):
     # A driver that may not run gives 0.
     assert (told["without scripts"], told["with scripts"]) == (0.0, 12.0)
-    assert told["glow"] == ["holds scripts or drivers in Python, which do not run: what they drive is at 0"]
+    assert told["glow"] == ["holds scripts or drivers in Python, which do not run: values that they set are 0"]
 
 
 def test_light_reaches_the_file_as_it_is_and_no_script_runs(blends, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.cost import cost_text, cpu_seconds, duration_text
 from blender_scripts.extent import disparity_extent
-from blender_scripts.production import Job, KeptPictures, MadeBy, Sampling, kept_pictures, stack_of
+from blender_scripts.production import KeptPictures, MadeBy, RenderJob, Sampling, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
 from blender_scripts.slices import slice_distances
@@ -22,12 +22,12 @@ from scenes.lens import ThinLens
 CAMERA = Camera(focal_length_m=0.05, sensor_width_m=0.036, width=1920)
 
 
-def _job(**changes) -> Job:
+def _job(**changes) -> RenderJob:
     fields = dict(
         root=None, width=64, height=36, blur_radii_px=(10.0, 20.0), focus_count=4, aperture=Disk(),
         sampling=Sampling(8), device="cpu", layers=0, seed=0,
     )  # fmt: skip
-    return Job(**{**fields, **changes})
+    return RenderJob(**{**fields, **changes})
 
 
 def test_lens_settings_are_those_of_a_known_camera():

@@ -1,4 +1,4 @@
-"""Picture files of every mode against the same picture in plain RGB."""
+"""Picture files of every mode, compared with the same picture in plain RGB."""
 
 import hashlib
 import struct
@@ -45,7 +45,7 @@ PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 262, 274, 338
 
 
 def tiff(picture: np.ndarray, tags: dict[int, int]) -> bytes:
-    """Uncompressed TIFF with one strip, and further tags of one short each (TIFF 6.0)."""
+    """Uncompressed TIFF with one strip, and further tags with one short value each (TIFF 6.0)."""
     height, width, channels = picture.shape
     pixels = picture.astype(picture.dtype.newbyteorder("<")).tobytes()
     bits, sample_format = 8 * picture.itemsize, {"u": 1, "i": 2, "f": 3}[picture.dtype.kind]
@@ -56,7 +56,7 @@ def tiff(picture: np.ndarray, tags: dict[int, int]) -> bytes:
     entries[273] = struct.pack("<HHII", 273, 4, 1, 8)
     entries[279] = struct.pack("<HHII", 279, 4, 1, len(pixels))
     for tag, value, at in [(258, bits, bits_at), (339, sample_format, format_at)]:
-        # One or two shorts stand in the entry itself, more of them behind its offset.
+        # One or two shorts are stored in the entry itself, more of them at its offset.
         entries[tag] = (
             struct.pack("<HHII", tag, 3, channels, at)
             if channels > 2
@@ -78,7 +78,7 @@ def test_lossless_files_decode_to_their_bytes_and_checksum(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.webp"])
 def test_lossy_files_are_near(tmp_path, name):
     Image.fromarray(photograph()).save(tmp_path / name, quality=95)
-    # Quality 95 keeps a smooth picture to a few levels.
+    # At quality 95 a smooth picture changes by a few levels.
     assert np.abs(decode(tmp_path / name)[0].astype(int) - photograph()).mean() < 3
 
 
@@ -124,7 +124,7 @@ def test_16_bit_cmyk_is_read_as_8_bits(tmp_path):
 
 def test_a_cmyk_jpeg_looks_like_its_rgb_twin(tmp_path):
     Image.fromarray(photograph()).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    # Compression alone; inverted ink, the usual mistake, would be off by some 130.
+    # Compression changes it by less. Inverted ink, the usual mistake, would differ by about 130.
     assert np.abs(decode(tmp_path / "cmyk.jpg")[0].astype(int) - photograph()).mean() < 5
 
 
@@ -186,7 +186,7 @@ def test_associated_alpha_of_a_tiff_is_divided_out(tmp_path, dtype):
     premultiplied = np.concatenate([straight[..., :3] // 2, straight[..., 3:]], axis=-1)
     (tmp_path / "associated.tif").write_bytes(tiff(premultiplied, {EXTRA_SAMPLES: 1}))
     (tmp_path / "unassociated.tif").write_bytes(tiff(straight, {EXTRA_SAMPLES: 2}))
-    # Halving and dividing by a rounded half moves a value by up to 3 steps.
+    # Halving and dividing by a rounded half changes a value by up to 3 steps.
     np.testing.assert_allclose(decode(tmp_path / "associated.tif")[0].astype(int), straight, atol=3)
     np.testing.assert_array_equal(decode(tmp_path / "unassociated.tif")[0], straight)
 
@@ -198,7 +198,7 @@ def test_floating_point_files_are_linear_light_beyond_1(tmp_path, suffix):
         (tmp_path / "hdr.tif").write_bytes(tiff(light, {}))
     else:
         cv2.imwrite(str(tmp_path / f"hdr{suffix}"), as_bgra(light))
-    # Radiance HDR has 8 bits for the largest channel, and as large a step in the others; the rest is exact.
+    # Radiance HDR stores 8 bits of the largest channel, and the others with the same step. The other formats are exact.
     tolerance = light.max(-1, keepdims=True) / 128 if suffix == ".hdr" else 0.0
     assert (np.abs(linear_light(decode(tmp_path / f"hdr{suffix}")[0]) - light) <= tolerance).all()
 
@@ -277,7 +277,7 @@ def save_bytes(suffix: str, data: bytes):
         (save_bytes(".jpg", b"version https://git-lfs.github.com/spec/v1"), "is not a picture"),
         (save_bytes(".png", png(15, 40, 8, 0, bytes(40 * 16))), "15 x 40 px; each side needs at least 16"),
         (save_bytes(".png", png(20000, 10001, 8, 0, b"")), "20000 x 10001 px; at most 200 megapixels"),
-        # 196 megapixels are allowed, but these are not all there. Pillow alone would refuse them as a bomb.
+        # 196 megapixels are allowed, but this file is truncated. Pillow alone would refuse it as a decompression bomb.
         (save_bytes(".png", png(14000, 14000, 1, 0, b"\0" * 1751)[:-20]), "truncated"),
         (save_bytes(".pfm", b"Pf\n8 40\n-1.0\n" + bytes(8 * 40 * 4)), "8 x 40 px; each side needs at least 16"),
         (lambda path: path.with_suffix(".png"), "No such file"),
@@ -310,7 +310,7 @@ def test_a_file_cut_short_is_refused_quietly(tmp_path, suffix, part, capfd):
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
     with quiet_decoders(), pytest.raises(DecodeError):
         decode(path)
-    if suffix != ".exr":  # OpenEXR's C library writes its errors to stderr whatever we do
+    if suffix != ".exr":  # OpenEXR's C library always writes its errors to stderr
         assert capfd.readouterr().err == ""
 
 

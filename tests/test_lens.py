@@ -1,4 +1,4 @@
-"""The thin lens: one formula for the circle of confusion, and every way to its parameters."""
+"""The thin lens: the formula of the circle of confusion, and all conversions of its parameters."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_two_marginal_rays_give_the_same_radius():
     """Rays through the rim of the lens, followed to the sensor with exact fractions."""
     f, aperture, focus, depth = Fraction(50, 1000), Fraction(50, 2800), Fraction(4), Fraction(1)
     sensor = f * focus / (focus - f)
-    image = f * depth / (depth - f)  # where the point's rays meet again, behind the sensor
+    image = f * depth / (depth - f)  # where the point's rays meet behind the lens
     radius_m = aperture / 2 * (image - sensor) / image
     blur_parameter = blur_parameter_from_f_number(**CAMERA, focus_disparity=float(1 / focus))
     defocus_px = signed_defocus_px(float(1 / depth), blur_parameter, float(1 / focus))
@@ -80,7 +80,7 @@ def test_focus_is_sharp_and_infinity_is_finite():
 
 
 @given(disparities, disparities, blur_parameters, st.floats(0.0, 1.0), st.floats(0.01, 3.0))
-def test_normalising_disparity_keeps_every_defocus(disparity, focus, blur_parameter, low, span):
+def test_normalized_disparity_has_the_same_defocus(disparity, focus, blur_parameter, low, span):
     scaled = (disparity - low) / span
     before = signed_defocus_px(disparity, blur_parameter, focus)
     after = signed_defocus_px(scaled, *normalized_focus_and_blur(blur_parameter, focus, low, low + span))
@@ -142,7 +142,7 @@ def test_formulas_take_arrays_and_tensors_as_they_take_numbers(name, library):
     alone = [formula(*(a[i] if isinstance(a, list) else a for a in arguments)) for i in range(3)]
     if isinstance(together, tuple):
         together, alone = together[0], [result[0] for result in alone]
-    # The same few operations in double precision.
+    # The same operations in double precision.
     np.testing.assert_allclose(np.asarray(together), alone, rtol=1e-15)
 
 

@@ -1,4 +1,4 @@
-"""Filters of pictures with straight alpha."""
+"""Filters for pictures with straight alpha."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def random_rgba(height: int, width: int, seed: int = 0) -> np.ndarray:
     return rgba
 
 
-# Twelve levels of means, each a handful of float32 roundings.
+# Twelve levels of means, each with a few float32 roundings.
 MEANS = dict(rtol=1e-5, atol=0)
 
 
@@ -76,7 +76,7 @@ def test_extension_is_smooth_away_from_the_object():
     wide = np.zeros((64, 64, 4), np.float32)
     wide[28:36, 28:36] = extended
     steps = np.abs(np.diff(extend_colour(wide)[:20, :, 0], axis=1))
-    # Independent random colours differ by 1/3 on average and up to 1; a smooth field over 64 texels by far less.
+    # Independent random colours differ by 1/3 on average and up to 1. A smooth field over 64 texels differs far less.
     assert steps.max() < 0.05
 
 
@@ -91,7 +91,7 @@ def test_resizing_leaves_no_halo():
     small = resize_rgba(disk(150), (37, 37))
     edge = (small[..., 3] > 0) & (small[..., 3] < 1)
     assert edge.sum() > 50
-    # Were the mean taken of straight colour, magenta would show: 0.1 becomes up to 1 in red.
+    # A mean of straight colour would include magenta: red would rise from 0.1 to up to 1.
     np.testing.assert_allclose(small[edge][:, :3], np.broadcast_to(GREEN, (edge.sum(), 3)), **MEANS)
 
 
@@ -99,7 +99,7 @@ def test_shrinking_keeps_the_light_and_the_coverage():
     rgba = random_rgba(120, 90)
     rgba[..., :3] *= 1000.0
     small = resize_rgba(rgba, (24, 30))
-    # A mean of means over equal areas; texels are summed in another order.
+    # A mean of means over equal areas sums the texels in another order.
     np.testing.assert_allclose(premultiplied(small).mean((0, 1)), premultiplied(rgba).mean((0, 1)), rtol=1e-5)
 
 
@@ -136,7 +136,7 @@ def marked() -> np.ndarray:
 
 
 def mark_centre(rgba: np.ndarray) -> np.ndarray:
-    """Row and column of the mark, from the centre, in parts of the picture's size."""
+    """Row and column of the mark relative to the centre, in units of the picture's size."""
     light = rgba[..., 0] * rgba[..., 3]
     indices = np.indices(light.shape) + 0.5
     return (indices * light).sum((1, 2)) / light.sum() / light.shape - 0.5

@@ -1,4 +1,4 @@
-"""An image knows its own noise, and gets as many lens points as the noise that was asked for needs."""
+"""The noise estimate of an image, and the number of lens points that a requested noise needs."""
 
 import math
 from collections import defaultdict
@@ -25,7 +25,7 @@ GAMMAS = ((2.2,), (1.0,), (5.0,), (1.0, 2.2, 5.0))
 
 @dataclass(frozen=True)
 class Traced:
-    """One image: the noise asked for, the estimate that came with it, and the errors against TRUTH_SAMPLES points."""
+    """One image: the requested noise, the estimated noise, and the errors against TRUTH_SAMPLES points."""
 
     seed: int
     asked: float
@@ -37,7 +37,7 @@ class Traced:
 
 @pytest.fixture(scope="module")
 def traced(taichi_cpu, random_scene) -> list[Traced]:
-    """20 scenes of many kinds; those with several gammas count as as many images."""
+    """20 scenes of many kinds. Every gamma of a scene counts as one image."""
     tracer = Tracer(taichi_cpu)
     images = []
     for seed in range(20):
@@ -56,7 +56,7 @@ def traced(taichi_cpu, random_scene) -> list[Traced]:
         options = {"gammas": GAMMAS[seed % 4], "pixel": ("point", "box")[seed // 2 % 2]}
         asked = (0.004, 0.008, 0.002)[seed % 3]
         render = tracer.render(scene, lens, noise=asked, **options)
-        # Square errors fall at least like 1 / N, so those of the truth are an eighth at most, of the worst tile.
+        # Square errors fall at least like 1 / N, so the truth has at most an eighth of them in the worst tile.
         assert render.samples <= TRUTH_SAMPLES // 8
         truth = tracer.render(scene, lens, samples=TRUTH_SAMPLES, **options).linear
         for g, gamma in enumerate(options["gammas"]):
@@ -88,24 +88,24 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_error(traced):
 def test_the_noise_that_was_asked_for_holds(traced):
     assert all(image.estimate <= image.asked for image in traced)
     ratios = np.array([image.error / image.asked for image in traced])
-    # The estimate decides when to stop, and so favours images where it is low by chance: by a quarter here.
+    # The estimate decides when to stop. An estimate that is low by chance therefore stops too early: by a quarter here.
     assert ratios.max() <= 1.25 and np.sqrt(np.square(ratios).mean()) <= 1.0
 
 
 def test_no_block_is_much_worse_than_the_image(traced):
-    # Blocks stop at an estimate of three times, which leaves a third for what the estimate is off by.
+    # Blocks stop at an estimate of three times the noise, which leaves a third for the error of the estimate.
     assert all(image.worst_block <= 4.0 * image.asked for image in traced)
 
 
 def test_the_scenes_above_are_worth_the_name(traced):
-    """Few and many points, and images that needed no more than the first comparison as well as others."""
+    """Some images take few points and some many. Some stop after the first comparison and some do not."""
     counts = {image.samples for image in traced}
     assert min(counts) <= 32 and max(counts) >= 1024 and len(counts) >= 4
 
 
 @pytest.fixture
 def samples_of_tiles(monkeypatch) -> dict[int, list[int]]:
-    """Filled while tracing: the sizes of the sets that every tile was traced with, in order."""
+    """The sizes of the sets with which every tile is traced, in order. Tracing fills it."""
     sizes = defaultdict(list)
     trace = Transport.trace
 
@@ -131,8 +131,8 @@ def test_a_lone_light_becomes_a_filled_disk_and_the_flat_ground_stays_cheap(taic
 
     distance = np.hypot(np.arange(width) - x, (np.arange(height) - y)[:, None])
     filled = image[distance < radius - math.sqrt(2.0)]
-    # Four times the noise over a block, 0.008 of display, is 0.014 of linear light at this level; a single pixel may
-    # have three times as much, which is a tenth of the disk. A hole between two dots would show the ground.
+    # Four times the noise over a block is 0.008 of display, or 0.014 of linear light at this level. A single pixel may
+    # have three times as much, which is a tenth of the disk. In a gap between two points only the ground is seen.
     np.testing.assert_allclose(filled, ground + plateau, atol=0.1 * plateau)
 
     row, column = np.divmod(np.array(sorted(samples_of_tiles)), width // TILE_WIDTH)
@@ -144,7 +144,7 @@ def test_a_lone_light_becomes_a_filled_disk_and_the_flat_ground_stays_cheap(taic
     for tile, is_dark in zip(sorted(samples_of_tiles), dark, strict=True):
         if is_dark:
             assert samples_of_tiles[tile] == [pilot, 2 * pilot]
-    # A disk without holes needs points at most about a pixel apart.
+    # A disk without gaps needs points at most about a pixel apart.
     assert max(samples_of_tiles[tile][-1] for tile in samples_of_tiles) >= math.pi * radius**2
 
 

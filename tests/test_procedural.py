@@ -7,9 +7,9 @@ import pytest
 from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
 from scenes.procedural.cutouts import KINDS, finished
 from scenes.procedural.lights import light_string
-from scenes.procedural.photographs import DAY, NIGHT, taken
+from scenes.procedural.photographs import DAY, NIGHT, photographed
 
-# Kinds that are there for their soft mattes: plants and fibres.
+# Kinds with soft mattes: plants and fibres.
 SOFT_KINDS = ("branch", "fern", "grass", "flowers", "dandelion", "feather", "creature", "portrait")
 HOLED_KINDS = ("fence", "mesh", "ironwork", "lace", "frame", "window")
 
@@ -47,7 +47,7 @@ def photograph_of(place, height, width, *seed):
     generator = rng(*seed)
     night = place in NIGHT
     paint = (NIGHT if night else DAY)[place][0]
-    return taken(paint(height, width, rng=generator), rng=generator, highlights=night)
+    return photographed(paint(height, width, rng=generator), rng=generator, highlights=night)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,7 @@ def test_every_soft_kind_is_soft(kind):
 @pytest.mark.parametrize("kind", HOLED_KINDS)
 def test_every_holed_kind_lets_the_background_through(kind):
     alpha = cutout_of(kind, 200, 4)[..., 3]
-    # Components of what is not covered, without those that touch the border: at least one must be enclosed, or, for
-    # fences that end in the open, the matte must leave a tenth of its box uncovered.
+    # At least one uncovered component does not touch the border, and a tenth of the box is uncovered.
     count, label = cv2.connectedComponents(np.uint8(alpha < 0.5))
     border = np.unique(np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]]))
     assert count - len(np.union1d(border, [0])) >= 1
@@ -86,9 +85,9 @@ def test_cutouts_keep_the_contract(kind):
         assert max(rgba.shape[:2]) <= side
         assert np.isfinite(rgba).all() and rgba.min() >= 0.0 and rgba[..., 3].max() <= 1.0
         covered = rgba[..., 3] > 0
-        # Tight: each of the four edges touches the matte.
+        # The crop is tight: each of the four edges touches the matte.
         assert covered[0].any() and covered[-1].any() and covered[:, 0].any() and covered[:, -1].any()
-        # Not a smudge: something is solid, or nearly so for hairs thinner than a pixel.
+        # Some texel is more than half covered, even for hairs thinner than a pixel.
         assert rgba[..., 3].max() > 0.5
 
 
@@ -99,7 +98,7 @@ def test_colour_is_extended_under_alpha_zero(kind):
     bare = np.argwhere(rgba[..., 3] == 0)[::37]
     for y, x in bare:
         distance = np.hypot(*(covered - [y, x]).T)
-        # The 5x5 chamfer distance is exact to 2 %, so the texel copied is one of those at nearly the least distance.
+        # The 5x5 chamfer distance is exact to 2 %, so the copied texel has nearly the smallest distance.
         near = covered[distance <= distance.min() * 1.05 + 0.5]
         difference = np.abs(rgba[near[:, 0], near[:, 1], :3] - rgba[y, x, :3]).max(axis=1)
         assert difference.min() == 0.0
@@ -111,7 +110,7 @@ def test_light_strings_hold_lamps_above_white():
         rgba, provenance = cutouts.draw(300, rng=rng(7, i))
         assert provenance["style"] == "light-string"
         lamp = rgba[..., :3].max(axis=-1) * (rgba[..., 3] > 0.5)
-        # At least five lamps, each a separate patch, and none beyond what a half float or the eye believes.
+        # At least five lamps, each a separate patch, and none too bright.
         assert cv2.connectedComponents(np.uint8(lamp > 2.0))[0] - 1 >= 5
         assert 5.0 <= lamp.max() <= 400.0
 
@@ -127,9 +126,9 @@ def test_light_strings_are_a_modest_share_of_the_default():
 
 def test_power_spectrum_of_photographs_is_that_of_natural_images():
     slopes = [spectral_slope(luminance(photograph_of(place, 256, 256, 9, i))) for place in DAY for i in range(2)]
-    # Natural images average about 2 with a spread of 0.3 from picture to picture (Field 1987; Torralba and Oliva 2003).
+    # Natural images have a slope of 2 on average with a deviation of 0.3 (Field 1987; Torralba and Oliva 2003).
     assert 1.6 <= np.mean(slopes) <= 2.4
-    # No place is blank noise (0) or a plain gradient (above 4).
+    # No place is white noise (slope 0) or a plain gradient (above 4).
     assert 1.2 <= min(slopes) and max(slopes) <= 3.2
 
 
@@ -139,7 +138,7 @@ def test_slope_of_known_noise_is_measured_right():
     f[0, 0] = 1.0
     for a in (1.0, 2.0, 3.0):
         noise = np.fft.ifft2(np.fft.fft2(rng(10).standard_normal((n, n))) * f ** (-a / 2)).real
-        # About 50 independent coefficients in the smallest ring: the fit scatters by 0.05.
+        # The smallest ring has about 50 independent coefficients: the fitted slope deviates by 0.05.
         assert abs(spectral_slope(noise) - a) < 0.2
 
 
@@ -157,7 +156,7 @@ def test_photographs_by_day_are_exposed(place):
     grey = luminance(photograph_of(place, 160, 160, 12))
     assert 0.2 < grey.mean() < 0.75
     assert grey.std() > 0.04
-    # Clipped to a flat patch: less than 2 % at either end.
+    # Less than 2 % of the pixels are clipped at each end.
     assert np.mean(grey > 0.995) < 0.02 and np.mean(grey < 0.005) < 0.02
 
 

@@ -1,4 +1,4 @@
-"""Recipes: the built-in ones, YAML files of the user's own, and what is refused."""
+"""Recipes: the built-in ones, the user's own YAML files, and refused ones."""
 
 import dataclasses
 import re
@@ -105,7 +105,7 @@ def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
 
 
 def test_a_recipe_that_just_fits_is_taken():
-    # Three slants of 2 x 1/32 and two gaps of 1/8 from 1/4 on, a gap in front of the background: sums without rounding.
+    # Three slants of 2 x 1/32 and two gaps of 1/8 start at 1/4, one gap in front of the background. All sums are exact.
     fits = {"background_disparity": (0.0, 0.125), "disparity_gap": 0.125, "foreground_slant": 0.03125}
     Recipe(name="fits", foregrounds=(3, 3), foreground_disparity=(0.0, 0.6875), **fits)
     with pytest.raises(RecipeError, match="foregrounds"):
@@ -173,11 +173,11 @@ def test_a_recipe_that_just_fits_is_taken():
         ("apertures: [{shape: mask, file: nowhere.png}]", "nowhere.png is missing or not a picture"),
         ("apertures: [{shape: mask, file: mine.yaml}]", "mine.yaml is missing or not a picture"),
         ("apertures: [{shape: mask, png_base64: '????'}]", "not a PNG picture"),
-        # Twenty foregrounds have nineteen gaps of 0.05; what is left for them begins a gap in front of 0.3.
+        # Twenty foregrounds have nineteen gaps of 0.05. Their range begins one gap in front of 0.3.
         ("foregrounds: [1, 20]", "need 0.95 of disparity in front of the background, there is 0.65"),
         ("foregrounds: [2, 2]\nforeground_slant: 0.2", "foregrounds"),
-        # A background that slants through infinity, or through the camera's nearest plane.
-        ("background_slant: 0.1", "background_slant is 0.1; and background_disparity [0.0, 0.3] lead out of [0, 1]"),
+        # A background that slants beyond infinity, or beyond the nearest plane.
+        ("background_slant: 0.1", "background_slant is 0.1; with background_disparity [0.0, 0.3] it leaves [0, 1]"),
         ("foregrounds: [0, 0]\nbackground_disparity: [0.5, 1]\nbackground_slant: 0.1", "background_slant is 0.1"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_recipe_that_cannot_be_is_refused_with_the_key_and_the_value(text, cul
         load_recipe(written(tmp_path, text))
     assert culprit in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert "mine" in str(refusal.value)  # the file, or the recipe's name from it
+    assert "mine" in str(refusal.value)  # the file, or the recipe's name, which comes from it
 
 
 @pytest.mark.parametrize("name", ["", "..", "../elsewhere"])

@@ -1,4 +1,4 @@
-"""Sampled scenes: what holds for every recipe and seed, and how often the default scenes show occlusion."""
+"""Sampled scenes: properties of every recipe and seed, and how often the default scenes show occlusion."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ class RandomCutouts:
 
 
 def sampled(recipe: Recipe, seed: int, cutouts: RandomCutouts | None = None) -> tuple[Scene, Stack]:
-    """A scene of the recipe with stand-ins for the pictures, which take time to paint."""
+    """A scene of the recipe with simple stand-ins for the pictures, because real ones take time to draw."""
     rng = np.random.default_rng([0, seed])
     return sample_scene(recipe, rng=rng, photographs=GreyPhotographs(), cutouts=cutouts or RandomCutouts())
 
@@ -51,12 +51,12 @@ def ranges(low: float, high: float):
 
 @st.composite
 def recipes(draw) -> Recipe:
-    """Any recipe that is not refused, over small frames."""
+    """Any valid recipe with small frames."""
     foregrounds = sorted(draw(st.tuples(st.integers(0, 6), st.integers(0, 6))))
     background_slant = draw(st.sampled_from([0.0, 0.1]))
     background_disparity = draw(ranges(background_slant, 0.5))
     foreground_disparity = draw(st.floats(0.0, 0.6)), draw(st.floats(0.8, 1.0))
-    # What is left in front of the background goes to the foregrounds, each with its gap and its slant; a little stays.
+    # The foregrounds, with their gaps and slants, share the range in front of the background. A little stays free.
     room = foreground_disparity[1] - max(foreground_disparity[0], background_disparity[1]) - background_slant
     share = 0.99 * room / max(1, foregrounds[1])
     gap = draw(st.floats(0.001, 1.0)) * share
@@ -133,8 +133,8 @@ def test_enough_of_every_cut_out_lies_inside_the_frame(recipe, seed):
     scene, _ = sampled(replace(recipe, rotation_deg=0.0), seed, cutouts)
     for i, drawn in enumerate(cutouts.drawn):
         inside = scene.frame_rgba(i)[..., 3].sum(dtype=np.float64)
-        # Not turned, no cut-out is larger than the frame, so one in the middle is all inside. Half floats round alpha
-        # by 2^-11 of it at most.
+        # Without rotation no cut-out is larger than the frame, so a cut-out in the middle is completely inside. Half
+        # floats round alpha by 2^-11 of it at most.
         assert inside >= recipe.visible_min * drawn[..., 3].sum(dtype=np.float64) * (1 - 2.0**-11)
 
 
@@ -257,11 +257,11 @@ def test_clustered_cut_outs_overlap_more():
             bool(((scene.layers[0].rgba[..., 3] > 0) & (scene.layers[1].rgba[..., 3] > 0)).any()) for scene in scenes
         )
 
-    # Two squares of side 0.2 meet by chance in less than half of the scenes, centred on each other's box always.
+    # By chance, two squares of side 0.2 overlap in less than half of the scenes. Placed over each other, always.
     assert overlapping(1.0) > 90 and overlapping(0.0) < 50
 
 
-# What the default scenes are for, with their own pictures
+# Occlusion in the default scenes, with their own pictures
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_a_layer_is_drawn_again_from_what_its_record_says():
     asset = scene.layers[0].asset
     children = np.random.default_rng([7, 3]).spawn(2)
     rng = children[asset["child"]]
-    rng.uniform()  # the scale, from which side_px came
+    rng.uniform()  # the scale that gave side_px
     rgba, again = ProceduralCutouts(lights=recipe.lights).draw(asset["side_px"], rng=rng)
     assert again == {key: asset[key] for key in again}
     turned = rotate_rgba(rgba, asset["degrees"])

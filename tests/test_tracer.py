@@ -1,7 +1,7 @@
 """The tracer against closed forms, against slow NumPy, and against itself.
 
-Every claim is made of all three ways to an image: the numba and the Taichi kernel that shift layers, and the Taichi
-kernel that gathers ray by ray.
+Every test runs with all three kernels: the numba kernel and the Taichi kernel that shift layers, and the Taichi kernel
+that gathers ray by ray.
 """
 
 import math
@@ -21,10 +21,10 @@ from scenes.lens import ThinLens
 
 Trace = Callable[..., Render]
 
-# Frame of the scenes made here; neither side is a multiple of a tile.
+# Size of the frame of the test scenes. Neither side is a multiple of a tile.
 WIDTH, HEIGHT, OVERSCAN = 50, 40, 24
 
-# Image coordinates of the texel centres of their layers.
+# Image coordinates of the texel centres of the layers.
 X = np.arange(WIDTH + 2 * OVERSCAN) + 0.5 - OVERSCAN
 Y = (np.arange(HEIGHT + 2 * OVERSCAN) + 0.5 - OVERSCAN)[:, None]
 
@@ -48,7 +48,7 @@ def trace(request, taichi_cpu) -> Trace:
 
 
 def hardly_slanted(scene: Scene) -> Scene:
-    """The same scene to the last bit of every disparity, but no longer for the kernels that shift."""
+    """The scene with equal disparities bit for bit, but with slopes that send it to the gather kernel."""
     layers = tuple(replace(layer, slope=(1e-30, 0.0)) if not layer.is_slanted else layer for layer in scene.layers)
     return replace(scene, layers=layers)
 
@@ -91,7 +91,7 @@ def composite(scene: Scene) -> NDArray[np.float64]:
 
 
 def brightest(scene: Scene, gamma: float = 2.2) -> float:
-    """Largest texel at a gamma: rounding errors are in proportion to it."""
+    """Largest texel at a gamma. Rounding errors are proportional to it."""
     return max(1.0, max(float(layer.rgba[..., :3].max()) for layer in scene.layers)) ** (gamma / 2.2)
 
 
@@ -107,16 +107,16 @@ def test_a_point_light_becomes_a_uniform_disk(trace, disparity):
     energy, centroid, spread = moments(light)
     assert energy == pytest.approx(1000.0, rel=1e-5)  # float32 sums over 16384 points
     np.testing.assert_allclose(centroid, [22.5, 19.5], atol=0.002)
-    # A disk has r^2 / 4 about each axis, and the bilinear footprint of a texel 1/6; the set is even to 1e-4.
+    # A disk has second moment r^2 / 4 about each axis, the bilinear footprint of a texel 1/6. The set is even to 1e-4.
     np.testing.assert_allclose(spread, radius**2 / 4.0 + 1.0 / 6.0, rtol=5e-4)
 
     # The footprint of the texel reaches a pixel along both axes, so the step at the rim is at most 2 sqrt(2) wide.
     distance = np.hypot(np.arange(WIDTH) - 22, (np.arange(HEIGHT) - 19)[:, None])
     level = 1000.0 / (math.pi * radius**2)
-    # A pixel receives 41 of the 16384 points, evenly: at random they would be good to 16 % only.
+    # A pixel receives 41 of the 16384 points. Random points would give an error of 16 %.
     np.testing.assert_allclose(light[distance < radius - math.sqrt(2.0)], level, rtol=0.01)
     assert (light[distance > radius + math.sqrt(2.0)] == 0.0).all()
-    # Half the level is at the rim: pixels above it are as many as its disk covers.
+    # The light is at half the level on the rim, so the number of pixels above it is the area of the disk.
     assert math.sqrt((light > level / 2.0).sum() / math.pi) == pytest.approx(radius, abs=0.05)
 
 
@@ -125,7 +125,7 @@ def test_a_smaller_aperture_makes_a_denser_highlight_of_the_same_energy(trace, n
     lens = ThinLens(30.0, 0.5, APERTURES[name])
     light = trace(point_light(0.9), lens, samples=16384).linear[0, ..., 0]
     assert light.sum(dtype=np.float64) == pytest.approx(1000.0, rel=1e-5)
-    # The middle of the densities, since rims and the hole of a donut have lower ones.
+    # The median density: rims and the hole of a donut have lower densities.
     level = 1000.0 / (math.pi * 12.0**2 * lens.aperture.area)
     assert np.median(light[light > level / 2.0]) == pytest.approx(level, rel=0.002)
 
@@ -153,8 +153,8 @@ def test_an_edge_blurs_to_the_cumulative_of_the_disk(trace, transposed, disparit
     light = trace(scene, ThinLens(blur_radius_px / 0.3, focus), samples=4096).linear[0, ..., 0]
     profile = light.T if transposed else light
 
-    # 4096 points tell areas of the disk to 1e-3. Bilinear interpolation of the matte averages the profile over one
-    # pixel, which moves it by G'' / (24 r^2) < 1e-3 inside the disk.
+    # 4096 points give areas of the disk to 1e-3. Bilinear interpolation of the matte averages the profile over one
+    # pixel, which changes it by G'' / (24 r^2) < 1e-3 inside the disk.
     assert disk_cumulative(0.5) == pytest.approx(0.8045, abs=5e-5)
     half_radius = (edge + np.array([-4.5, 4.5]) - 0.5).astype(int)
     np.testing.assert_allclose(profile[:, half_radius].mean(axis=0), [0.8045, 0.1955], atol=1e-3)
@@ -187,7 +187,7 @@ def test_a_far_edge_shows_through_a_blurred_near_one_by_the_exact_share_of_rays(
     )
     image = trace(scene, ThinLens(blur_parameter, focus), samples=4096).linear[0]
 
-    # A ray from pixel x through lens coordinate t meets a layer at x + S t, and its matte there, interpolated over the
+    # A ray from pixel x through lens coordinate t meets a layer at x + S t. The matte there is interpolated over the
     # pixel around the edge.
     x = (np.arange(WIDTH) + 0.5)[:, None]
     colours = [layer.rgba[0, 0, :3].astype(np.float64) for layer in scene.layers]
@@ -198,12 +198,12 @@ def test_a_far_edge_shows_through_a_blurred_near_one_by_the_exact_share_of_rays(
         return np.stack([of_near, of_middle, 1.0 - of_near - of_middle])
 
     expected = mean_over_disk(shares).T @ colours
-    # 4096 points tell areas of the disk to 5e-4.
+    # 4096 points give areas of the disk to 5e-4.
     np.testing.assert_allclose(image, np.broadcast_to(expected, image.shape), atol=5e-4)
 
 
 def test_blurring_the_layers_first_would_not_pass_for_partial_occlusion():
-    """The test above can tell: the product of mean shares is not the mean of their product."""
+    """The test above detects this error: the product of mean shares is not the mean of their product."""
     x, both = np.arange(-10.0, 10.0)[:, None], [14.0, 6.0]
     near, far = (mean_over_disk(lambda t, s=s: np.clip(0.5 - (x + s * t), 0.0, 1.0)) for s in both)
     exact = mean_over_disk(lambda t: np.clip(0.5 + x + 14.0 * t, 0.0, 1.0) * np.clip(0.5 - (x + 6.0 * t), 0.0, 1.0))
@@ -231,7 +231,8 @@ def test_the_pinhole_image_is_the_composite_of_the_layers(trace, random_scene):
         expected = composite(scene).astype(np.float32)
         # One pass in float32: two roundings per layer.
         np.testing.assert_allclose(render.linear[0], expected, rtol=4e-7)
-        # Only such a value right between two half floats can be rounded to the other one: 4e-7 of a step of 1/1024.
+        # Only a value within this error of the middle between two half floats can be rounded to the other one. Their
+        # share is 4e-7 of a step of 1/1024.
         assert (render.linear[0].astype(np.float16) != expected.astype(np.float16)).mean() < 4e-7 * 1024
 
 
@@ -262,14 +263,14 @@ def test_an_object_in_focus_is_sharp_before_a_blurred_ground(trace, random_scene
 
 
 def test_a_box_pixel_averages_over_its_area(trace, random_scene):
-    """At K = 0: the mean over the pixel of the bilinear picture has weights 1/8, 6/8, 1/8 along each axis."""
+    """At K = 0 the mean of the bilinear picture over a pixel has weights 1/8, 6/8, 1/8 along each axis."""
     scene = random_scene(rng=np.random.default_rng(7), num_layers=1)
     image = trace(scene, ThinLens(0.0, 0.5), pixel="box", samples=4096).linear[0]
     picture = scene.layers[0].rgba[..., :3].astype(np.float64)
     for axis in (0, 1):
         picture = (np.roll(picture, 1, axis) + 6.0 * picture + np.roll(picture, -1, axis)) / 8.0
     inner = slice(scene.overscan, -scene.overscan)
-    # 4096 even points tell the four weights of a lookup to 1e-3.
+    # 4096 even points give the four weights of a lookup to 1e-3.
     np.testing.assert_allclose(image, picture[inner, inner], atol=1e-3)
 
 
@@ -279,7 +280,7 @@ def test_light_is_neither_made_nor_lost(trace, random_scene, pixel):
     island = (np.abs(X - WIDTH / 2) < 12.0) & (np.abs(Y - HEIGHT / 2) < 7.0)
     colour = np.where(island[..., None], picture[: len(Y), : len(X)], 0.0)
     image = trace(scene_of(billboard(colour, 0.9)), ThinLens(20.0, 0.4), pixel=pixel, samples=500).linear[0]
-    # The four weights of every lookup sum to 1 to float32 rounding.
+    # The four weights of every lookup sum to 1 up to float32 rounding.
     expected = colour.sum(axis=(0, 1), dtype=np.float64)
     np.testing.assert_allclose(image.sum(axis=(0, 1), dtype=np.float64), expected, rtol=1e-5)
 
@@ -293,7 +294,7 @@ def test_a_triangle_aperture_turns_around_across_focus(trace):
     np.testing.assert_allclose(before[around], behind[around][::-1, ::-1], atol=1e-4 * behind.max())
 
     rows = np.flatnonzero(behind.sum(axis=1)) - 19
-    # Upright behind focus: the tip at 12 px, the opposite side at half of that, and a texel of footprint.
+    # Behind focus the triangle is upright: its tip is at 12 px, the opposite side at 6 px, plus a texel of footprint.
     assert 11 <= rows.max() <= 13 and -8 < rows.min() <= -6
 
 
@@ -301,17 +302,17 @@ SLANT = (0.004, -0.002)
 
 
 def test_a_point_light_on_a_slanted_plane_becomes_the_disk_of_its_own_disparity(taichi_cpu):
-    """Its image is the disk of radius K |d - d_f| about it, of density 1 - K g . s, the tilt over the lens."""
+    """The image is a disk of radius K |d - d_f| around the light. Its density is 1 - K g . s because of the tilt."""
     lens = ThinLens(40.0, 0.3)
     for x, y in ((34.5, 15.5), (13.5, 25.5)):
         scene = point_light(0.5, x, y, SLANT)
         disparity = 0.5 + SLANT[0] * (x - WIDTH / 2) + SLANT[1] * (y - HEIGHT / 2)
-        defocus_px = lens.blur_parameter * (disparity - lens.focus_disparity)
+        defocus_px = lens.defocus_px(disparity)
         light = Tracer(taichi_cpu).render(scene, lens, samples=16384).linear[0, ..., 0]
 
         energy, centroid, spread = moments(light)
         tilt = lens.blur_parameter * np.array(SLANT)
-        # The rays that find the texel in a pixel are counted, and the footprint is stretched by up to |K g|.
+        # The light in a pixel is a count of rays that hit the texel, and the footprint is stretched by up to |K g|.
         assert energy == pytest.approx(1000.0, rel=2e-3)
         np.testing.assert_allclose(centroid, [x, y] + defocus_px * tilt / 4.0, atol=0.03)
         expected = np.square(defocus_px) * (1.0 / 4.0 - np.square(tilt) / 16.0) + 1.0 / 6.0
@@ -329,7 +330,7 @@ def test_twice_the_light_is_twice_the_image(trace, random_scene):
     once = trace(scene, lens, samples=100).linear
     for layer in scene.layers:
         layer.rgba[..., :3] *= np.float16(2.0)
-    # A power of two touches the exponents only.
+    # A factor of two changes only the exponents.
     np.testing.assert_array_equal(trace(replace(scene), lens, samples=100).linear, 2.0 * once)
 
 
@@ -338,7 +339,7 @@ def test_the_image_of_a_sum_is_the_sum_of_the_images(trace, random_scene):
     parts = [random_scene(rng=np.random.default_rng(10)) for _ in range(2)]
     rng = np.random.default_rng(11)
     for a, b in zip(*(part.layers for part in parts), strict=True):
-        # Eighths, whose sums are exact in half precision.
+        # Sums of eighths are exact in half precision.
         a.rgba[..., :3], b.rgba[..., :3] = rng.integers(0, 32, (2, *a.rgba.shape[:2], 3)) / 8.0
     layers = zip(*(part.layers for part in parts), strict=True)
     together = [
@@ -351,7 +352,7 @@ def test_the_image_of_a_sum_is_the_sum_of_the_images(trace, random_scene):
 
 @dataclass(frozen=True)
 class Mirrored:
-    """An aperture seen in a mirror: the same points with x turned round."""
+    """A mirrored aperture: the same points with x negated."""
 
     aperture: Aperture
 
@@ -420,8 +421,8 @@ def test_kernels_equal_the_integral_in_slow_numpy(trace, random_scene, name):
     scene = random_scene(rng=np.random.default_rng(13), overscan=26, **case)
     image = trace(scene, lens, pixel=pixel, gammas=(gamma,), samples=60).linear[0]
     expected = by_reference(scene, lens, samples=60, pixel=pixel, gamma=gamma)
-    # Float32: a position of up to 129 px in the gather kernel is good to 8e-6 px, and a light stands out of its
-    # neighbourhood by its whole value within one pixel; the errors of 60 points partly cancel.
+    # In float32 a position of up to 129 px in the gather kernel has an error of 8e-6 px. Near a light, one pixel of
+    # distance changes the picture by the light's whole value. The errors of 60 points partly cancel.
     np.testing.assert_allclose(image, expected, rtol=0.0, atol=4e-6 * brightest(scene, gamma))
 
 
@@ -509,7 +510,7 @@ def test_a_lens_too_wide_for_the_overscan_is_refused(trace, random_scene, slope)
     scene = random_scene(rng=np.random.default_rng(23), overscan=12, slope=slope)
     with pytest.raises(SceneError, match="12 px of overscan; blur parameter 30.0 px .* needs"):
         trace(scene, ThinLens(30.0, 0.5), samples=1)
-    # The lens that just fits: |S| = 10 at the far layer, and 2 px for pixel and lookup.
+    # This lens just fits: |S| = 10 at the far layer, plus 2 px for pixel and lookup.
     if slope == 0.0:
         trace(scene, ThinLens(25.0, 0.5), samples=1, pixel="box")
         with pytest.raises(SceneError):

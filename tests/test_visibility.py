@@ -1,4 +1,4 @@
-"""Leaving out what a tile cannot see changes the time of an image and not the image."""
+"""Skipping layers that a tile cannot see changes the time of an image, not its pixels."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ DISPARITIES = (0.9, 0.6, 0.3)
 
 
 def sparse_matte(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A few opaque rectangles and single texels, hard and soft, on nothing; now and then a full layer."""
+    """A few opaque rectangles and single texels, hard and soft, on a transparent layer. Some layers are full."""
     alpha = np.zeros((height, width))
     for _ in range(rng.integers(0, 4)):
         y, x = rng.integers(height), rng.integers(width)
@@ -66,8 +66,8 @@ def test_what_a_tile_leaves_out_it_could_not_have_seen(
 
     tiles, num_layers = len(transport.tile_layers), len(scene.layers)
     transport.tile_layers = np.tile(np.r_[num_layers, np.arange(num_layers)].astype(np.int32), (tiles, 1))
-    # An empty layer adds exactly nothing. Behind an opaque one the four weights of a lookup sum to 1 to float32
-    # rounding only, so that a ten millionth of what lies behind comes through where it is not left out.
+    # An empty layer adds exactly 0. The four weights of a lookup sum to 1 up to float32 rounding, so without skipping
+    # a ten millionth of the light behind an opaque layer comes through.
     np.testing.assert_allclose(culled, traced(transport, scene), atol=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_an_empty_layer_is_in_no_list_and_nothing_is_behind_an_opaque_one():
 
 
 def test_a_layer_is_listed_where_the_lens_can_reach_it():
-    """An opaque half: seen by all tiles that it reaches into, and hiding the ground only where no ray passes it."""
+    """An opaque half plane is listed in all tiles that it reaches. It hides the ground only where no ray passes it."""
     width, height = 4 * TILE_WIDTH, TILE_HEIGHT
     half = np.zeros((height + 2 * OVERSCAN, width + 2 * OVERSCAN))
     half[:, : OVERSCAN + 2 * TILE_WIDTH] = 1.0

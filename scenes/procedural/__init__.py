@@ -1,7 +1,7 @@
-"""Assets from nothing: photographs and cut-outs with the statistics of natural images, without files or network.
+"""Procedural photographs and cut-outs with the statistics of natural images. They need no files and no network.
 
-After the dead-leaves family (Matheron 1968; Lee, Mumford and Huang 2001; VibrantLeaves, Achddou et al. 2025): shapes
-that occlude each other at all scales, textures whose power falls as 1/f^2, light and shade, and the acquisition.
+They extend the dead-leaves models (Matheron 1968; Lee, Mumford and Huang 2001; VibrantLeaves, Achddou et al. 2025):
+shapes of all sizes occlude each other, textures have power 1/f^2, and light, shade and the camera are simulated.
 """
 
 from scenes.procedural.cutouts import ProceduralCutouts

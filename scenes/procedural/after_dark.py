@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture
 from scenes.procedural import lights, materials, town
 from scenes.procedural.light import Day, bloom, ground_plane
 from scenes.procedural.noise import fractal, fractal_curve, noise_at, smoothstep
@@ -14,8 +15,6 @@ from scenes.procedural.palette import from_hex, lighter, linear, ramp
 from scenes.procedural.plants import FOLIAGE
 from scenes.procedural.shading import blurred
 from scenes.procedural.sketch import Sketch, paste
-
-Picture = NDArray
 
 _SKIES = (
     "05070d 0d1424 1c2740",
@@ -32,7 +31,7 @@ def _night(*, rng: np.random.Generator) -> Day:
 
 
 def street(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A street of lit windows and lamps, its road wet or dry."""
+    """A street with lit windows and lamps. The road is wet or dry."""
     day = _night(rng=rng)
     view = town.View.draw(height, rng=rng)
     picture = town.street_scene(height, width, day, view, night=True, rng=rng)
@@ -50,7 +49,7 @@ def street(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _street_lamps(picture, view, *, rng) -> list[tuple[float, float, float, NDArray]]:
-    """Posts on both kerbs; gives back (distance in metres, x, y, colour) of every lamp, far ones first."""
+    """Draw posts on both kerbs. Returns (distance in metres, x, y, colour) of every lamp, far ones first."""
     width = picture.shape[1]
     sheet = Sketch(*picture.shape[:2])
     name = str(rng.choice(["tungsten", "amber", "white", "cool"]))
@@ -74,7 +73,7 @@ def _street_lamps(picture, view, *, rng) -> list[tuple[float, float, float, NDAr
 
 
 def _pools_of_light(picture, u, v, road, first: int, lamps, view) -> None:
-    """What the lamps give to the road under them and to the fronts behind."""
+    """Light of the lamps on the road below them and on the fronts behind them."""
     height, width = picture.shape[:2]
     glow = np.zeros((height, width, 3), np.float32)
     pools = np.zeros((*u.shape, 3), np.float32)
@@ -100,7 +99,7 @@ def _pools_of_light(picture, u, v, road, first: int, lamps, view) -> None:
 
 
 def _wet(picture, u, v, footprint, road, first: int, wetness: float, *, rng) -> None:
-    """Mirror what stands above the horizon in the road, smeared downwards by its roughness."""
+    """Reflect everything above the horizon in the road, blurred vertically by the roughness of the road."""
     height, width = picture.shape[:2]
     rough = noise_at(u * 1.5, v * 0.8, footprint * 1.2, rng=rng, octaves=6)
     depth = (np.arange(first, height, dtype=np.float32) + 0.5 - np.float32(first))[:, None]
@@ -148,7 +147,7 @@ def _lamp(picture: Picture, x: float, y: float, radius: float, colour: NDArray) 
 
 
 def skyline(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A city across the water: towers with lit windows, lamps along the quay, all of it mirrored."""
+    """A city across the water: towers with lit windows and lamps along the quay, reflected in the water."""
     day = _night(rng=rng)
     horizon = height * rng.uniform(0.48, 0.64)
     y = (np.arange(height, dtype=np.float32) + 0.5) / np.float32(horizon)
@@ -251,7 +250,7 @@ def _harbour(picture, horizon: float, day: Day, *, rng) -> None:
 
 
 def garden(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A terrace at night: trees or a wall behind, strings of lamps across, lanterns on the ground."""
+    """A terrace at night: trees or a wall behind, strings of lamps above, lanterns on the ground."""
     day = _night(rng=rng)
     horizon = height * rng.uniform(0.62, 0.75)
     y = (np.arange(height, dtype=np.float32) + 0.5) / np.float32(horizon)
@@ -334,7 +333,7 @@ def _dark_foliage(picture, horizon: float, cover: float, *, rng) -> None:
 
 
 def _light_around(picture, lamps) -> None:
-    """What the strings give to everything near them: their light, spread widely."""
+    """Light of the strings of lamps on their surroundings: a wide blur of the lamps."""
     height, width = picture.shape[:2]
     scale = 16.0 / max(height, width) * 4.0
     small = np.zeros((max(4, round(height * scale)), max(4, round(width * scale)), 3), np.float32)
@@ -346,7 +345,7 @@ def _light_around(picture, lamps) -> None:
 
 
 def _lantern(picture, x: float, foot: float, horizon: float, *, rng) -> None:
-    """A candle in a glass lantern standing on the ground, in its own pool of light."""
+    """A candle in a glass lantern on the ground, with its light on the ground around it."""
     height, width = picture.shape[:2]
     size = height * (0.05 + 0.30 * (foot - horizon) / height)
     warm = lights.lamp_colour("amber", rng=rng)

@@ -1,20 +1,18 @@
-"""Foreground cut-outs: a kind is drawn, cropped to its matte, and its colour extended under alpha 0."""
+"""Procedural foreground cut-outs: a kind of object is drawn and cropped to its matte. Its colour is extended."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.assets import CUTOUT_SIDE_MIN_PX
 from scenes.matte import crop_to_alpha
 from scenes.procedural import fibres, lattices, lights, plants, signs, solids
 from scenes.procedural.sketch import extended
 
-Picture = NDArray
-
 # Share of each kind among the cut-outs that are not light strings.
-KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
+KINDS: dict[str, tuple[Callable[..., Rgba], float]] = {
     "branch": (plants.branch, 2.0),
     "fern": (plants.fern, 1.0),
     "grass": (plants.grass, 1.0),
@@ -39,7 +37,7 @@ KINDS: dict[str, tuple[Callable[..., Picture], float]] = {
 
 @dataclass(frozen=True)
 class ProceduralCutouts:
-    """An endless supply of cut-outs with hard, soft and holed mattes.
+    """Random cut-outs with hard mattes, soft mattes and mattes with holes.
 
     lights   share of strings of small lamps (5 to 200 linear) among the cut-outs, in [0, 1]
     """
@@ -50,12 +48,12 @@ class ProceduralCutouts:
         if not 0.0 <= self.lights <= 1.0:
             raise ValueError(f"share of light strings is {self.lights}; it must lie in [0, 1]")
 
-    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-        """One cut-out of at most side_px pixels a side, and where it comes from.
+    def draw(self, side_px: int, *, rng: np.random.Generator) -> tuple[Rgba, dict]:
+        """One cut-out of at most side_px pixels a side, and plain values that tell its origin.
 
         side_px   >= 16, else ValueError
-        returns   (h, w, 4) straight alpha in [0, 1], colour in linear light >= 0, extended under alpha 0; every edge
-                  of the picture touches a texel with alpha > 0
+        returns   straight alpha in [0, 1], colour in linear light >= 0, extended under alpha 0; every edge of the
+                  picture touches a texel with alpha > 0
         """
         if side_px < CUTOUT_SIDE_MIN_PX:
             raise ValueError(f"a cut-out of {side_px} px was asked for; the smallest is {CUTOUT_SIDE_MIN_PX} px")
@@ -69,8 +67,8 @@ class ProceduralCutouts:
         return finished(rgba), {"kind": "procedural-cutout", "style": kind}
 
 
-def finished(rgba: Picture) -> NDArray[np.float32]:
-    """A drawn picture as the scene wants it: in range, cropped to alpha > 0, colour extended."""
+def finished(rgba: Rgba) -> Rgba:
+    """A drawn picture made ready for a scene: clipped to valid values, cropped to alpha > 0, colour extended."""
     rgba = np.ascontiguousarray(crop_to_alpha(rgba), np.float32)
     np.clip(rgba[..., 3], 0.0, 1.0, out=rgba[..., 3])
     np.maximum(rgba[..., :3], 0.0, out=rgba[..., :3])

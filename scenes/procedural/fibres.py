@@ -3,22 +3,20 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.procedural import outlines
 from scenes.procedural.noise import fractal_curve
+from scenes.procedural.outlines import Points
 from scenes.procedural.palette import Palette, from_hex, lighter, mixed
 from scenes.procedural.sketch import Sketch
-
-Picture = NDArray
-Points = NDArray
 
 _HAIR = ("1d1613", "3a2416", "5f3b20", "8a5a2c", "b98a4a", "d6b98a", "7a2f16", "8f8a84")
 _PLUMAGE = ("2a2a2e e9e4da", "4f3a26 d6b98a", "1f3a5a 7aa3b8", "e6e0d4 8a8278", "7a2f1f e0a35a", "20402f c9b45a")
 
 
-def feather(side: int, *, rng: np.random.Generator) -> Picture:
-    """A feather: a curved shaft with two vanes of barbs, banded, parted here and there, downy at the foot."""
+def feather(side: int, *, rng: np.random.Generator) -> Rgba:
+    """A feather: a curved shaft with two vanes of barbs, with bands, a few gaps, and down at the foot."""
     width = round(side * rng.uniform(0.34, 0.5))
     sheet = Sketch(side, width, supersample=2)
     dark, light = (from_hex(c) for c in rng.choice(_PLUMAGE).split())
@@ -49,7 +47,7 @@ def feather(side: int, *, rng: np.random.Generator) -> Picture:
     return sheet.rgba()
 
 
-def creature(side: int, *, rng: np.random.Generator) -> Picture:
+def creature(side: int, *, rng: np.random.Generator) -> Rgba:
     """A small furry animal, seen from behind or from the front."""
     sheet = Sketch(side, side, supersample=2)
     coat = from_hex(rng.choice(_HAIR))
@@ -97,7 +95,7 @@ def creature(side: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _fur(sheet, centre, radii, length, coat, middle, light, count, *, rng) -> None:
-    """Hairs combed outward and down over an ellipsoid, those at its outline first."""
+    """Hairs combed outward and down over an ellipsoid. Hairs at its outline are drawn first."""
     sheet.polygon(outlines.superellipse(exponent=2.0, points=64) * radii * 0.97 + centre, lighter(coat, -0.10))
     r = np.sort(np.sqrt(rng.uniform(0.0, 1.0, count)))[::-1]
     angle = rng.uniform(0.0, 2.0 * np.pi, count)
@@ -112,7 +110,7 @@ def _fur(sheet, centre, radii, length, coat, middle, light, count, *, rng) -> No
     sheet.tapers(hairs, np.full(count, length * 0.06 + 0.2), tints)
 
 
-def portrait(side: int, *, rng: np.random.Generator) -> Picture:
+def portrait(side: int, *, rng: np.random.Generator) -> Rgba:
     """Head and shoulders from behind, with long or gathered hair and stray strands."""
     palette = Palette.draw(rng=rng)
     sheet = Sketch(side, side, supersample=2)
@@ -141,7 +139,7 @@ def portrait(side: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _falling_hair(sheet, hair, crown: Points, radii, end: float, gathered: bool, *, rng) -> None:
-    """Strands along the meridians of the skull, then straight or waving down to `end`, or drawn in to a knot."""
+    """Strands along the meridians of the skull, then straight or wavy down to `end`, or gathered in a knot."""
     count, k = 1300, 22
     u = np.linspace(0.0, 1.0, k)
     longitude = np.sin(rng.uniform(-1.45, 1.45, (count, 1)))

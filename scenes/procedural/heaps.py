@@ -1,7 +1,7 @@
 """Pictures filled by the dead-leaves process: shapes with radii of density r^-3 that occlude one another.
 
-The model of Matheron (1968) with the cut-offs of Lee, Mumford and Huang (2001), and after VibrantLeaves (Achddou et al.
-2025) with textured, shaded shapes. The shapes are abstract (`collage`) or things: pebbles, fruit, fallen leaves.
+This is the model of Matheron (1968) with the cut-offs of Lee, Mumford and Huang (2001). Shapes are textured and shaded,
+as in VibrantLeaves (Achddou et al. 2025). They are abstract (`collage`) or things: pebbles, fruit, fallen leaves.
 """
 
 import math
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture, Rgba
 from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines, plants, solids
 from scenes.procedural.light import dapple
@@ -18,18 +19,16 @@ from scenes.procedural.palette import Palette, from_hex, lighter, ramp
 from scenes.procedural.shading import cast_shadow, key_light
 from scenes.procedural.sketch import Sketch, mask, overlap, paste
 
-Picture = NDArray
-
 
 def power_law_radii(area: float, low: float, high: float, coverage: float, *, rng: np.random.Generator) -> NDArray:
-    """Radii of density r^-3 between two cut-offs, as many as cover `area` `coverage` times over; unordered."""
+    """Unordered radii of density r^-3 between two cut-offs. Their disks cover `area` about `coverage` times."""
     mean_square = 2.0 * math.log(high / low) / (low**-2 - high**-2)
     count = math.ceil(coverage * area / (math.pi * mean_square))
     return (low**-2 - rng.random(count) * (low**-2 - high**-2)) ** -0.5
 
 
 def collage(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Painted paper, cloth and stone: abstract shapes of all sizes, one palette, one light."""
+    """Abstract shapes of all sizes that look like painted paper, cloth and stone, with one palette and one light."""
     palette = Palette.draw(rng=rng)
     light = key_light(rng=rng)
     longer = max(height, width)
@@ -37,7 +36,7 @@ def collage(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     warp = fractal(height, width, rng=rng, slope=2.8, cells=3)
     picture = ramp(0.5 + 0.2 * warp, [palette.tone(t, rng=rng) for t in (0.15, 0.4, 0.6)])
     radii = power_law_radii(height * width, longer / 90, longer * 0.30, 2.0, rng=rng)
-    # Large shapes are seen where no small one lies on top: half of the order is by size, half by chance.
+    # Large shapes tend to be drawn first, so that small ones are not hidden. The rest of the order is random.
     order = np.argsort(-np.log(radii) + rng.normal(0.0, 0.9, len(radii)))
     for r in radii[order]:
         centre = rng.uniform([0.0, 0.0], [width, height])
@@ -100,7 +99,7 @@ def pebbles(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def harvest(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Fruit on a market stall, heaped."""
+    """A heap of fruit on a market stall."""
     kinds = rng.choice(solids.FRUIT_KINDS, 2)
     light = key_light(rng=rng)
     side = _sprite_side(height, width)
@@ -129,9 +128,9 @@ def _sprite_side(height: int, width: int) -> int:
 
 
 def _heap(
-    height: int, width: int, sprites: list[Picture], floor, *, smallest: float, tilt: float, rng: np.random.Generator
+    height: int, width: int, sprites: list[Rgba], floor, *, smallest: float, tilt: float, rng: np.random.Generator
 ) -> Picture:
-    """Turned, scaled and tinted copies of a few pictures, small ones first to fill the gaps."""
+    """Rotated, scaled and tinted copies of a few pictures. Small ones are drawn first and fill the gaps."""
     longer = max(height, width)
     dark = fractal(height, width, rng=rng, slope=2.0, cells=6)
     picture = ramp(0.5 + 0.2 * dark, [lighter(floor, -0.1), floor, lighter(floor, 0.12)])
@@ -139,7 +138,7 @@ def _heap(
     radii = power_law_radii(height * width, longer / smallest / 2, high, 4.0, rng=rng)
     order = np.argsort(np.log(radii) + rng.normal(0.0, 0.6, len(radii)))
     for rank, r in enumerate(radii[order]):
-        # What lies deeper is darker: less sky reaches it.
+        # Deeper copies are darker, because less light of the sky reaches them.
         open_sky = np.float32(0.5 + 0.5 * min(1.0, 1.4 * rank / len(radii)))
         sprite = sprites[rng.integers(len(sprites))]
         turned = _turned_copy(sprite, float(r), tilt, rng=rng)
@@ -154,8 +153,8 @@ def _heap(
     return picture
 
 
-def _turned_copy(sprite: Picture, radius: float, tilt: float, *, rng: np.random.Generator) -> Picture:
-    """A premultiplied copy within `radius`, turned in the picture plane, given back with straight alpha."""
+def _turned_copy(sprite: Rgba, radius: float, tilt: float, *, rng: np.random.Generator) -> Rgba:
+    """A copy of the given radius, rotated in the picture plane, with straight alpha."""
     scale = 2.0 * radius / max(sprite.shape[:2])
     n = math.ceil(2.0 * radius * 1.2) + 2
     turn = cv2.getRotationMatrix2D(
@@ -163,13 +162,13 @@ def _turned_copy(sprite: Picture, radius: float, tilt: float, *, rng: np.random.
     )
     turn[:, 2] += n / 2 - np.array([sprite.shape[1], sprite.shape[0]]) / 2
     if scale < 0.5:
-        # Bilinear lookups skip texels below half size, so shrink first.
+        # Bilinear lookups skip texels below half size, so the picture is halved first.
         half = cv2.resize(sprite, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return _warped(half, turn @ np.diag([2.0, 2.0, 1.0]), n)
     return _warped(sprite, turn, n)
 
 
-def _warped(sprite: Picture, matrix: NDArray, n: int) -> Picture:
+def _warped(sprite: Rgba, matrix: NDArray, n: int) -> Rgba:
     premultiplied = sprite.copy()
     premultiplied[..., :3] *= premultiplied[..., 3:]
     copy = cv2.warpAffine(premultiplied, matrix, (n, n), flags=cv2.INTER_LINEAR)

@@ -4,22 +4,20 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.procedural import outlines
 from scenes.procedural.noise import fractal, smoothstep
+from scenes.procedural.outlines import Points
 from scenes.procedural.palette import Palette, from_hex, lighter, linear, ramp
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, mask, masks, ribbon_outline
-
-Picture = NDArray
-Points = NDArray
 
 _WOOD = ("8a6a48", "a58a68", "6a4a30", "7d7a72", "c9b592", "4a342a")
 _PAINT = ("e6e0d2", "3f5a5f", "7a2f28", "2f3a34", "b98a3f", "5f7a8a", "1f2326", "d6c9a8")
 
 
-def fence(side: int, *, rng: np.random.Generator) -> Picture:
+def fence(side: int, *, rng: np.random.Generator) -> Rgba:
     """Weathered or painted pales on two rails."""
     height, width = round(side * rng.uniform(0.6, 0.95)), side
     wood = from_hex(rng.choice(_WOOD + _PAINT[:3]))
@@ -50,7 +48,7 @@ def fence(side: int, *, rng: np.random.Generator) -> Picture:
     return canvas
 
 
-def _plank(canvas: Picture, outline: Points, wood, light, upright: float, *, rng: np.random.Generator) -> None:
+def _plank(canvas: Rgba, outline: Points, wood, light, upright: float, *, rng: np.random.Generator) -> None:
     """Lay one shaded plank and its shadow on what is behind it."""
     low = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 1, 0)
     high = np.ceil(outline.max(axis=0)).astype(int) + 2
@@ -72,7 +70,7 @@ def _plank(canvas: Picture, outline: Points, wood, light, upright: float, *, rng
     window[..., 3:] = total
 
 
-def mesh(side: int, *, rng: np.random.Generator) -> Picture:
+def mesh(side: int, *, rng: np.random.Generator) -> Rgba:
     """Chain-link wire between posts, or a knotted net."""
     height, width = round(side * rng.uniform(0.6, 1.0)), side
     sheet = Sketch(height, width, supersample=2)
@@ -84,7 +82,7 @@ def mesh(side: int, *, rng: np.random.Generator) -> Picture:
     t = np.linspace(0.0, 1.0, 12 * n)
     for direction in (1.0, -1.0):
         for k in range(n):
-            # Wires of a chain-link fence zigzag; two families of near-straight diagonals show the same lattice.
+            # Wires of a chain-link fence zigzag. Two families of nearly straight diagonals look the same.
             x = (k - 2) * cell + direction * t * height - (height if direction > 0 else 0.0)
             wobble = 0.05 * cell * np.sin(t * height / cell * 2 * np.pi)
             y = t * height + sag * np.sin(np.pi * np.clip(x / width, 0, 1))
@@ -110,7 +108,7 @@ def _post(sheet: Sketch, line: Points, thick: float, metal) -> None:
         sheet.polygon(ribbon_outline(line + across * thick * k, np.full(2, thick / 7)), lighter(metal, shade))
 
 
-def ironwork(side: int, *, rng: np.random.Generator) -> Picture:
+def ironwork(side: int, *, rng: np.random.Generator) -> Rgba:
     """A wrought-iron railing: bars with finials and scrolls between rails."""
     height, width = round(side * rng.uniform(0.7, 1.0)), side
     sheet = Sketch(height, width)
@@ -154,7 +152,7 @@ def _scroll(at, reach: float, side: float, turn: float, thick: float) -> Points:
     return ribbon_outline(line, thick * (1.0 - 0.45 * t))
 
 
-def lace(side: int, *, rng: np.random.Generator) -> Picture:
+def lace(side: int, *, rng: np.random.Generator) -> Rgba:
     """A crocheted doily: rings of petals, arches and knots about a centre."""
     sheet = Sketch(side, side, supersample=2)
     thread = from_hex(rng.choice(["efe9dc", "e3d6bd", "d9d3cc", "8a2f33", "f1eee8", "3f4a5f"]))
@@ -217,7 +215,7 @@ def lace(side: int, *, rng: np.random.Generator) -> Picture:
     return rgba
 
 
-def frame(side: int, *, rng: np.random.Generator) -> Picture:
+def frame(side: int, *, rng: np.random.Generator) -> Rgba:
     """An empty picture frame with a moulded, mitred profile."""
     aspect = rng.uniform(0.7, 1.0)
     height, width = (side, round(side * aspect)) if rng.random() < 0.5 else (round(side * aspect), side)
@@ -252,8 +250,8 @@ def frame(side: int, *, rng: np.random.Generator) -> Picture:
     return np.dstack([colour, alpha]).astype(np.float32)
 
 
-def window(side: int, *, rng: np.random.Generator) -> Picture:
-    """A window without a wall: casements with glazing bars, the panes open or faintly reflecting."""
+def window(side: int, *, rng: np.random.Generator) -> Rgba:
+    """A window without a wall: casements with glazing bars, and panes that are open or reflect faintly."""
     palette = Palette.draw(rng=rng)
     height, width = side, round(side * rng.uniform(0.55, 0.9))
     paint = from_hex(rng.choice(_PAINT))
@@ -301,7 +299,7 @@ def _bar(x0: float, y0: float, x1: float, y1: float) -> Points:
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def _weathered(rgba: Picture, *, rng: np.random.Generator) -> Picture:
+def _weathered(rgba: Rgba, *, rng: np.random.Generator) -> Rgba:
     height, width = rgba.shape[:2]
     patches = fractal(height, width, rng=rng, slope=2.0, cells=5)
     rgba[..., :3] *= np.exp(np.float32(0.2) * patches)[..., None]

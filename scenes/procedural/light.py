@@ -1,4 +1,4 @@
-"""Skies, haze, dappled shade and the planes that a camera at eye height sees."""
+"""Skies, haze, dappled shade, glare, and the ground plane seen by a camera at eye height."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture
 from scenes.procedural.noise import Field, fractal, noise_at, smoothstep
 from scenes.procedural.palette import from_hex, linear, mixed, ramp
-
-Picture = NDArray
 
 # Display colours: zenith, middle, horizon, sunlight, shade.
 _DAYS = {
@@ -40,7 +39,7 @@ class Day:
 
 
 def sky(height: int, width: int, horizon: float, day: Day, *, rng: np.random.Generator) -> Picture:
-    """The sky with its clouds down to row `horizon`; below it goes on in the colour of the horizon."""
+    """The sky with its clouds down to row `horizon`. Rows below have the colour of the horizon."""
     y = (np.arange(height, dtype=np.float32) + 0.5) / max(horizon, 1.0)
     glow = fractal(height, width, rng=rng, slope=3.5, cells=1.5) * np.float32(0.03)
     picture = ramp(np.clip(y, 0.0, 1.0)[:, None] ** np.float32(0.8) + glow, list(day.sky))
@@ -77,7 +76,7 @@ def _add_clouds(picture: Picture, y: Field, day: Day, *, rng: np.random.Generato
 def ground_plane(
     height: int, width: int, horizon: float, *, eye: float = 1.6, focal: float = 1.0, centre: float = 0.5
 ) -> tuple[Field, Field, Field, int]:
-    """Where the rows below the horizon meet the ground: u, v (metres), footprint (metres), and the first such row.
+    """Ground coordinates u, v and pixel footprint in metres of the rows below the horizon, and the first such row.
 
     eye      height of the camera, metres
     focal    focal length in frame widths
@@ -89,7 +88,7 @@ def ground_plane(
     x = np.arange(width, dtype=np.float32) + np.float32(0.5 - centre * width)
     u = z[:, None] * x[None, :] / np.float32(focal * width)
     v = np.broadcast_to(z[:, None], u.shape).astype(np.float32)
-    # A pixel is longer along the view than across it; the geometric mean keeps both detail and calm.
+    # A footprint is longer along the view than across it. The geometric mean balances detail against aliasing.
     across = z / np.float32(focal * width)
     along = z * z / np.float32(eye * focal * width)
     footprint = np.broadcast_to(np.sqrt(across * along)[:, None], u.shape).astype(np.float32)
@@ -97,7 +96,7 @@ def ground_plane(
 
 
 def dapple(picture: Picture, *, rng: np.random.Generator, strength: float = 0.5) -> None:
-    """Sun and shade in place: the shadow of leaves or of a house across the way."""
+    """Add sun and shade in place: the shadow of leaves or of a house across the street."""
     height, width = picture.shape[:2]
     if rng.random() < 0.55:
         field = fractal(height, width, rng=rng, slope=3.0, cells=rng.uniform(4.0, 9.0))
@@ -114,13 +113,13 @@ def dapple(picture: Picture, *, rng: np.random.Generator, strength: float = 0.5)
 
 
 def hazed(picture: Picture, amount: Field | float, colour: NDArray) -> Picture:
-    """The picture seen through air: mixed towards a display colour."""
+    """The picture seen through haze: mixed with a display colour."""
     share = np.asarray(amount, np.float32)
     return picture + (linear(colour) - picture) * (share[..., None] if share.ndim else share)
 
 
 def bloom(picture: Picture, *, strength: float = 0.03) -> None:
-    """Veiling glare of a real lens in place: a little of the light above white spreads around."""
+    """Add veiling glare in place: a little of the light above white spreads around."""
     height, width = picture.shape[:2]
     bright = np.minimum(np.maximum(picture - 1.0, 0.0), 30.0)
     small = cv2.resize(bright, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)

@@ -1,14 +1,13 @@
-"""Strings of small lamps far brighter than white, for bokeh balls."""
+"""Strings of small lamps far brighter than white, which become visible disks when blurred."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.procedural.palette import from_hex, lighter
 from scenes.procedural.sketch import Sketch, overlap
-
-Picture = NDArray
 
 # Linear colours of lamps with luminance about 1.
 LAMPS = {
@@ -33,12 +32,12 @@ SETS = (
 
 
 def lamp_colour(name: str, *, rng: np.random.Generator) -> NDArray:
-    """Linear colour of one lamp, luminance about 1, no two quite alike."""
+    """Linear colour of one lamp with luminance about 1, randomly varied."""
     return (np.array(LAMPS[name]) * rng.uniform(0.9, 1.1, 3)).astype(np.float32)
 
 
-def light_string(side: int, *, rng: np.random.Generator) -> Picture:
-    """One to five cables that sag between hooks, or hang as a curtain, with lamps of 5 to 200 linear."""
+def light_string(side: int, *, rng: np.random.Generator) -> Rgba:
+    """One to five cables that sag between hooks or hang as a curtain. Lamps have linear values of 5 to 200."""
     width = side
     hanging = rng.random() < 0.35
     height = round(side * (rng.uniform(0.7, 1.0) if hanging else rng.uniform(0.35, 0.8)))
@@ -70,17 +69,17 @@ def light_string(side: int, *, rng: np.random.Generator) -> Picture:
     return rgba
 
 
-def glow(rgba: Picture, at: NDArray, radius: float, colour: NDArray) -> None:
+def glow(rgba: Rgba, at: NDArray, radius: float, colour: NDArray) -> None:
     """Lay an anti-aliased disk of light on a straight-alpha picture in place."""
     window, distance = _around(rgba, at, radius + 1.0)
     matte = np.clip(radius + 0.5 - distance, 0.0, 1.0)[..., None]
-    # Light adds: the lamp outshines whatever colour the texel had.
+    # The lamp is far brighter than the texel, so the colour of the texel is replaced in proportion to coverage.
     share = matte / np.maximum(np.maximum(window[..., 3:], matte), np.float32(1e-6))
     window[..., :3] += (colour - window[..., :3]) * share
     window[..., 3:] = np.maximum(window[..., 3:], matte)
 
 
-def _globe(rgba: Picture, at: NDArray, radius: float, colour: NDArray) -> None:
+def _globe(rgba: Rgba, at: NDArray, radius: float, colour: NDArray) -> None:
     """A frosted glass globe around a bright filament."""
     window, distance = _around(rgba, at, radius * 1.9 + 1.0)
     shell = np.clip(radius * 1.8 + 0.5 - distance, 0.0, 1.0) * np.float32(0.62)
@@ -92,7 +91,7 @@ def _globe(rgba: Picture, at: NDArray, radius: float, colour: NDArray) -> None:
     glow(rgba, at, max(0.8, radius * 0.6), colour)
 
 
-def _around(rgba: Picture, at: NDArray, reach: float) -> tuple[Picture, NDArray]:
+def _around(rgba: Rgba, at: NDArray, reach: float) -> tuple[Rgba, NDArray]:
     left, top = int(math.floor(at[0] - reach)), int(math.floor(at[1] - reach))
     n = math.ceil(2 * reach) + 2
     x = np.arange(left, left + n, dtype=np.float32) + 0.5 - np.float32(at[0])

@@ -1,7 +1,7 @@
-"""Surfaces as functions of plane coordinates, so that one brick is the same brick seen flat or in perspective.
+"""Materials as functions of plane coordinates, so that a wall is the same seen flat or in perspective.
 
 Every material takes u (right) and v (down) in metres and the footprint of a pixel in metres, all (h, w) float32, and
-gives (h, w, 3) linear albedo. What is finer than the footprint fades to its mean instead of aliasing.
+returns (h, w, 3) linear albedo. Detail finer than the footprint fades to its mean instead of aliasing.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def plaster(u: Field, v: Field, footprint: Field, colour: Colour, *, rng: np.ran
 
 
 def bricks(u: Field, v: Field, footprint: Field, colour: Colour, *, rng: np.random.Generator) -> Albedo:
-    """Running bond, 0.25 m by 0.08 m, each brick of its own burn."""
+    """Bricks of 0.25 m by 0.08 m in running bond, each with a shade of its own."""
     length, height = 0.25, 0.08
     row = np.floor(v / height)
     along = u / length + 0.5 * (row % 2)
@@ -44,7 +44,7 @@ def bricks(u: Field, v: Field, footprint: Field, colour: Colour, *, rng: np.rand
 def planks(
     u: Field, v: Field, footprint: Field, colour: Colour, *, width: float = 0.14, rng: np.random.Generator
 ) -> Albedo:
-    """Boards along v, with grain, a gap between them, and no two alike."""
+    """Boards along v with grain and gaps between them, each with a shade of its own."""
     board = np.floor(u / width)
     tone = _of_cell(board, np.zeros_like(board), rng=rng)
     wave = noise_at(u * 2.0 + tone, v * 0.5, footprint, rng=rng, octaves=4)
@@ -63,7 +63,7 @@ def tiles(
     tone = 0.05 * _of_cell(i, j, rng=rng) + 0.07 * noise_at(u * 3.0, v * 3.0, footprint * 3.0, rng=rng, octaves=5)
     first = ramp(0.5 + tone, [lighter(colours[0], -0.1), colours[0], lighter(colours[0], 0.1)])
     second = ramp(0.5 + tone, [lighter(colours[1], -0.1), colours[1], lighter(colours[1], 0.1)])
-    # Far away a chequer is grey.
+    # From far away the two colours average out.
     share = 0.5 + ((i + j) % 2 - 0.5) * np.clip(1.6 - footprint / size * 2.0, 0.0, 1.0)
     grout = _edge(0.005 - np.minimum(_from_edge(u / size), _from_edge(v / size)) * size, footprint)
     albedo = first + share[..., None] * (second - first)
@@ -71,7 +71,7 @@ def tiles(
 
 
 def cobbles(u: Field, v: Field, footprint: Field, colour: Colour, *, rng: np.random.Generator) -> Albedo:
-    """Rounded setts in rows, dark joints between."""
+    """Rounded setts in rows, with dark joints between them."""
     size = 0.13
     row = np.floor(v / size)
     along = u / size + 0.5 * (row % 2) + 0.3 * _of_cell(row, row, rng=rng)

@@ -1,7 +1,7 @@
 """Random fields with the statistics of natural surfaces: power falling as 1/f^slope, down to the pixel.
 
-All fields are float32 with zero mean and about unit variance, and drawn from coarse to fine, so that the same generator
-state gives the same large features at every resolution.
+All fields are float32 with zero mean and about unit variance. They are drawn from coarse to fine, so that the same
+generator state gives the same large features at every resolution.
 """
 
 import math
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Field = NDArray
 
-# Side of the periodic lattice behind `noise_at`: large enough that its repeat is not seen, small enough for the cache.
+# Side of the periodic lattice of `noise_at`: large enough to hide the repetition, small enough for the cache.
 _LATTICE = 128
 
 
@@ -38,7 +38,7 @@ def fractal(
         field += rng.standard_normal((rows, columns), np.float32) * np.float32(gain**k)
     if field.shape != (height, width):
         field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
-    return standardised(field)
+    return standardized(field)
 
 
 def fractal_curve(n: int, *, rng: np.random.Generator, slope: float = 2.6, cells: float = 4.0) -> Field:
@@ -49,7 +49,7 @@ def fractal_curve(n: int, *, rng: np.random.Generator, slope: float = 2.6, cells
     for k in range(octaves):
         knots = rng.standard_normal(math.ceil(cells * 2**k) + 1)
         curve += np.interp(x, np.linspace(0.0, 1.0, len(knots)), knots) * 2.0 ** (k * (1.0 - slope) / 2.0)
-    return standardised(curve)
+    return standardized(curve)
 
 
 def noise_at(
@@ -58,10 +58,10 @@ def noise_at(
     """Noise at arbitrary coordinates, one feature per unit in its coarsest octave.
 
     gain        amplitude of an octave relative to the one before: 1 is power 1/f^2, less is smoother
-    footprint   size of a pixel in units of u and v: octaves finer than that fade out instead of aliasing
+    footprint   size of a pixel in units of u and v; finer octaves fade out instead of aliasing
     """
     lattice = rng.standard_normal((_LATTICE, _LATTICE), np.float32)
-    # A border of one period's edge lets bilinear lookups wrap.
+    # One more row and column let bilinear lookups wrap around.
     lattice = np.pad(lattice, ((0, 1), (0, 1)), mode="wrap")
     total = np.zeros_like(u)
     for k in range(octaves):
@@ -71,7 +71,7 @@ def noise_at(
         octave *= np.clip(2.0 - 2.0**k * 2.0 * np.asarray(footprint, np.float32), 0.0, 1.0)
         octave *= np.float32(gain**k)
         total += octave
-    # Bilinear lookups take about half of the variance of the lattice.
+    # Bilinear lookups remove about half of the lattice's variance.
     return total * np.float32(1.5 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
 
 
@@ -81,13 +81,13 @@ def _wrapped(x: Field) -> Field:
     return x
 
 
-def standardised(field: NDArray) -> Field:
+def standardized(field: NDArray) -> Field:
     """The field with zero mean and unit variance, as float32."""
     field = field - np.float32(field.mean(dtype=np.float64))
     return (field / np.float32(max(field.std(dtype=np.float64), 1e-6))).astype(np.float32, copy=False)
 
 
 def smoothstep(low: float | np.floating, high: float | np.floating, x: Field) -> Field:
-    """The cubic that rises from 0 at `low` to 1 at `high`; `low` > `high` makes it fall."""
+    """The cubic that rises from 0 at `low` to 1 at `high`. It falls if `low` > `high`."""
     t = np.clip((x - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

@@ -1,24 +1,22 @@
-"""Places in the open by day: hills and lakes, the sea, meadows, woods, and hedges seen close."""
+"""Outdoor places by day: hills and lakes, the sea, meadows, woods, and hedges seen from close by."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture, Rgba
 from scenes.procedural import outlines
 from scenes.procedural.light import Day, dapple, ground_plane, hazed, sky
 from scenes.procedural.noise import Field, fractal, fractal_curve, noise_at, smoothstep
-from scenes.procedural.palette import from_hex, lighter, linear, mixed, ramp
+from scenes.procedural.outlines import Points
+from scenes.procedural.palette import Colour, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.plants import FOLIAGE, PETALS, blossom_on, leaf_on
 from scenes.procedural.shading import blurred, cast_shadow
 from scenes.procedural.sketch import Sketch, paste
 
-Picture = NDArray
-Points = NDArray
-Colour = NDArray
-
 
 def hills(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Ridges behind ridges in the haze, a meadow or a lake in front, some trees."""
+    """Ridges behind each other in haze, with a meadow or a lake and some trees in front."""
     day = Day.draw(rng=rng)
     horizon = height * rng.uniform(0.42, 0.62)
     picture = sky(height, width, horizon, day, rng=rng)
@@ -43,14 +41,14 @@ def hills(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _ridge(picture, crest: Field, colour: Colour, far: Colour, air: float, day: Day, horizon: float, *, rng) -> None:
-    """Cover everything below a crest with a slope, wooded or bare, seen through air."""
+    """Cover everything below a crest with a slope, wooded or bare, seen through haze."""
     height, width = picture.shape[:2]
     first = max(0, int(crest.min()) - 2)
     last = min(height, int(horizon) + 2)
     if last <= first:
         return
     rows = last - first
-    # Woods are grainy at the crest too.
+    # Trees make the crest uneven.
     fuzz = rng.standard_normal(width).astype(np.float32) * np.float32(height * 0.0025 * (1.0 - air))
     y = np.arange(first, last, dtype=np.float32)[:, None] + np.float32(0.5)
     matte = np.clip(y - (crest + fuzz)[None, :] + 0.5, 0.0, 1.0)
@@ -78,7 +76,7 @@ def _meadow_floor(picture, horizon: float, near: Colour, day: Day, far: Colour, 
     air = 1.0 - np.exp(-v[:, 0] / 260.0)
     picture[first:] = hazed(floor, np.broadcast_to(0.55 * air[:, None], u.shape), far)
     if rng.random() < 0.35:
-        # A path winds away.
+        # A winding path.
         bend = np.float32(rng.normal(0.0, 0.15)) * v + np.float32(2.0) * np.sin(
             v * np.float32(0.06) + np.float32(rng.uniform(0, 6))
         )
@@ -88,7 +86,7 @@ def _meadow_floor(picture, horizon: float, near: Colour, day: Day, far: Colour, 
 
 
 def _lake(picture, horizon: float, day: Day, *, rng) -> None:
-    """A mirror below the horizon, broken by ripples that grow towards the viewer."""
+    """Water below the horizon that mirrors the picture, with ripples that grow towards the viewer."""
     height, width = picture.shape[:2]
     u, v, footprint, first = ground_plane(height, width, horizon, eye=2.0)
     wind = rng.uniform(0.15, 1.0)
@@ -112,7 +110,7 @@ def _lake(picture, horizon: float, day: Day, *, rng) -> None:
 
 
 def _trees(picture, horizon: float, near: Colour, far: Colour, day: Day, *, tallest: float, rng) -> None:
-    """Trees in small groups, the farther the smaller, with their shadows; `tallest` is relative to the frame."""
+    """Trees in small groups with their shadows, smaller with distance. `tallest` is relative to the frame."""
     height, width = picture.shape[:2]
     count = int(rng.integers(14, 46))
     groups = rng.uniform(-0.05, 1.05, 6)
@@ -136,7 +134,7 @@ def _trees(picture, horizon: float, near: Colour, far: Colour, day: Day, *, tall
         paste(picture, tree, round(x - tree.shape[1] / 2), round(foot - tree.shape[0]))
 
 
-def _tree(size: float, green: Colour, *, rng: np.random.Generator) -> Picture:
+def _tree(size: float, green: Colour, *, rng: np.random.Generator) -> Rgba:
     """A tree `size` pixels tall: poplar, round crown or spruce."""
     n = max(8, round(size))
     kind = rng.integers(3)
@@ -178,7 +176,7 @@ def dabs(sheet: Sketch, centres: Points, size, tint: Colour, lift: NDArray, *, r
 
 
 def seaside(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """The sea under a wide sky, light on the water, sand or a headland."""
+    """The sea under a wide sky, with light on the water, and sand or a headland."""
     day = Day.draw(rng=rng)
     horizon = height * rng.uniform(0.34, 0.55)
     picture = sky(height, width, horizon, day, rng=rng)
@@ -247,7 +245,7 @@ def _beach(picture, horizon: float, u, v, footprint, down, first: int, day: Day,
 
 
 def meadow(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Tall grass and flowers from knee height, hills and sky out of reach behind."""
+    """Tall grass and flowers seen from knee height, with hills and sky far behind."""
     day = Day.draw(rng=rng)
     horizon = height * rng.uniform(0.25, 0.42)
     green = from_hex(rng.choice(FOLIAGE[:5]))
@@ -304,7 +302,7 @@ def _row_of_grass(picture, horizon: float, near: float, green, straw, petals, da
 
 
 def woods(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Trunks receding into mist or light, undergrowth at their feet."""
+    """Trunks that fade into mist or light with distance, and undergrowth."""
     day = Day.draw(rng=rng, among=("haze", "golden", "overcast", "dusk", "noon"))
     leafy = from_hex(rng.choice(FOLIAGE))
     glow = mixed(day.sky[2], leafy, 0.25)
@@ -397,7 +395,7 @@ def _shafts(picture, day: Day, *, rng) -> None:
 
 
 def hedge(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A wall of leaves, near ones lit and large, deep ones dark, with blossom on some."""
+    """A wall of leaves: near ones are large and lit, deep ones are dark. Some have blossom."""
     green = from_hex(rng.choice(FOLIAGE))
     longer = max(height, width)
     dark = fractal(height, width, rng=rng, slope=2.2, cells=5)

@@ -7,7 +7,7 @@ Points = NDArray
 
 
 def blob(*, rng: np.random.Generator, roughness: float = 0.25, points: int = 96) -> Points:
-    """A smooth closed curve: a circle whose radius wavers with harmonics falling as 1/k^1.7."""
+    """A smooth closed curve: a circle whose radius varies with harmonics that fall as 1/k^1.7."""
     angle = np.linspace(0.0, 2.0 * np.pi, points, endpoint=False)
     harmonics = np.arange(2, 9)
     amplitude = rng.normal(0.0, 1.0, 7) / harmonics**1.7
@@ -18,7 +18,7 @@ def blob(*, rng: np.random.Generator, roughness: float = 0.25, points: int = 96)
 
 
 def superellipse(*, exponent: float, aspect: float = 1.0, points: int = 96) -> Points:
-    """|x|^p + |y / aspect|^p = 1: 2 an ellipse, above a rounded rectangle, below a star."""
+    """|x|^p + |y / aspect|^p = 1: p = 2 is an ellipse, a larger p a rounded rectangle, a smaller p a star."""
     angle = np.linspace(0.0, 2.0 * np.pi, points, endpoint=False)
     c, s = np.cos(angle), np.sin(angle)
     outline = np.stack([np.sign(c) * np.abs(c) ** (2 / exponent), np.sign(s) * np.abs(s) ** (2 / exponent)], axis=-1)
@@ -44,7 +44,7 @@ def leaf(*, slenderness: float, droop: float = 0.0, teeth: int = 0, points: int 
 
 
 def any_shape(*, rng: np.random.Generator) -> Points:
-    """One of the families, at a random turn."""
+    """A random shape of this module, randomly rotated."""
     match rng.integers(4):
         case 0:
             outline = blob(rng=rng, roughness=rng.uniform(0.1, 0.5))
@@ -58,7 +58,7 @@ def any_shape(*, rng: np.random.Generator) -> Points:
 
 
 def turned(outline: Points, angle: float) -> Points:
-    """The outline turned by `angle` radians from +x towards +y."""
+    """The outline rotated by `angle` radians from +x towards +y."""
     c, s = np.cos(angle), np.sin(angle)
     return outline @ np.array([[c, s], [-s, c]])
 

@@ -1,7 +1,7 @@
-"""Palettes of photographs: a tonal scale of one mood and a few accents that go with it.
+"""Colour palettes: a tonal scale and a few accents that match it.
 
-Colours are display values (red, green, blue) in [0, 1] and are mixed in OKLab (Ottosson 2020), where a mix of two
-colours looks like the colour between them. `ramp` gives linear light.
+Colours are display values (red, green, blue) in [0, 1]. They are mixed in OKLab (Ottosson 2020), where the mix of two
+colours looks like the colour between them. `ramp` returns linear light.
 """
 
 from dataclasses import dataclass
@@ -38,24 +38,24 @@ class Palette:
 
     @classmethod
     def draw(cls, *, rng: np.random.Generator, among: tuple[str, ...] = tuple(_FAMILIES)) -> "Palette":
-        """One of the named families, its colours shifted a little as a whole."""
+        """One of the named families. All its colours are shifted by one small random amount."""
         name = among[rng.integers(len(among))]
         scale, accents = (_scale_from(colours) for colours in _FAMILIES[name])
         cast = rng.normal(0.0, [0.012, 0.008, 0.008])
         return cls(name, _display(_oklab(scale) + cast), _display(_oklab(accents) + cast))
 
     def tone(self, lightness: float, *, rng: np.random.Generator, jitter: float = 0.02) -> Colour:
-        """A colour of the scale, 0 darkest to 1 lightest, off it by `jitter` in OKLab."""
+        """A colour of the scale, from 0 (darkest) to 1 (lightest), varied by `jitter` in OKLab."""
         lab = _along(_oklab(self.scale), np.asarray(lightness))
         return _display(lab + _off(lab, jitter, rng=rng))
 
     def accent(self, *, rng: np.random.Generator, jitter: float = 0.02) -> Colour:
-        """One of the accents, off it by `jitter` in OKLab."""
+        """One of the accents, varied by `jitter` in OKLab."""
         lab = _oklab(self.accents[rng.integers(len(self.accents))])
         return _display(lab + _off(lab, jitter, rng=rng))
 
     def any(self, *, rng: np.random.Generator, accented: float = 0.25) -> Colour:
-        """A colour for one object: an accent with probability `accented`, else a tone; muted, never a pure hue."""
+        """A muted colour for one object: an accent with probability `accented`, else a tone."""
         if rng.random() < accented:
             return mixed(self.accent(rng=rng), self.tone(rng.uniform(0.2, 0.9), rng=rng), rng.uniform(0.0, 0.35))
         return self.tone(rng.beta(1.6, 1.6), rng=rng, jitter=0.03)
@@ -68,9 +68,9 @@ def mixed(a: Colour, b: Colour, share_of_b: float | NDArray) -> Colour:
 
 
 def lighter(colour: Colour, by: float | NDArray) -> Colour:
-    """A display colour with OKLab lightness raised (or lowered) by `by`; lights warm up and shadows cool a little.
+    """A display colour with OKLab lightness raised (or lowered) by `by`. Raising warms it a little, lowering cools it.
 
-    Several colours, several amounts or both at once give (n, 3).
+    Several colours, several amounts or both give (n, 3).
     """
     return _display(_oklab(colour) + np.asarray(by)[..., None] * np.array([1.0, 0.02, 0.08]))
 
@@ -81,7 +81,7 @@ def linear(colour: Colour) -> NDArray:
 
 
 def ramp(field: NDArray, colours: list[Colour] | Colour) -> NDArray:
-    """(h, w, 3) linear light: `field` in [0, 1] mapped along evenly spaced display colours; clamped outside."""
+    """(h, w, 3) linear light: `field` in [0, 1], clamped, mapped to evenly spaced display colours."""
     steps = 4096
     lab = _along(_oklab(np.asarray(colours)), np.linspace(0.0, 1.0, steps))
     table = linear(_display(lab))
@@ -89,7 +89,7 @@ def ramp(field: NDArray, colours: list[Colour] | Colour) -> NDArray:
 
 
 def _off(lab: Colour, jitter: float, *, rng: np.random.Generator) -> Colour:
-    """A step in OKLab; dark colours keep their hue, where the same step would turn them garish."""
+    """A random step in OKLab. Steps of hue are smaller for dark colours, which would otherwise become garish."""
     return rng.normal(0.0, jitter, 3) * np.array([1.0, lab[0], lab[0]])
 
 

@@ -1,4 +1,4 @@
-"""Background photographs: a place is painted in linear light, then taken through lens and sensor."""
+"""Procedural background photographs: a place is drawn in linear light, then the effects of a camera are added."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture
 from scenes.procedural import after_dark, heaps, outdoors, town
 
-Picture = NDArray
-
-# Every kind of place with its share.
+# Every kind of place: its function and its share.
 DAY: dict[str, tuple[Callable[..., Picture], float]] = {
     "hills": (outdoors.hills, 1.0),
     "seaside": (outdoors.seaside, 1.0),
@@ -39,19 +38,18 @@ _SIDE_MIN = 16
 
 @dataclass(frozen=True)
 class ProceduralPhotographs:
-    """An endless supply of backgrounds that look like places.
+    """Random backgrounds that look like places.
 
-    night   places after dark, with lamps far above white, instead of places by day
+    night   places at night, with lamps far above white, instead of places by day
     """
 
     night: bool = False
 
-    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict]:
-        """One photograph, and where it comes from.
+    def draw(self, height: int, width: int, *, rng: np.random.Generator) -> tuple[Picture, dict]:
+        """One photograph, and plain values that tell its origin.
 
         height, width   pixels, each >= 16, else ValueError
-        returns         (height, width, 3) linear light at the reference gamma; by day within [0, 1], by night also far
-                        above 1 in small lamps
+        returns         linear light at the reference gamma: within [0, 1] by day, far above 1 in small lamps at night
         """
         if min(height, width) < _SIDE_MIN:
             raise ValueError(
@@ -61,13 +59,13 @@ class ProceduralPhotographs:
         shares = np.array([share for _, share in places.values()])
         style = tuple(places)[rng.choice(len(shares), p=shares / shares.sum())]
         scene = places[style][0](height, width, rng=rng)
-        return taken(scene, rng=rng, highlights=self.night), {"kind": "procedural-photograph", "style": style}
+        return photographed(scene, rng=rng, highlights=self.night), {"kind": "procedural-photograph", "style": style}
 
 
-def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> NDArray[np.float32]:
-    """The scene through a real camera: a little blur, exposure, sharpening, vignetting, a shoulder, and grain.
+def photographed(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> Picture:
+    """The scene with the effects of a camera: slight blur, exposure, sharpening, vignetting, roll-off, and grain.
 
-    highlights   keep the exposure of the scene and what is above white, instead of metering and rolling off
+    highlights   keep the scene's exposure and values above white, instead of metering and rolling off
     """
     height, width = scene.shape[:2]
     scene = cv2.GaussianBlur(
@@ -79,10 +77,10 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> NDAr
     scene *= _vignette(height, width, np.float32(rng.uniform(0.05, 0.25)))[..., None]
     np.maximum(scene, 0.0, out=scene)
     if not highlights:
-        # In bands of rows, which keeps the temporaries small.
+        # Bands of rows keep the temporary arrays small.
         for rows in range(0, height, 256):
             _roll_off(scene[rows : rows + 256])
-    # Shot noise: its variance is proportional to the light; the floor stands for the readout.
+    # The variance of shot noise is proportional to the light. The constant stands for readout noise.
     grain = rng.standard_normal((height, width), np.float32) * np.float32(rng.uniform(0.004, 0.012))
     level = np.sqrt(scene @ np.array([0.2, 0.7, 0.1], np.float32) * np.float32(0.5) + np.float32(0.01))
     scene *= 1.0 + (grain / (level + np.float32(0.05)) * np.float32(0.5))[..., None]
@@ -90,7 +88,7 @@ def taken(scene: Picture, *, rng: np.random.Generator, highlights: bool) -> NDAr
 
 
 def _roll_off(scene: Picture) -> None:
-    """Bend the response in place: linear up to 0.8, from there towards 1 without the flat patches of clipping."""
+    """Compress highlights in place: linear up to 0.8, then approaching 1 smoothly instead of clipping."""
     knee = np.float32(0.8)
     room = np.float32(1.0) - knee
     over = np.maximum(scene - knee, 0.0)
@@ -98,13 +96,13 @@ def _roll_off(scene: Picture) -> None:
 
 
 def _exposure(scene: Picture, *, rng: np.random.Generator) -> np.float32:
-    """The factor that puts the geometric mean of the light near middle grey, as a camera's meter does, not quite."""
+    """Factor that moves the geometric mean of the light towards middle grey, as a camera's meter does, with scatter."""
     level = np.exp(np.log(scene.mean(axis=-1) + np.float32(0.004)).mean(dtype=np.float64))
     return np.float32((0.20 / level) ** 0.75 * rng.uniform(0.85, 1.2))
 
 
 def _sharpen(scene: Picture, amount: np.float32) -> None:
-    """Unsharp mask in place, as cameras apply it; by ratio, so that dark sides of edges do not turn negative."""
+    """Unsharp mask in place. It scales by a ratio, so that dark sides of edges stay positive."""
     level = scene @ np.array([0.2, 0.7, 0.1], np.float32) + np.float32(0.02)
     ratio = level / cv2.GaussianBlur(level, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE)
     scene *= (np.clip(ratio, 0.4, 2.0) ** amount)[..., None]

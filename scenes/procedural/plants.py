@@ -3,24 +3,21 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.procedural import outlines
 from scenes.procedural.noise import fractal
-from scenes.procedural.palette import from_hex, lighter, mixed
+from scenes.procedural.outlines import Points
+from scenes.procedural.palette import Colour, from_hex, lighter, mixed
 from scenes.procedural.sketch import Sketch
-
-Picture = NDArray
-Points = NDArray
-Colour = NDArray
 
 FOLIAGE = ("3f5a26", "55702f", "6f8a3f", "2f4a33", "7d8a4a", "8a6a2a", "a8672a", "8f3a24", "4a6a55", "5f7a6a")
 _BARK = ("3a2a20", "4f3d30", "5f5348", "2c2422")
 PETALS = ("e9e3da", "e6b3b5", "d9606a", "c93a2f", "e0a93a", "8a6ab0", "b7a3d6", "e58a4a", "f0d7a3", "5a6ab5")
 
 
-def branch(side: int, *, rng: np.random.Generator) -> Picture:
-    """A branch that forks, with leaves of one species, some with blossom or berries."""
+def branch(side: int, *, rng: np.random.Generator) -> Rgba:
+    """A forked branch with leaves of one species. Some have blossom or berries."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
     bark = from_hex(rng.choice(_BARK))
@@ -110,7 +107,7 @@ def _berry_on(sheet: Sketch, at: Points, radius: float, *, rng: np.random.Genera
     sheet.disk(at - radius * 0.35, radius * 0.22, from_hex("f0c9b8"))
 
 
-def fern(side: int, *, rng: np.random.Generator) -> Picture:
+def fern(side: int, *, rng: np.random.Generator) -> Rgba:
     """One to three arching fronds."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
@@ -153,7 +150,7 @@ def _pinnules(sheet: Sketch, pinna: Points, length: float, heading: float, tint:
             sheet.polygon(outlines.turned(small * size, heading + s * 1.0) + pinna[j], lighter(tint, 0.025 * s))
 
 
-def grass(side: int, *, rng: np.random.Generator) -> Picture:
+def grass(side: int, *, rng: np.random.Generator) -> Rgba:
     """A tuft of blades, some with seed heads."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
@@ -189,7 +186,7 @@ def _ear(sheet: Sketch, at: Points, heading: Points, length: float, straw: Colou
             sheet.stroke(whisker, straw, 0.3)
 
 
-def flowers(side: int, *, rng: np.random.Generator) -> Picture:
+def flowers(side: int, *, rng: np.random.Generator) -> Rgba:
     """A few stems of one kind: daisies, poppies, tulips or lavender."""
     height, width = _proportions(side, rng=rng)
     sheet = Sketch(height, width, supersample=2)
@@ -250,12 +247,12 @@ def _daisy(sheet: Sketch, at: Points, radius: float, petal: Colour, *, rng: np.r
             angle = 2 * np.pi * (k + (ring < 1) * 0.5) / count + rng.normal(0, 0.05)
             tint = lighter(petal, 0.05 * (ring < 1) - 0.03 + 0.05 * math.sin(angle - 2.4) + rng.normal(0, 0.015))
             _petal_on(sheet, at, angle, radius * ring * rng.uniform(0.92, 1.04), 3.4, squash, tint, rng=rng)
-    disc = from_hex(rng.choice(["d9a021", "c98a1a", "4a2a1a"]))
+    heart = from_hex(rng.choice(["d9a021", "c98a1a", "4a2a1a"]))
     # Florets on Vogel's spiral, lighter towards the light.
     for i in range(140):
         r, angle = radius * 0.27 * math.sqrt(i / 140), i * 2.39996
         spot = np.array([r * math.cos(angle), r * math.sin(angle)])
-        shade = lighter(disc, -0.10 - 0.30 * (spot[0] + spot[1]) / radius + 0.14 * (1 - i / 140) + rng.normal(0, 0.03))
+        shade = lighter(heart, -0.10 - 0.30 * (spot[0] + spot[1]) / radius + 0.14 * (1 - i / 140) + rng.normal(0, 0.03))
         sheet.disk(at + spot * squash, radius * 0.026, shade)
 
 
@@ -304,7 +301,7 @@ def _lavender(sheet: Sketch, at: Points, radius: float, petal: Colour, *, rng: n
             sheet.polygon(shape + spot, lighter(petal, rng.normal(-0.02, 0.07) - 0.1 * (spot[0] - at[0]) / radius))
 
 
-def dandelion(side: int, *, rng: np.random.Generator) -> Picture:
+def dandelion(side: int, *, rng: np.random.Generator) -> Rgba:
     """A dandelion clock: seeds on a sphere, each with a parachute of fine hairs."""
     width = round(side * 0.72)
     sheet = Sketch(side, width, supersample=3 if side <= 1500 else 2)
@@ -363,7 +360,7 @@ def _forks(
 
 
 def _fitted(segments: list[tuple[Points, int]], width: int, height: int, margin: float) -> list[tuple[Points, int]]:
-    """The branches scaled and moved into the sheet, `margin` from its edges but standing on its foot."""
+    """The branches scaled and moved into the sheet, `margin` away from its edges except the lower one."""
     points = np.concatenate([line for line, _ in segments])
     low, high = points.min(axis=0), points.max(axis=0)
     scale = min((width - 2 * margin) / (high[0] - low[0]), (height - margin) / (high[1] - low[1]))
@@ -376,8 +373,8 @@ def _proportions(side: int, *, rng: np.random.Generator) -> tuple[int, int]:
     return (side, max(8, round(side * aspect)))
 
 
-def _veiled(rgba: Picture, *, rng: np.random.Generator) -> Picture:
-    """Patches of light and shade over the flat strokes, as under a canopy."""
+def _veiled(rgba: Rgba, *, rng: np.random.Generator) -> Rgba:
+    """The picture with patches of light and shade, as under a canopy."""
     height, width = rgba.shape[:2]
     light = fractal(height, width, rng=rng, slope=2.4, cells=3)
     rgba[..., :3] *= np.exp(np.float32(0.22) * light)[..., None]

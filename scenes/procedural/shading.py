@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.procedural.noise import Field
 from scenes.procedural.sketch import overlap
 
-Field = NDArray
-
-# Shapes are inflated at this size: relief is smooth, and large blurs are then cheap.
+# Shapes are inflated at this size. The relief is smooth, and large blurs are cheap.
 _RELIEF_SIDE = 160
 
 
@@ -22,7 +21,7 @@ def key_light(*, rng: np.random.Generator) -> NDArray:
 
 
 def inflated(alpha: Field, *, roundness: float = 1.0, smoothing: float = 0.03) -> Field:
-    """Height in pixels of a body blown up from its matte: round near the edge, flat above `roundness` of its radius."""
+    """Height in pixels of a body inflated from its matte: round near the edge, flat past `roundness` of the radius."""
     height, width = alpha.shape
     scale = min(1.0, _RELIEF_SIDE / max(height, width))
     rows, columns = max(3, round(height * scale)), max(3, round(width * scale))
@@ -72,7 +71,7 @@ def lit(
 
 
 def blurred(field: NDArray, sigma: float) -> NDArray:
-    """Gaussian blur; wide ones work on a smaller copy, so that the cost does not grow with the width."""
+    """Gaussian blur. Wide blurs work on a smaller copy, so that the cost does not grow with the width."""
     if sigma < 0.2:
         return field
     factor = 2 ** max(0, math.floor(math.log2(max(sigma / 4.0, 1.0))))

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scenes.arrays import Rgba
 from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines
 from scenes.procedural.glyphs import font, word
@@ -13,10 +13,8 @@ from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed,
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, lay, text_width
 
-Picture = NDArray
 
-
-def sign(side: int, *, rng: np.random.Generator) -> Picture:
+def sign(side: int, *, rng: np.random.Generator) -> Rgba:
     """A painted board with words on a post."""
     palette = Palette.draw(rng=rng)
     light = key_light(rng=rng)
@@ -34,7 +32,7 @@ def sign(side: int, *, rng: np.random.Generator) -> Picture:
     return canvas
 
 
-def _post(height: int, width: int, light, *, rng: np.random.Generator) -> Picture:
+def _post(height: int, width: int, light, *, rng: np.random.Generator) -> Rgba:
     tint = from_hex(rng.choice(["6a5a48", "8a8f90", "3a3a3c", "7a5a38"]))
     x = (np.arange(width, dtype=np.float32) + 0.5) / width * 2 - 1
     nx = np.broadcast_to(x * 0.95, (height, width)).astype(np.float32)
@@ -44,7 +42,7 @@ def _post(height: int, width: int, light, *, rng: np.random.Generator) -> Pictur
     return np.dstack([colour, np.ones((height, width), np.float32)])
 
 
-def _board(height: int, width: int, palette: Palette, light, *, rng: np.random.Generator) -> Picture:
+def _board(height: int, width: int, palette: Palette, light, *, rng: np.random.Generator) -> Rgba:
     ground = palette.any(rng=rng, accented=0.6)
     dark = ground.mean() > 0.45
     ink = palette.tone(0.05 if dark else 0.95, rng=rng, jitter=0.01)
@@ -88,7 +86,7 @@ def _lines_of_text(sheet: Sketch, width: int, height: int, share: float, ink, *,
         sheet.text(text, np.array([x, y]), tall, ink, font=face, weight=weight)
 
 
-def letters(side: int, *, rng: np.random.Generator) -> Picture:
+def letters(side: int, *, rng: np.random.Generator) -> Rgba:
     """A word in thick free-standing letters of painted wood, metal or card."""
     palette = Palette.draw(rng=rng)
     text = word(rng=rng, longest=6)

@@ -1,7 +1,7 @@
-"""Anti-aliased drawing, and compositing of what was drawn.
+"""Anti-aliased drawing and compositing.
 
-`Sketch` is a transparent sheet for many small opaque strokes; OpenCV blends an opaque anti-aliased stroke into all four
-channels alike, which on a sheet that starts at zero is exactly the "over" of premultiplied colours (Porter and Duff
+`Sketch` is a transparent sheet for many small opaque strokes. OpenCV blends an opaque anti-aliased stroke equally into
+all four channels. On a sheet that starts at zero this is exactly the "over" of premultiplied colours (Porter and Duff
 1984). Points are (x, y) in pixels with pixel centres at +0.5.
 """
 
@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray
-Colour = NDArray
+from scenes.procedural.outlines import Points
+from scenes.procedural.palette import Colour
 
 # Fractional bits of OpenCV's coordinates.
 _SHIFT = 5
@@ -23,7 +23,7 @@ _LINEAR_OF_BYTE = (np.arange(256) / 255.0).astype(np.float32) ** np.float32(2.2)
 class Sketch:
     """A (height, width) sheet; colours are display values in [0, 1].
 
-    supersample   sheet pixels per pixel: 2 gives strokes of half a pixel their half coverage
+    supersample   sheet pixels per pixel; with 2, strokes half a pixel wide get half coverage
     """
 
     def __init__(self, height: int, width: int, *, supersample: int = 1):
@@ -92,7 +92,7 @@ class Sketch:
         if self._scale > 1:
             sheet = cv2.resize(sheet, (self.width, self.height), interpolation=cv2.INTER_AREA)
         alpha = sheet[..., 3]
-        # Blended in display values, so it is divided there too: round(255 c / a) in integers.
+        # OpenCV blends display values, so they are divided by alpha before they become linear: round(255 c / a).
         display = (sheet[..., :3].astype(np.uint16) * 255 + alpha[..., None] // 2) // np.maximum(alpha, 1)[..., None]
         rgba = np.empty(sheet.shape, np.float32)
         rgba[..., :3] = _LINEAR_OF_BYTE[np.minimum(display, 255)]
@@ -137,14 +137,14 @@ def text_width(text: str, font: int, height: float) -> float:
 
 
 def paste(image: NDArray, rgba: NDArray, left: int, top: int, *, opacity: float = 1.0) -> None:
-    """Composite a straight-alpha patch over a linear RGB image in place; what lies outside is cut off."""
+    """Composite a straight-alpha patch over a linear RGB image in place. Parts outside the image are cut off."""
     window, part = overlap(image, rgba, left, top)
     alpha = part[..., 3:] * np.float32(opacity)
     window += (part[..., :3] - window) * alpha
 
 
 def lay(lower: NDArray, upper: NDArray, left: int, top: int) -> None:
-    """Composite a straight-alpha patch over a straight-alpha picture in place; what lies outside is cut off."""
+    """Composite a straight-alpha patch over a straight-alpha picture in place. Parts outside are cut off."""
     window, part = overlap(lower, upper, left, top)
     front, behind = part[..., 3:], window[..., 3:] * (1.0 - part[..., 3:])
     alpha = front + behind
@@ -153,7 +153,7 @@ def lay(lower: NDArray, upper: NDArray, left: int, top: int) -> None:
 
 
 def overlap(image: NDArray, patch: NDArray, left: int, top: int) -> tuple[NDArray, NDArray]:
-    """Views of an image and of a patch laid on it at (left, top), cut to where both are; may be empty."""
+    """Views of the region where an image and a patch laid on it at (left, top) overlap. It may be empty."""
     y0, x0 = max(top, 0), max(left, 0)
     y1 = max(min(top + patch.shape[0], image.shape[0]), y0)
     x1 = max(min(left + patch.shape[1], image.shape[1]), x0)
@@ -161,7 +161,7 @@ def overlap(image: NDArray, patch: NDArray, left: int, top: int) -> tuple[NDArra
 
 
 def extended(rgba: NDArray) -> NDArray:
-    """The picture with the colour of the nearest covered texel under alpha 0, so that no filter meets a dark halo."""
+    """The picture with the colour of the nearest covered texel under alpha 0, so that filters cause no dark halo."""
     bare = (rgba[..., 3] <= 0.0).astype(np.uint8)
     if not bare.any():
         return rgba

@@ -6,14 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture, Rgba
 from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines
-from scenes.procedural.noise import fractal, noise_at, smoothstep
+from scenes.procedural.noise import Field, fractal, noise_at, smoothstep
 from scenes.procedural.palette import Palette, from_hex, lighter, linear, mixed, ramp
 from scenes.procedural.shading import inflated, key_light, lit, normals
 from scenes.procedural.sketch import Sketch, lay, mask
-
-Picture = NDArray
 
 # Display colours of ripe fruit: shadow side, flesh, blush.
 _FRUIT = {
@@ -38,7 +37,7 @@ _PROFILES = {
 }
 
 
-def fruit(side: int, *, rng: np.random.Generator) -> Picture:
+def fruit(side: int, *, rng: np.random.Generator) -> Rgba:
     """One to three pieces of one kind of fruit, the nearer ones in front."""
     kind = FRUIT_KINDS[rng.integers(len(FRUIT_KINDS))]
     light = key_light(rng=rng)
@@ -54,7 +53,7 @@ def fruit(side: int, *, rng: np.random.Generator) -> Picture:
     return canvas
 
 
-def one_fruit(kind: str, size: int, light: NDArray, *, rng: np.random.Generator) -> Picture:
+def one_fruit(kind: str, size: int, light: NDArray, *, rng: np.random.Generator) -> Rgba:
     """One piece on a (size, size) sheet."""
     angle = np.linspace(0.0, 2.0 * np.pi, 128, endpoint=False)
     x, y = np.sin(angle), -np.cos(angle)
@@ -70,7 +69,7 @@ def one_fruit(kind: str, size: int, light: NDArray, *, rng: np.random.Generator)
     outline = np.stack([x, y], axis=-1) * 0.42 * size + size * np.array([0.5, 0.55])
     alpha = mask(size, size, outlines_about(outline, rng.normal(0.0, 0.12)))
     shadow, flesh, blush = (from_hex(c) for c in rng.choice(_FRUIT[kind]).split())
-    # Streaks run from stalk to base, blush fades around the body.
+    # Streaks run from stalk to base. The blush fades around the body.
     streaks = fractal(size, size, rng=rng, slope=2.2, cells=5, stretch=0.25)
     patches = fractal(size, size, rng=rng, slope=3.0, cells=2)
     albedo = ramp(0.52 + 0.10 * streaks + 0.17 * patches, [shadow, flesh, flesh, blush])
@@ -87,7 +86,7 @@ def one_fruit(kind: str, size: int, light: NDArray, *, rng: np.random.Generator)
     return body
 
 
-def _stalk(size: int, *, rng: np.random.Generator) -> Picture:
+def _stalk(size: int, *, rng: np.random.Generator) -> Rgba:
     sheet = Sketch(size, size, supersample=2)
     bend = rng.normal(0.0, 0.05)
     t = np.linspace(0.0, 1.0, 12)
@@ -107,7 +106,7 @@ def _stalk(size: int, *, rng: np.random.Generator) -> Picture:
     return sheet.rgba()
 
 
-def stones(side: int, *, rng: np.random.Generator) -> Picture:
+def stones(side: int, *, rng: np.random.Generator) -> Rgba:
     """A pebble, or a small balanced pile of them."""
     palette = Palette.draw(rng=rng, among=("coast", "winter", "studio", "desert", "terracotta", "moss"))
     light = key_light(rng=rng)
@@ -126,7 +125,7 @@ def stones(side: int, *, rng: np.random.Generator) -> Picture:
     return canvas
 
 
-def one_stone(size: int, palette: Palette, light: NDArray, *, flat: float, rng: np.random.Generator) -> Picture:
+def one_stone(size: int, palette: Palette, light: NDArray, *, flat: float, rng: np.random.Generator) -> Rgba:
     """One stone on a (size, size) sheet; `flat` is its height / width."""
     outline = outlines.blob(rng=rng, roughness=0.10) * [0.49, 0.47 * flat * rng.uniform(0.7, 1.0)] * size
     alpha = mask(size, size, outline + size / 2)
@@ -145,12 +144,12 @@ def one_stone(size: int, palette: Palette, light: NDArray, *, flat: float, rng: 
     return np.dstack([lit(albedo, normals(relief), light, gloss=0.05, sharpness=12.0), alpha])
 
 
-def vessel(side: int, *, rng: np.random.Generator) -> Picture:
+def vessel(side: int, *, rng: np.random.Generator) -> Rgba:
     """A bottle, vase, jug, bowl, chess man or skittle, turned on a lathe."""
     kind = tuple(_PROFILES)[rng.integers(len(_PROFILES))]
     radii, aspect = _PROFILES[kind]
     aspect *= rng.uniform(0.9, 1.1)
-    # Room for the mouth, which stands above the profile by at most 0.22 of the radius, and a margin.
+    # Leave room for a margin and for the mouth, which is above the profile by at most 0.22 of the radius.
     height = round(min((side - 4) / (1.0 + 0.11 / aspect), (side - 4) * aspect))
     half_width = height / aspect / 2.0 * 0.98
     width = math.ceil(2.0 * half_width) + 2
@@ -184,7 +183,7 @@ def vessel(side: int, *, rng: np.random.Generator) -> Picture:
     return body
 
 
-def _with_mouth(body: Picture, radius: float, tilt: float) -> Picture:
+def _with_mouth(body: Rgba, radius: float, tilt: float) -> Rgba:
     """Add the open mouth: an ellipse with a lit lip around a dark inside."""
     drop = radius * tilt
     room = math.ceil(drop) + 2
@@ -211,8 +210,8 @@ def _profile(radii: list[float], height: int, *, domed: bool) -> NDArray:
     return np.interp(np.linspace(0.0, 1.0, height), np.linspace(0.0, 1.0, 512), fine).astype(np.float32)
 
 
-def _softboxes(normal: tuple, light: NDArray) -> Picture:
-    """Reflection of a window to the side of the light and of a fainter one opposite."""
+def _softboxes(normal: tuple, light: NDArray) -> Field:
+    """Reflection of a window on the side of the light, and of a fainter window opposite."""
     nx, ny, _ = normal
     side = np.sign(light[0])
     window = smoothstep(0.10, 0.04, np.abs(nx * side - 0.52)) * smoothstep(0.75, 0.55, np.abs(ny + 0.08))
@@ -225,7 +224,7 @@ def _glazed(around, along, normal, light, palette, aspect, *, rng) -> Picture:
     mottle = noise_at(around * 1.5, along * 2.0, 0.01, rng=rng)
     albedo = ramp(0.5 + 0.13 * mottle, [lighter(base, -0.18), base, lighter(base, 0.12)])
     if rng.random() < 0.65:
-        # A dip glaze with a wavering edge, or thrown bands.
+        # A dip glaze with an uneven edge, or bands from throwing.
         other = linear(mixed(palette.tone(rng.choice([0.1, 0.95]), rng=rng), base, 0.15))
         waver = along + 0.03 * np.sin(around * 3.0) + 0.02 * mottle
         edge = rng.uniform(0.3, 0.7) * aspect
@@ -246,8 +245,8 @@ def _turned_wood(around, along, normal, light, *, rng) -> Picture:
     return shaded + (_softboxes(normal, light) * np.float32(0.18))[..., None]
 
 
-def _glass(alpha, across, along, normal, light, aspect, *, rng) -> Picture:
-    """Tinted glass with some wine in it: clear in the middle, dense at the rim, a paper label on some."""
+def _glass(alpha, across, along, normal, light, aspect, *, rng) -> Rgba:
+    """Tinted glass with some wine in it: clear in the middle, dense at the rim, with a paper label on some."""
     tint = from_hex(str(rng.choice(["2f4a2c", "4b3014", "5f8fa0", "a9b8ae", "6a1f2a", "28506b"])))
     rim = 1.0 - normal[2]
     density = np.clip(0.30 + 0.75 * rim**1.5, 0.0, 1.0)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import Picture, Rgba
 from scenes.matte import crop_to_alpha
 from scenes.procedural import materials, plants, solids
 from scenes.procedural.glyphs import font, word
@@ -17,10 +18,8 @@ from scenes.procedural.palette import Colour, Palette, from_hex, lighter, linear
 from scenes.procedural.shading import blurred, cast_shadow, key_light
 from scenes.procedural.sketch import Sketch, mask, paste, text_width
 
-Picture = NDArray
-
 _WALLS = ("c9b592", "d8c7ab", "b5654a", "e0d6c6", "a9573d", "c98f6b", "8f9a98", "d9b48a", "7d8a80", "c7a0a0", "e3dccb")
-# What is left of the light at night. Lamps are drawn brighter by its inverse and then darkened with everything else.
+# Factor of all light at night, for each channel. Lamps are darkened too, so they are drawn brighter by its inverse.
 NIGHT = np.array([0.040, 0.042, 0.055], np.float32)
 _LAMPLIGHT = np.array([1.0, 0.66, 0.32], np.float32)
 _FRAMES = ("ece6da", "3a4a48", "5a2f26", "2b3138", "6a5a48", "7a8a84")
@@ -76,7 +75,7 @@ def _band(picture: Picture, top: float, thick: float, colour: Colour) -> None:
 
 
 def _window(picture: Picture, top: int, left: int, tall: int, wide: int, style: dict, night: bool, *, rng) -> None:
-    """Stone surround, shadowed reveal, casement with bars, and glass that mirrors sky or shows a lit room."""
+    """Stone surround, shadowed reveal, casement with bars, and glass that reflects the sky or shows a lit room."""
     if min(tall, wide) < 9:
         lamp = night and rng.random() < 0.5
         _fill(picture, top - 1, left - 1, tall + 2, wide + 2, linear(style["trim"]))
@@ -122,7 +121,7 @@ def _window(picture: Picture, top: int, left: int, tall: int, wide: int, style: 
 
 
 def _glass(tall: int, wide: int, sky_tint: Colour, *, rng) -> Picture:
-    """Dark glass with the sky in its upper part, a curtain behind on some."""
+    """Dark glass that reflects the sky in its upper part. Some windows have a curtain."""
     t = np.linspace(0.0, 1.0, tall, dtype=np.float32)[:, None]
     field = fractal(tall, wide, rng=rng, slope=3.0, cells=2)
     level = rng.uniform(0.0, 0.75)
@@ -139,7 +138,7 @@ def _glass(tall: int, wide: int, sky_tint: Colour, *, rng) -> Picture:
 
 
 def _lit_room(tall: int, wide: int, *, rng) -> Picture:
-    """A lamp-lit room: brightest near the ceiling light, things standing in it."""
+    """A lit room with things in it, brightest near the ceiling lamp."""
     warm = np.array(
         ((1.0, 0.52, 0.18), (1.0, 0.66, 0.34), (0.80, 0.92, 1.0))[int(rng.choice([0, 0, 1, 1, 2]))], np.float32
     )
@@ -225,7 +224,7 @@ def _ground_floor(picture: Picture, top: int, bays: int, palette: Palette, style
 def _shop(
     picture, top: int, left: int, tall: int, wide: int, palette: Palette, style: dict, night: bool, *, rng
 ) -> None:
-    """Fascia with a name, awning on some, a large window above a stall riser."""
+    """A large window above a stall riser, and a fascia with a name. Some shops have an awning."""
     paint = palette.any(rng=rng, accented=0.7)
     front = linear(lighter(paint, -0.08))
     _fill(picture, top + round(tall * 0.06), left, tall - round(tall * 0.06), wide, front)
@@ -324,7 +323,7 @@ def _put(picture: Picture, patch: Picture, top: int, left: int) -> None:
 
 
 def facade(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A house front from across the street, a little askew, with sun and shade on it."""
+    """A house front seen from across the street at a slight angle, with sun and shade on it."""
     storeys = int(rng.integers(2, 5))
     bays = max(2, round(storeys * width / height * rng.uniform(0.9, 1.5)))
     flat = flat_facade(height, width, storeys=storeys, bays=bays, night=False, rng=rng)
@@ -334,7 +333,7 @@ def facade(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _askew(flat: Picture, *, rng: np.random.Generator) -> Picture:
-    """The front turned away a little on one side; its edges stay outside the frame."""
+    """The front seen at a slight angle. Its edges stay outside the frame."""
     height, width = flat.shape[:2]
     near, far = rng.uniform(0.08, 0.30), rng.uniform(0.0, 0.06)
     left, right = (near, far) if rng.random() < 0.5 else (far, near)
@@ -392,7 +391,7 @@ def street(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def street_scene(height: int, width: int, day: Day, view: View, *, night: bool, rng: np.random.Generator) -> Picture:
-    """Sky, road, pavements and rows of fronts on both sides; at night the road lies in the dark."""
+    """Sky, road, pavements and rows of fronts on both sides. At night the road is dark."""
     picture = sky(height, width, view.horizon, day, rng=rng)
     air = mixed(day.sky[2], day.shade, 0.3)
     sunny = rng.choice([-1.0, 1.0])
@@ -420,7 +419,7 @@ def street_scene(height: int, width: int, day: Day, view: View, *, night: bool, 
 
 
 def _house(storeys: int, depth: float, z: float, height: int, focal_px: float, night: bool, *, rng) -> Picture:
-    """A flat front at about the resolution it is seen at."""
+    """A flat front at about the resolution at which it is seen."""
     density = min(focal_px / max(z - 0.6 * depth, 3.0), 0.75 * height / (storeys * 3.2))
     tall = int(max(storeys * 3.2 * density, 24))
     wide = int(max(depth * density, 16))
@@ -436,12 +435,12 @@ def _stand(picture, front: Picture, side: float, view: View, z0: float, z1: floa
     top0, top1 = (view.horizon - (tall - view.eye) * f / z for z in (z0, z1))
     foot0, foot1 = (view.horizon + view.eye * f / z for z in (z0, z1))
     if side > 0:
-        # Seen from the road, the right-hand row runs from far to near, and its words with it.
+        # On the right-hand side of the road a front runs from far to near. Mirroring it keeps its words readable.
         front = front[:, ::-1]
     h, w = front.shape[:2]
     target = np.array([[x0, top0], [x1, top1], [x1, foot1], [x0, foot0]], np.float32)
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - np.float32(0.5)
-    # Only the columns and rows that the front reaches.
+    # Warp only the columns and rows that the front covers.
     left, right = int(max(0, math.floor(min(x0, x1)) - 1)), int(min(width, math.ceil(max(x0, x1)) + 1))
     high, low = int(max(0, math.floor(min(top0, top1)) - 1)), int(min(height, math.ceil(max(foot0, foot1)) + 1))
     if right <= left or low <= high:
@@ -468,7 +467,7 @@ def _road(picture, view: View, day: Day, sunny: float, *, rng) -> None:
     matte = smoothstep(-0.04, 0.04, np.abs(u) - kerb)
     surface += matte[..., None] * (pave - surface)
     surface *= 1.0 - (np.float32(0.5) * np.exp(-(((np.abs(u) - kerb) / 0.12) ** 2)))[..., None]
-    # The houses on the shady side lay their shadow over the road.
+    # The houses on one side cast their shadow on the road.
     reach = np.float32(rng.uniform(-0.7, 0.9) * view.half_street)
     shadow = smoothstep(-0.12, 0.12, reach - np.float32(sunny) * u + np.float32(1.5) * ((v % 17.0) > 9.0))
     surface *= 1.0 - shadow[..., None] * (1.0 - linear(mixed(day.shade, np.ones(3), 0.1)) * np.float32(0.9))
@@ -492,7 +491,7 @@ def _street_trees(picture, view: View, day: Day, *, rng) -> None:
         paste(picture, tree, round(x - tree.shape[1] / 2), round(view.horizon + view.eye * f - tree.shape[0]))
 
 
-def street_tree(size: float, green: Colour, *, rng: np.random.Generator) -> Picture:
+def street_tree(size: float, green: Colour, *, rng: np.random.Generator) -> Rgba:
     """A round crown on a straight stem, `size` pixels tall."""
     n = max(8, round(size))
     width = max(6, round(n * 0.8))
@@ -513,7 +512,7 @@ def street_tree(size: float, green: Colour, *, rng: np.random.Generator) -> Pict
 
 
 def hoarding(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """A wall pasted with posters, torn and overlapping, with large type."""
+    """A wall with torn, overlapping posters with large type."""
     palette = Palette.draw(rng=rng)
     v, u = (a.astype(np.float32) * np.float32(3.0 / height) for a in np.mgrid[:height, :width])
     wall = from_hex(rng.choice(_WALLS))
@@ -539,7 +538,7 @@ def hoarding(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     return picture
 
 
-def _poster(wide: int, palette: Palette, *, rng: np.random.Generator) -> Picture:
+def _poster(wide: int, palette: Palette, *, rng: np.random.Generator) -> Rgba:
     """Type, bars and a round or framed motif on coloured paper with torn edges."""
     wide = max(12, wide)
     tall = round(wide * rng.uniform(1.1, 1.5))
@@ -588,7 +587,7 @@ def _poster(wide: int, palette: Palette, *, rng: np.random.Generator) -> Picture
 
 
 def bookshelf(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Shelves of books, some lying or leaning, some room for a vase or a fruit."""
+    """Shelves of books. Some books lie or lean, and between some stands a vase or a fruit."""
     palette = Palette.draw(rng=rng)
     wood = from_hex(rng.choice(["5a3d26", "8a6542", "3a2a20", "c9b08a", "d9d2c4", "6a4a35"]))
     v, u = (a.astype(np.float32) * np.float32(1.4 / height) for a in np.mgrid[:height, :width])
@@ -625,7 +624,7 @@ def bookshelf(height: int, width: int, *, rng: np.random.Generator) -> Picture:
 
 
 def _book(picture, x: float, foot: int, room: float, palette: Palette, *, rng: np.random.Generator) -> float:
-    """One spine with its bands and title; gives back its width."""
+    """Draw one spine with its bands and title. Returns its width."""
     tall, wide = round(room * rng.uniform(0.62, 0.93)), max(4, round(room * rng.gamma(5.0, 0.022) + 0.02 * room))
     cloth = palette.any(rng=rng, accented=0.45)
     sheet = Sketch(wide, tall, supersample=2)
@@ -658,7 +657,7 @@ def _book(picture, x: float, foot: int, room: float, palette: Palette, *, rng: n
 
 
 def still_life(height: int, width: int, *, rng: np.random.Generator) -> Picture:
-    """Fruit, vessels and flowers on a table before a wall, by the light of a window."""
+    """Fruit, vessels and flowers on a table in front of a wall, lit by a window."""
     palette = Palette.draw(rng=rng)
     table = height * rng.uniform(0.58, 0.72)
     wall = palette.tone(rng.uniform(0.25, 0.8), rng=rng)
@@ -681,7 +680,7 @@ def still_life(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     return picture
 
 
-def _thing(size: float, light, *, rng) -> Picture:
+def _thing(size: float, light, *, rng) -> Rgba:
     n = max(16, round(size))
     pick = rng.random()
     if pick < 0.45:
@@ -715,7 +714,7 @@ def _table_top(picture, table: float, palette: Palette, *, rng) -> None:
 
 
 def _window_light(picture, *, rng) -> None:
-    """Falls off from one side; the shadow of the window's bars on some walls."""
+    """Add light that falls off from one side in place. Some walls get the shadow of window bars."""
     height, width = picture.shape[:2]
     x = np.linspace(0.0, 1.0, width, dtype=np.float32)[None, :]
     y = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None]
@@ -736,7 +735,7 @@ def _window_light(picture, *, rng) -> None:
 
 
 def _table_shadow(picture, alpha: Field, left: int, foot: int, light, *, rng) -> None:
-    """The shadow of a matte lying on the table, away from the light, and the dark line of contact."""
+    """Draw the shadow of a matte on the table, away from the light, and the dark line of contact."""
     h, w = alpha.shape
     flat = cv2.resize(alpha, (w, max(2, round(h * 0.28))), interpolation=cv2.INTER_AREA)
     n = flat.shape[0]
