@@ -1,5 +1,6 @@
 """What several test files share: Taichi on the CPU, and small random scenes."""
 
+import os
 import shutil
 from collections.abc import Callable
 
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 from runtime import backend
 from scenes.billboard import Billboard, Scene
+
+# Tests run in two processes, each with as many threads as there are cores: a thread that waits must not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The same examples in every run, and no deadline: a slow machine must not fail a test.
 settings.register_profile("same", derandomize=True, deadline=None)

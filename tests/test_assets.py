@@ -208,6 +208,7 @@ def composite(folder: Path, size: int) -> np.ndarray:
     return colour[0, 0]
 
 
+@pytest.mark.slow  # pymatting compiles itself when it is first imported
 @pytest.mark.parametrize("side_px", [60, 200])
 def test_the_colour_of_an_aim_500_object_is_freed_of_what_stood_behind_it(tmp_path, side_px):
     colour = composite(tmp_path, 200)

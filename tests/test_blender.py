@@ -312,9 +312,9 @@ def test_denoiser_smooths_and_is_recorded(dataset, reference, tmp_path):
     assert display_rmse(smooth.image(), reference.image()) < 0.9 * display_rmse(dataset[0].image(), reference.image())
 
 
-def test_time_limit_takes_samples_away_and_is_recorded(tmp_path):
+def test_time_limit_takes_samples_away_and_is_recorded(blends, tmp_path):
     # No picture is done within a microsecond: one sample from each seed is the least.
-    hasty = _first_scene(tmp_path, "--time-limit", "1e-6")
+    hasty = _first_scene(tmp_path, "--time-limit", "1e-6", "--blend", str(blends / "walls.blend"))
     assert hasty.scene_document["source"]["time_limit_s"] == 1e-6
     assert set(hasty.info["samples"].values()) == {2}
 
@@ -338,9 +338,9 @@ def test_layers_compose_to_the_picture_and_keep_their_distances(dataset):
         assert display_rmse(composite, folder.image()) < 3.0 * folder.info["noise_rmse"]["image.exr"]
 
 
-def test_kill_after_rendering_costs_no_picture(tmp_path, monkeypatch):
+def test_kill_after_rendering_costs_no_picture(blends, tmp_path, monkeypatch):
     out = tmp_path / "set"
-    arguments = [*TINY, "--scenes", "1", "--out", str(out)]
+    arguments = [*TINY, "--out", str(out), "--blend", str(blends / "walls.blend")]
 
     def kill(*arguments):
         raise KeyboardInterrupt
@@ -387,18 +387,19 @@ def test_stopped_run_goes_on_with_the_next_picture(dataset, tmp_path, monkeypatc
     assert not list(out.glob(".rendered-*"))
 
 
-def test_crash_is_reported_with_the_scene_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+def test_crash_is_reported_with_the_scene_and_the_others_go_on(blends, tmp_path, monkeypatch, capsys):
     ask = BlenderProcess.ask
 
     def dies_in_the_first_scene(self, request):
-        if request.get("scene") == "still_life":
+        if request.get("path", "").endswith("no_camera.blend"):
             os.kill(self._process.pid, signal.SIGKILL)
         return ask(self, request)
 
     monkeypatch.setattr(BlenderProcess, "ask", dies_in_the_first_scene)
-    assert render_blb.main([*TINY, "--scenes", "2", "--out", str(tmp_path / "set")]) == 1
+    files = [str(blends / name) for name in ("no_camera.blend", "walls.blend")]
+    assert render_blb.main([*TINY, "--out", str(tmp_path / "set"), "--blend", *files]) == 1
     error = capsys.readouterr().err
-    assert "still_life" in error and "status -9" in error
+    assert "no_camera" in error and "status -9" in error
     assert [folder.name for folder in Dataset(tmp_path / "set")] == ["000001"]
 
 
