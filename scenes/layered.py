@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scenes.arrays import HalfRgba, Picture, Plane
 from scenes.color import HALF_MAX
-from scenes.lens import Lens
+from scenes.lens import ThinLens
 
 
 class SceneError(ValueError):
@@ -67,7 +67,7 @@ class LayeredScene:
         """Disparity of a layer at the centres of all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         raise NotImplementedError
 
-    def for_lens(self, lens: Lens) -> Self:
+    def for_lens(self, lens: ThinLens) -> Self:
         """The scene, extended as far as rays through the lens reach. Raises SceneError if that is impossible."""
         raise NotImplementedError
 

@@ -28,7 +28,7 @@ from scenes.aperture import Aperture
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
-from scenes.lens import Lens
+from scenes.lens import ThinLens
 
 Visibility = Literal["disk", "box"]
 
@@ -56,7 +56,7 @@ class Layer:
 def drbokeh(
     linear: Picture,
     disparity: Plane,
-    lens: Lens,
+    lens: ThinLens,
     *,
     arch: Backend = "cpu",
     gamma: float,
@@ -69,7 +69,7 @@ def drbokeh(
 def drbokeh_release(
     linear: Picture,
     disparity: Plane,
-    lens: Lens,
+    lens: ThinLens,
     *,
     arch: Backend = "cpu",
     gamma: float,
@@ -82,7 +82,7 @@ def drbokeh_release(
 def _render(
     linear: Picture,
     disparity: Plane,
-    lens: Lens,
+    lens: ThinLens,
     arch: Backend,
     gamma: float,
     scene: LayeredScene | None,
@@ -107,7 +107,7 @@ def _render(
     return np.ascontiguousarray(scene.cropped(refocused))
 
 
-def _px_per_range(disparity: Plane, lens: Lens) -> float:
+def _px_per_range(disparity: Plane, lens: ThinLens) -> float:
     """K for disparities normalized to [0, 1]: the unit in which O compares two disparities."""
     nearest, farthest = float(disparity.max()), float(disparity.min())
     if nearest == farthest:
@@ -116,7 +116,7 @@ def _px_per_range(disparity: Plane, lens: Lens) -> float:
     return lens.defocus_px(nearest) - lens.defocus_px(farthest)
 
 
-def _layer_of(scene: LayeredScene, index: int, lens: Lens, gamma: float) -> Layer:
+def _layer_of(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> Layer:
     rgba = scene.layers[index].rgba.astype(np.float32)
     rgba[..., :3] **= gamma / REFERENCE_GAMMA
     disparity = scene.layer_disparity(index)
