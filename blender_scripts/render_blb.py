@@ -13,6 +13,7 @@ import runpy
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,8 @@ from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.format import DatasetError
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
+from runtime import command
+from runtime.command import OptionError
 from runtime.files import sha256_of
 from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
@@ -99,17 +102,13 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
     """Run the command. Returns its exit code: 0, 1 if a scene failed, 2 for unusable input or if every scene was
     refused, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    try:
-        return _render(options, prog)
-    except (Refusal, BlenderCrash, DatasetError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{prog}: error: {error.filename or options.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{prog}: stopped; finished pictures are safe, the same command goes on from here", file=sys.stderr)
-        return 130
+    return command.exit_code(
+        partial(_render, options, prog),
+        prog,
+        refusals=(Refusal, BlenderCrash, DatasetError),
+        interrupted="stopped; finished pictures are safe, the same command goes on from here",
+        path=options.out,
+    )
 
 
 def _render(options: Options, prog: str) -> int:
@@ -126,7 +125,7 @@ def _render(options: Options, prog: str) -> int:
     )
     if options.dry_run:
         print(f"without a GPU, {cost_text(job, len(sources) * job.pictures, 'cpu')}")
-        return 0
+        return command.DONE
 
     with BlenderProcess(options.blender) as blender:
         found = blender.ask({"do": "check", "device": options.device})
@@ -179,12 +178,12 @@ def _render(options: Options, prog: str) -> int:
     if failed:
         print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
     if refused == len(sources):
-        return 2
-    return 1 if failed else 0
+        return command.BAD_INPUT
+    return command.FAILED if failed else command.DONE
 
 
 def _require_sensible(options: Options) -> None:
-    for name, value, least, most in (
+    command.require_within(
         ("--scenes", options.scenes, 1, 1_000_000),
         ("--width", options.width, 16, 16384),
         ("--height", options.height, 16, 16384),
@@ -194,15 +193,15 @@ def _require_sensible(options: Options) -> None:
         ("--seed", options.seed, 0, 2**63),
         ("--layers", options.layers, 0, 32),
         ("--time-limit", options.time_limit, 0, 1e9),
-    ):
-        if not least <= value <= most:
-            raise Refusal(f"{name} is {value}; it must lie between {least} and {most}")
+    )
     if options.samples % 2:
-        raise Refusal(f"--samples is {options.samples}; it must be even, because each of two seeds takes half of them")
+        raise OptionError(
+            f"--samples is {options.samples}; it must be even, because each of two seeds takes half of them"
+        )
     if options.noise_threshold is not None and not 0.0 < options.noise_threshold < 1.0:
-        raise Refusal(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
+        raise OptionError(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
     if options.blades != 0 and not 3 <= options.blades <= 16:
-        raise Refusal(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
+        raise OptionError(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
     for path in options.blend:
         if not path.is_file():
             raise Refusal(f"{path}: no such file")

@@ -3,10 +3,7 @@
 `report.html` is its program. A case's pictures lie in a JSON block that the browser parses when the case is opened.
 """
 
-import base64
 import html
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from bokehdata.pages import PAGE_BYTES_MAX, counted, data_uri, filled, json_for_script, webp_uri
 from bokehdata.preview import disparity_palette
 from evaluation.pictures import ALL_IN_FOCUS, ERROR_MAX, TRUTH, error_file, picture_file
 from evaluation.plots import colour, error_versus_blur, error_versus_time
@@ -21,9 +19,6 @@ from evaluation.results import PICTURES_FOLDER
 from evaluation.tables import weights_used
 
 DEFAULT_CASES = 24
-
-# Browsers hold a page in one string; no more cases from here on.
-_PAGE_BYTES_MAX = 250_000_000
 
 _THUMBNAIL_PX = 240
 
@@ -51,12 +46,11 @@ def page(document: Mapping[str, Any], folder: Path, cases: int = DEFAULT_CASES) 
         "error_max": str(ERROR_MAX),
         "palette": disparity_palette().tobytes().hex(),
     }
-    for name, text in fields.items():
-        template = template.replace("{{" + name + "}}", html.escape(text))
     return (
-        template.replace("<!-- blur plot -->", error_versus_blur(document))
+        filled(template, **fields)
+        .replace("<!-- blur plot -->", error_versus_blur(document))
         .replace("<!-- time plot -->", error_versus_time(document))
-        .replace("<!-- numbers -->", _json(_numbers(document)))
+        .replace("<!-- numbers -->", json_for_script(_numbers(document)))
         .replace("<!-- cases -->", "\n".join(shown))
     )
 
@@ -120,7 +114,7 @@ def _cards(document: Mapping[str, Any], folder: Path, cases: int) -> tuple[list[
     for image in _worst_first(available, rows, cases):
         card = _card(image, rows[image], pictures)
         size += len(card)
-        if shown and size > _PAGE_BYTES_MAX:
+        if shown and size > PAGE_BYTES_MAX:
             break
         shown.append(card)
     return shown, len(available) - len(shown)
@@ -145,16 +139,16 @@ def _card(image: str, rows: Mapping[str, Mapping[str, Any]], pictures: Path) -> 
     truth = picture_file(pictures, image, TRUTH)
     entry = {"name": image, "pictures": {}, "errors": {}, "facts": _case_facts(next(iter(rows.values())))}
     for name in (ALL_IN_FOCUS, TRUTH):
-        entry["pictures"][name] = _data_uri(picture_file(pictures, image, name).read_bytes())
+        entry["pictures"][name] = data_uri(picture_file(pictures, image, name).read_bytes(), "webp")
     for name in rows:
         if error_file(pictures, image, name).is_file():
-            entry["pictures"][name] = _data_uri(picture_file(pictures, image, name).read_bytes())
-            entry["errors"][name] = _data_uri(error_file(pictures, image, name).read_bytes())
+            entry["pictures"][name] = data_uri(picture_file(pictures, image, name).read_bytes(), "webp")
+            entry["errors"][name] = data_uri(error_file(pictures, image, name).read_bytes(), "webp")
     name = html.escape(image)
     return (
         f'<li><button type="button" data-case="{name}"><img src="{_thumbnail(truth)}" alt="" loading="lazy">'
         f'<span class="line"><span>{name}</span><span class="worst faint"></span></span></button>\n'
-        f'<script type="application/json">{_json(entry)}</script></li>'
+        f'<script type="application/json">{json_for_script(entry)}</script></li>'
     )
 
 
@@ -175,7 +169,7 @@ def _facts(document: Mapping[str, Any]) -> str:
     renderers, images = len(document["renderers"]), document["data"]["images"]
     machine = document["machine"]
     return (
-        f"{_count(renderers, 'renderer')} on {_count(images, 'image')}. "
+        f"{counted(renderers, 'renderer')} on {counted(images, 'image')}. "
         f"Compared as {document['rules']['space']}. Times on {machine['processor']}, {machine['cores']} cores."
     )
 
@@ -203,19 +197,4 @@ def _remarks(document: Mapping[str, Any], shown: int, left_out: int) -> Iterator
 def _thumbnail(path: Path) -> str:
     with Image.open(path) as picture:
         picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-        buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=80, method=2)
-    return _data_uri(buffer.getvalue())
-
-
-def _data_uri(data: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _json(value: Any) -> str:
-    # "</script>" inside a name must not end the block.
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+        return webp_uri(picture)

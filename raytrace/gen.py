@@ -107,7 +107,7 @@ def _generate(options: Options) -> int:
         flush=True,
     )
     if options.dry_run:
-        return 0
+        return command.DONE
 
     seconds: Counter[str] = Counter()
     with DatasetWriter(out, _header(options, recipe, arch, photographs, cutouts)) as dataset:
@@ -137,7 +137,7 @@ def _generate(options: Options) -> int:
     _report(out, len(missing), recipe.scenes, time.monotonic() - begin, seconds, noise)
     if noise > recipe.noise:
         print(f"the largest set of lens points was not enough for a noise of {recipe.noise:.2g} everywhere")
-    return 0
+    return command.DONE
 
 
 def _recipe(options: Options) -> Recipe:

@@ -19,6 +19,13 @@ def require_at_least(*limits: tuple[str, float | None, float]) -> None:
             raise OptionError(f"{name} is {value}; it must be at least {least}")
 
 
+def require_within(*limits: tuple[str, float, float, float]) -> None:
+    """OptionError for the first of (option, value, smallest value, largest value) that is outside."""
+    for name, value, least, most in limits:
+        if not least <= value <= most:
+            raise OptionError(f"{name} is {value}; it must lie between {least} and {most}")
+
+
 def exit_code(
     run: Callable[[], int],
     prog: str,
