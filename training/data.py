@@ -43,8 +43,8 @@ def data_on_disk(folders: Sequence[str | Path], validation: Path | None, model: 
     """Pictures of folders of any kind that `bokehdata.opening` opens.
 
     validation   folder to validate on; None for the last tenth of the scenes
-    raises       DatasetError where a folder cannot be read, lacks what the model is trained with, or has a scene that is
-                 both trained and validated on
+    raises       DatasetError where a folder cannot be read or lacks what the model is trained with, and where a scene
+                 is both trained and validated on
     """
     opened = [_opened(Path(folder), model) for folder in folders]
     digests = {"training": [digest for _, digest in opened]}

@@ -40,8 +40,8 @@ class Model(Generic[Settings]):
                          RendererError for weights that cannot be used
     samples              of training
     validation_samples   whole pictures, one a batch; None where they hold what those of training hold
-    information          "picture" for a model that is trained on pairs of pictures alone; "disparity" where each picture
-                         needs a disparity and the lens of its truth
+    information          "picture" for a model that is trained on pairs of pictures; "disparity" where each picture
+                         needs a disparity and the lens of its truth too
     behind               trained networks that this one stands behind: the weights used where none are given, by name
     """
 

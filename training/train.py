@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from tyro.conf import arg
 
+from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from renderers.base import RendererError
 from runtime import command
@@ -58,7 +59,7 @@ class Options:
     """
 
     model: Annotated[str, arg(metavar="|".join(MODELS))]
-    """What to train. iunet stands behind a trained arnet; bokehme is both in turn, in folders of their names in --out."""
+    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out."""
     data: tuple[str, ...]
     """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
@@ -196,7 +197,7 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     if options.init is not None:
         training.start_from(options.init)
     run = _run(options, stage, preset, steps, data, training)
-    _require_same_run(options.out, stage.out / RUN_FILE, run)
+    _require_same_run(stage.out / RUN_FILE, run)
 
     checkpoint = stage.out / CHECKPOINT_FILE
     with StopSignal() as stop_asked, warnings.catch_warnings():
@@ -306,14 +307,15 @@ def _run(
     }
 
 
-def _require_same_run(out: Path, path: Path, run: Mapping[str, Any]) -> None:
+def _require_same_run(path: Path, run: Mapping[str, Any]) -> None:
     """OptionError where the folder holds another run."""
     if not path.is_file():
         return
     before = json.loads(path.read_text("utf-8"))
     for key, value in run.items():
         if before.get(key) != json.loads(json.dumps(value)):
-            raise OptionError(f"--out {out}: holds a run with another {key} ({before.get(key)}); give another folder")
+            held = f"holds a run with another {key} ({before.get(key)})"
+            raise OptionError(f"--out {path.parent}: {held}; give another folder")
 
 
 def _write_run(path: Path, run: Mapping[str, Any]) -> None:
@@ -343,12 +345,16 @@ def _plan(
 ) -> str:
     """What a dry run says."""
     name, samples = stage.model.name, preset.batch * options.devices * options.nodes
-    behind = "".join(f", behind {path}" for path in stage.weights.values())
+    behind = "".join(f", behind {network}" for network in stage.weights)
     if data.recipe is None:
         trained = f"{_scenes(data.training)}, {loaders.pictures} pictures"
     else:
         trained = f"scenes of the recipe {data.recipe.name}, traced on {data.arch}"
-    validated = f"{_scenes(data.validation)}, {loaders.validation_pictures} pictures" if data.validation else "nothing"
+    validated = "nothing"
+    if data.validation:
+        validated = (
+            f"{_scenes(data.validation)}, {loaders.validation_pictures} pictures, every {preset.validate_every} steps"
+        )
     holds = (
         f"{key} {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) and value.ndim else key
         for key, value in loaders.first_sample().items()
@@ -358,14 +364,14 @@ def _plan(
     return (
         f"{name}: {parameters:,} parameters, preset {options.preset}{behind}\n"
         f"  trains on     {trained}\n"
-        f"  validates on  {validated}, every {preset.validate_every} steps\n"
+        f"  validates on  {validated}\n"
         f"  steps         {steps} of {samples} samples; the run {begin}\n"
         f"  a sample has  {', '.join(holds)}\n"
         f"  writes        {stage.out}: {', '.join(files)}"
     )
 
 
-def _scenes(cases) -> str:
+def _scenes(cases: Sequence[Case]) -> str:
     count = len({case.origin for case in cases})
     return f"{count} scene{'s' if count > 1 else ''}"
 

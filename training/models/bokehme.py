@@ -1,4 +1,4 @@
-"""What the trainings of BokehMe's networks share (Peng et al. 2022): samples with its classical half, and the fusion."""
+"""What the trainings of BokehMe's networks share (Peng et al. 2022): the classical half in samples, and the fusion."""
 
 from dataclasses import dataclass
 

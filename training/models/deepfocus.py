@@ -1,7 +1,5 @@
 """DeepFocus (Xiao et al. 2018)."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

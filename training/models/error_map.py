@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bokehdata.torch_data import Crop
 from renderers.neural.bokehme.error_map import improved_error_map
@@ -38,7 +38,7 @@ def error_map_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
 
 
 class ErrorMapTraining(Training[ErrorMapBatch, FusionBatch]):
-    """The error map by its cross-entropy; precision and recall are measured against where the scatter really is wrong."""
+    """The error map by its cross-entropy. Precision and recall are those of finding where the scatter is wrong."""
 
     criterion = "excess_bce"
     larger_is_better = False
