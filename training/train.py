@@ -347,14 +347,13 @@ def _plan(
     name, samples = stage.model.name, preset.batch * options.devices * options.nodes
     behind = "".join(f", behind {network}" for network in stage.weights)
     if data.recipe is None:
-        trained = f"{_scenes(data.training)}, {loaders.pictures} pictures"
+        trained = f"{_scenes(data.training)}, {_counted(loaders.pictures or 0, 'picture')}"
     else:
         trained = f"scenes of the recipe {data.recipe.name}, traced on {data.arch}"
     validated = "nothing"
     if data.validation:
-        validated = (
-            f"{_scenes(data.validation)}, {loaders.validation_pictures} pictures, every {preset.validate_every} steps"
-        )
+        pictures = _counted(loaders.validation_pictures, "picture")
+        validated = f"{_scenes(data.validation)}, {pictures}, every {preset.validate_every} steps"
     holds = (
         f"{key} {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) and value.ndim else key
         for key, value in loaders.first_sample().items()
@@ -365,15 +364,18 @@ def _plan(
         f"{name}: {parameters:,} parameters, preset {options.preset}{behind}\n"
         f"  trains on     {trained}\n"
         f"  validates on  {validated}\n"
-        f"  steps         {steps} of {samples} samples; the run {begin}\n"
+        f"  steps         {steps} of {samples} samples each; the run {begin}\n"
         f"  a sample has  {', '.join(holds)}\n"
         f"  writes        {stage.out}: {', '.join(files)}"
     )
 
 
 def _scenes(cases: Sequence[Case]) -> str:
-    count = len({case.origin for case in cases})
-    return f"{count} scene{'s' if count > 1 else ''}"
+    return _counted(len({case.origin for case in cases}), "scene")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _report(weights: Path, steps: int, trainer: pl.Trainer) -> None:
