@@ -75,7 +75,7 @@ class Options:
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
-    """Weights of the networks that the model stands behind, such as arnet.safetensors for iunet; others ignore them."""
+    """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
