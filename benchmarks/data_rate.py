@@ -16,13 +16,12 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from bokehdata.reader import Dataset
+from bokehdata.opening import open_cases
 from bokehdata.torch_data import CropSettings, PictureCrops, Sample
 from scenes.recipe import load_recipe
-from training.loop import ArnetTraining
+from training.data import margin_for
+from training.models.arnet import ARNET
 from training.on_the_fly import OnTheFly
-from training.presets import PRESETS
-from training.samples import bokehme_planes, margin_for
 
 
 def main() -> None:
@@ -34,10 +33,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
 
-    preset = PRESETS["arnet"]["cpu"]
+    preset = ARNET.presets["cpu"]
     settings = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max), preset.augmentation)
-    shared = {"seed": 0, "planes": bokehme_planes, "blur_parameter_max": preset.blur_parameter_max}
-    crops = PictureCrops(Dataset(options.data), settings, **shared)
+    shared = {"seed": 0, "planes": ARNET.samples.planes, "blur_parameter_max": preset.blur_parameter_max}
+    crops = PictureCrops(open_cases(options.data), settings, **shared)
     on_the_fly = OnTheFly(load_recipe(options.recipe), settings, **shared)
 
     rows = []
@@ -70,9 +69,9 @@ def rate(samples: Iterable[Sample], seconds: float) -> float:
 
 def step_rate(crops: PictureCrops, seconds: float) -> float:
     """Samples a second that a step of ARNet takes in: forward, backward and optimiser, of the `cpu` preset."""
-    preset = PRESETS["arnet"]["cpu"]
+    preset = ARNET.presets["cpu"]
     batch = next(iter(DataLoader(crops, preset.batch)))
-    training = ArnetTraining(preset, 1)
+    training = ARNET.build(preset, 1, {})
     optimiser = torch.optim.Adam(training.network.parameters())
     count, begin = -1, time.perf_counter()
     while time.perf_counter() - begin < seconds:

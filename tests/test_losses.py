@@ -8,15 +8,15 @@ import torch
 
 from renderers.neural.bokehme.inference import fused
 from training.losses import (
-    arnet_loss,
-    deepfocus_loss,
     error_map_bce,
     error_map_entropy,
+    fusion_loss,
     gradient_l1,
-    iunet_loss,
     picture_l1,
     where_it_counts,
 )
+from training.models.arnet import arnet_loss
+from training.models.deepfocus import deepfocus_loss
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_losses_are_their_equations(pictures):
     p, e = 1 / (1 + np.exp(-logit.numpy())), target.numpy()
     bce = -(e * np.log(p) + (1 - e) * np.log(1 - p)).mean()
     # float64 on both sides.
-    assert float(iunet_loss(together, rendered, truth)) == pytest.approx(eq11, rel=1e-12)
+    assert float(fusion_loss(together, rendered, truth)) == pytest.approx(eq11, rel=1e-12)
     assert float(arnet_loss(together, rendered, truth, logit, target)) == pytest.approx(eq11 + 0.1 * bce, rel=1e-12)
 
 

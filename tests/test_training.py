@@ -16,20 +16,29 @@ from safetensors.torch import load_file, save_file
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
+from bokehdata.cases import Case
 from bokehdata.format import DatasetError
-from bokehdata.reader import Dataset
-from bokehdata.torch_data import CropSettings, PictureCrops, plain_planes
+from bokehdata.images import write_exr_rgb, write_png
+from bokehdata.opening import open_cases
+from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, plain_planes
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
 from scenes.recipe import RecipeError, load_recipe
-from training import held_out, loop, train
-from training.loop import ArnetTraining, IunetTraining, StepBatches, precision_and_recall, with_highlights
-from training.losses import iunet_loss
+from training import callbacks, held_out, train
+from training.data import StepBatches
+from training.losses import fusion_loss, picture_l1
+from training.measurements import shown_psnr
+from training.model import Model, Samples
+from training.models import MODELS
+from training.models.arnet import ARNET, ArnetTraining
+from training.models.bokehme import classical_picture, fusion_planes, with_highlights
+from training.models.error_map import precision_and_recall
+from training.models.iunet import IUNET, IunetTraining
+from training.models.sharp_start import start_sharp
+from training.module import Batch, PictureBatch, Training
 from training.on_the_fly import OnTheFly, Stream
-from training.presets import PRESETS
-from training.samples import bokehme_planes
-from training.sharp_start import start_sharp
+from training.presets import Preset
 
 RECIPE = """
 size_px: 48
@@ -75,6 +84,10 @@ def arguments(out: Path, data: Path | str, *options: str, model: str = "arnet") 
     return ["--model", model, "--data", str(data), "--out", str(out), "--preset", "smoke", "--workers", "0", *options]
 
 
+def scenes_of(cases: list[Case]) -> set[str]:
+    return {case.scene for case in cases}
+
+
 def run(out: Path, data: Path | str, *options: str, model: str = "arnet") -> int:
     return train.main(arguments(out, data, *options, model=model))
 
@@ -118,7 +131,7 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(finished, data, tmp
         return steps >= stop_at
 
     with monkeypatch.context() as context:
-        context.setattr(loop.StopSignal, "__call__", stop)
+        context.setattr(callbacks.StopSignal, "__call__", stop)
         assert run(tmp_path, data) == 130
     stopped = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert stopped["global_step"] == stop_at
@@ -159,8 +172,8 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(data, tmp_path
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("3 steps are done") == 1
-    smoke = PRESETS["arnet"]["smoke"]
-    monkeypatch.setitem(PRESETS["arnet"], "smoke", replace(smoke, batch=2 * smoke.batch))
+    smoke = ARNET.presets["smoke"]
+    monkeypatch.setitem(ARNET.presets, "smoke", replace(smoke, batch=2 * smoke.batch))
     assert run(tmp_path / "one", data, "--steps", "3") == 0
     two, one = (load_file(tmp_path / out / "arnet.safetensors") for out in ("two", "one"))
     for name, value in two.items():
@@ -206,7 +219,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(data, tmp_path, monkeyp
 def test_a_run_says_what_it_was(finished, data):
     said = json.loads((finished / "run.json").read_text())
     assert (said["model"], said["parameters"], said["seed"]) == ("arnet", 923_664, 0)
-    assert said["data"] == {"training": [held_out.digest(Dataset(data))]}
+    assert said["data"] == {"training": [held_out.digest(data, open_cases(data))]}
     assert said["preset"]["name"] == "smoke" and said["preset"]["steps"] == 20
     assert {"git", "torch", "lightning"} <= said["software"].keys()
     (last,) = [line for line in metrics(finished) if line["step"] == 20]
@@ -225,6 +238,15 @@ def test_a_finished_run_asked_for_again_changes_nothing(data, tmp_path):
     assert [line["step"] for line in metrics(tmp_path)] == [10, 15]
 
 
+def test_what_a_killed_run_was_writing_is_removed(data, tmp_path):
+    left, other = (tmp_path / name for name in (".last.123.ckpt", ".notes.123.ckpt"))
+    for path in (left, other):
+        path.write_bytes(b"half")
+    assert run(tmp_path, data, "--steps", "1") == 0
+    assert other.is_file() and not left.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == ".") == [other.name]
+
+
 def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
     assert run(finished, data, "--seed", "3") == 2
@@ -236,6 +258,7 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     "options, culprit",
     [
         (["--steps", "0"], "--steps is 0"),
+        (["--model", "resnet"], "--model is 'resnet'; there are arnet, iunet, bokehme, deepfocus, error-map"),
         (["--arnet", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
         (["--init", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
         (["--validation", "nowhere"], "nowhere: no such folder"),
@@ -254,21 +277,21 @@ def test_bad_input_is_named_on_one_line(data, tmp_path, capsys, options, culprit
 
 
 def test_held_out_scenes_are_never_trained_on(data, recipe, tmp_path):
-    scenes = list(Dataset(data))
-    training, validation = held_out.split(scenes)
+    cases = open_cases(data)
+    training, validation = held_out.split(cases)
     held_out.require_disjoint(training, validation)
-    assert len(training) == 3 and len(validation) == 1
+    assert [len(scenes_of(part)) for part in (training, validation)] == [3, 1]
     crops = [PictureCrops(part, CropSettings(24), seed=0) for part in (training, validation)]
     seen = [{part[n]["name"].split("/")[0] for n in range(2 * len(part))} for part in crops]
-    assert seen[0] & seen[1] == set() and seen[0] | seen[1] == {scene.name for scene in scenes}
+    assert seen[0] & seen[1] == set() and seen[0] | seen[1] == scenes_of(cases)
 
     # Scene i of a seed is the same draw in every recipe, whatever becomes of it.
     other = tmp_path / "other.yaml"
     other.write_text(recipe.read_text().replace("noise: 0.02", "noise: 0.03"))
-    same_seed = Dataset(generated(other, tmp_path / "same", scenes=1, seed=7))
+    same_seed = open_cases(generated(other, tmp_path / "same", scenes=1, seed=7))
     with pytest.raises(DatasetError, match="which is trained on; validate on another seed"):
-        held_out.require_disjoint(scenes, same_seed)
-    held_out.require_disjoint(scenes, Dataset(generated(recipe, tmp_path / "fresh", scenes=2, seed=8)))
+        held_out.require_disjoint(cases, same_seed)
+    held_out.require_disjoint(cases, open_cases(generated(recipe, tmp_path / "fresh", scenes=2, seed=8)))
 
 
 def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):
@@ -278,7 +301,7 @@ def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):
 
 def test_one_scene_cannot_be_split(data):
     with pytest.raises(DatasetError, match="two at least"):
-        held_out.split(list(Dataset(data))[:1])
+        held_out.split([case for case in open_cases(data) if case.scene == "000000"])
 
 
 # Learning
@@ -288,9 +311,9 @@ def test_arnet_learns_one_batch_by_heart(data):
     """160 steps on two crops bring Eq. 10 below half of what it is for the scatter in both places."""
     torch.manual_seed(0)
     settings = CropSettings(24, 11)
-    pictures = PictureCrops(Dataset(data), settings, seed=0, planes=bokehme_planes, blur_parameter_max=8.0)
+    pictures = PictureCrops(open_cases(data), settings, seed=0, planes=fusion_planes, blur_parameter_max=8.0)
     batch = next(iter(DataLoader(pictures, batch_size=2)))
-    training = ArnetTraining(replace(PRESETS["arnet"]["cpu"], rate=1e-3, averaging=None, elsewhere=1.0), 160)
+    training = ArnetTraining(replace(ARNET.presets["cpu"], learning_rate=1e-3, ema_decay=None, elsewhere=1.0), 160)
     configured = training.configure_optimizers()
     optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     for _ in range(160):
@@ -300,8 +323,8 @@ def test_arnet_learns_one_batch_by_heart(data):
         clip_grad_norm_(training.network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-    classical = with_highlights(batch["classical"], batch)
-    scatter = iunet_loss(classical, classical, batch["truth"])
+    classical = classical_picture(batch)
+    scatter = fusion_loss(classical, classical, batch["truth"])
     assert float(loss.detach()) < 0.5 * float(scatter)
 
 
@@ -329,8 +352,8 @@ def test_bokehme_is_arnet_and_then_iunet_behind_it(finished, data, tmp_path, cap
 
 def test_highlights_are_added_in_linear_light_with_finite_slopes():
     picture = torch.tensor([-0.5, 0.0, 0.5, 0.5, 1.0]).reshape(1, 1, 1, 5).requires_grad_()
-    batch = {"gamma": torch.tensor([2.0]), "excess": torch.tensor([1e-9, 0.01, 0.0, 0.39, 5.0]).reshape(1, 1, 1, 5)}
-    shown = with_highlights(picture, batch)
+    batch = {"gamma": torch.tensor([2.0]), "highlights": torch.tensor([1e-9, 0.01, 0.0, 0.39, 5.0]).reshape(1, 1, 1, 5)}
+    shown = with_highlights(picture, batch["highlights"], batch["gamma"])
     # sqrt(0.5^2 + 0.39) = 0.8; white stays white; black is 1e-3 where light is added.
     torch.testing.assert_close(shown.flatten(), torch.tensor([1e-3, 0.1, 0.5, 0.8, 1.0]), atol=5e-5, rtol=0.0)
     shown.sum().backward()
@@ -338,7 +361,7 @@ def test_highlights_are_added_in_linear_light_with_finite_slopes():
 
 
 def test_an_iunet_that_begins_below_black_learns():
-    training = IunetTraining(PRESETS["iunet"]["smoke"], 10, ARNet())
+    training = IunetTraining(IUNET.presets["smoke"], 10, ARNet())
     # Every channel read: where IUNet begins, some are not yet.
     training.network.load_state_dict(IUNet().state_dict())
     torch.nn.init.constant_(training.network.conv1.conv.bias, -1.0)
@@ -346,7 +369,7 @@ def test_an_iunet_that_begins_below_black_learns():
     batch = {"image": torch.rand(1, 3, 16, 16), "truth": torch.rand(1, 3, 16, 16), "gamma": torch.tensor([2.2])}
     batch |= {
         "classical": batch["image"],
-        "excess": torch.zeros(1, 3, 16, 16),
+        "highlights": torch.zeros(1, 3, 16, 16),
         "defocus_px": plane,
         "dilated_px": plane,
         "error_map": plane,
@@ -378,7 +401,7 @@ def test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewh
     torch.testing.assert_close(half, 0.5 * (sharp - image)[inside], atol=0.005, rtol=0.0)
 
 
-@pytest.mark.parametrize("model", ["arnet", "iunet", "deepfocus", "error-map"])
+@pytest.mark.parametrize("model", [name for name, stages in MODELS.items() if len(stages) == 1])
 def test_mixed_precision_trains_float32_weights(model, data, finished, tmp_path):
     """Few bits inside the network, none missing in what is kept of it."""
     options = ["--steps", "2", "--precision", "bf16-mixed", "--arnet", str(finished / "arnet.safetensors")]
@@ -392,7 +415,7 @@ def test_training_goes_on_from_given_weights(data, tmp_path):
     network = ARNet()
     save_file(network.state_dict(), tmp_path / "begin.safetensors")
     torch.manual_seed(6)
-    training = ArnetTraining(PRESETS["arnet"]["cpu"], 10)
+    training = ArnetTraining(ARNET.presets["cpu"], 10)
     training.start_from(tmp_path / "begin.safetensors")
     for part in (training.network, training.validated):
         assert all(torch.equal(value, network.state_dict()[name]) for name, value in part.state_dict().items())
@@ -405,6 +428,180 @@ def test_precision_and_recall_of_masks():
     assert precision_and_recall(predicted, actual) == (1 / 3, 1 / 4)
     nothing = torch.zeros(6, dtype=torch.bool)
     assert np.isnan(precision_and_recall(nothing, actual)[0]) and np.isnan(precision_and_recall(predicted, nothing)[1])
+
+
+# Models
+
+
+STAGES = {model.name: model for stages in MODELS.values() for model in stages}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data):
+    """The contract of a model. Its measurements find what they need in a validation sample, and give its criterion."""
+    model, preset = STAGES[name], STAGES[name].presets["smoke"]
+    samples = {"training": model.samples, "validation": model.validation_samples or model.samples}
+    whole = CropSettings(None, augmentation=0.0, turned=False)
+    batches = {}
+    for part, settings in (("training", CropSettings(preset.crop_px, 15)), ("validation", whole)):
+        crops = PictureCrops(open_cases(data), settings, seed=0, planes=samples[part].planes)
+        assert crops[0].keys() == samples[part].keys, part
+        batches[part] = next(iter(DataLoader(crops, batch_size=2 if part == "training" else 1)))
+    training = model.build(preset, 20, model.behind)
+    before = [parameter.detach().clone() for parameter in training.network.parameters()]
+    optimiser = training.configure_optimizers()["optimizer"]
+    loss = training.objective(batches["training"])["loss"]
+    loss.backward()
+    optimiser.step()
+    assert torch.isfinite(loss)
+    assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
+    with torch.no_grad():
+        numbers, pictures = training.measurements(batches["validation"])
+    assert np.isfinite(numbers[training.criterion]) and all(picture.shape[0] == 1 for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    "name, unread",
+    [
+        ("arnet", {"dilated_px"}),
+        ("deepfocus", {"classical", "highlights", "dilated_px", "error_map"}),
+        ("error-map", {"truth", "classical", "highlights", "dilated_px"}),
+    ],
+)
+def test_a_model_does_not_pay_for_the_planes_of_others(name, unread):
+    assert STAGES[name].samples.keys.isdisjoint(unread)
+
+
+def plain(folder: Path, *, disparity: bool, count: int = 3) -> Path:
+    """A plain folder of pictures that are not blurred."""
+    rng = np.random.default_rng(0)
+    for name in ("image", "truth", *(("disparity",) if disparity else ())):
+        (folder / name).mkdir(parents=True)
+    for i in range(count):
+        picture = rng.uniform(0, 1, (48, 40, 3)).astype(np.float32)
+        write_exr_rgb(folder / "image" / f"{i}.exr", picture)
+        write_png(folder / "truth" / f"{i}.png", picture)
+        if disparity:
+            np.save(folder / "disparity" / f"{i}.npy", rng.uniform(0, 1, (48, 40)).astype(np.float32))
+    if disparity:
+        lenses = {str(i): {"blur_parameter": 8.0, "focus_disparity": 0.25} for i in range(count)}
+        (folder / "settings.json").write_text(json.dumps(lenses))
+    return folder
+
+
+def test_deepfocus_trains_on_a_plain_folder(tmp_path):
+    folder = plain(tmp_path / "plain", disparity=True)
+    assert run(tmp_path / "out", folder, "--steps", "2", model="deepfocus") == 0
+    said = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert said["data"] == {"training": [held_out.digest(folder, open_cases(folder))]}
+    # Another lens is other data, though every file of pictures is as before.
+    lenses = (folder / "settings.json").read_text()
+    (folder / "settings.json").write_text(lenses.replace("0.25", "0.5"))
+    assert said["data"] != {"training": [held_out.digest(folder, open_cases(folder))]}
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_pairs_are_refused_where_a_disparity_is_needed(tmp_path, data, capsys, options):
+    pairs = plain(tmp_path / "pairs", disparity=False)
+    assert run(tmp_path / "out", pairs, *options, model="deepfocus") == 2
+    assert f"error: {pairs}: has no disparity, which deepfocus is trained with" in capsys.readouterr().err
+    assert run(tmp_path / "out", data, "--validation", str(pairs), *options, model="deepfocus") == 2
+    assert f"error: {pairs}: has no disparity" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+class GainBatch(Batch):
+    image: PictureBatch
+    truth: PictureBatch
+
+
+class Gain(torch.nn.Module):
+    """A picture times a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, image):
+        return self.gain * image
+
+
+class GainTraining(Training[GainBatch, GainBatch]):
+    criterion = "psnr"
+
+    def objective(self, batch):
+        return {"loss": picture_l1(self.network(batch["image"]), batch["truth"])}
+
+    def measurements(self, batch):
+        picture = self.validated(batch["image"])
+        return {"psnr": shown_psnr(picture, batch["truth"])}, [picture]
+
+
+GAIN = Model(
+    name="gain",
+    presets={"smoke": Preset.smoke()},
+    build=lambda preset, steps, weights: GainTraining(Gain(), preset, steps),
+    samples=Samples(GainBatch, picture_planes),
+    information="picture",
+)
+
+
+def test_a_model_of_pictures_alone_trains_on_pairs(tmp_path, monkeypatch, capsys):
+    """All that a new model needs is its declaration and its line."""
+    monkeypatch.setitem(MODELS, "gain", (GAIN,))
+    pairs = plain(tmp_path / "pairs", disparity=False)
+    assert run(tmp_path / "out", pairs, model="gain") == 0
+    assert float(load_file(tmp_path / "out" / "gain.safetensors")["gain"]) > 0.5
+    assert [line["step"] for line in metrics(tmp_path / "out")] == [10, 20]
+    assert run(tmp_path / "other", pairs, "--preset", "paper", model="gain") == 2
+    assert "--preset is paper; gain has smoke" in capsys.readouterr().err
+
+
+# Dry run
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(data, tmp_path, capsys):
+    assert run(tmp_path, data, "--dry-run", model="bokehme") == 0
+    assert list(tmp_path.iterdir()) == []
+    arnet, iunet = capsys.readouterr().out.split("\niunet: ")
+    assert arnet.startswith("arnet: 923,664 parameters, preset smoke\n")
+    assert iunet.startswith("240,076 parameters, preset smoke, behind arnet\n")
+    # ARNet takes pictures of K = 8, and none of K = 20.
+    assert "3 scenes, 3 pictures\n" in arnet and "1 scene, 1 picture, every 10 steps" in arnet
+    assert "3 scenes, 6 pictures\n" in iunet and "1 scene, 2 pictures, every 10 steps" in iunet
+    assert "20 of 2 samples each" in arnet
+    assert "truth 3 x 32 x 32" in arnet and "dilated_px" not in arnet and "dilated_px 1 x 32 x 32" in iunet
+    assert f"{tmp_path / 'iunet'}: iunet.safetensors, last.ckpt" in iunet
+
+
+def test_a_dry_run_of_a_run_that_is_there_leaves_it_alone(finished, data, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert run(finished, data, "--dry-run") == 0
+    assert "goes on from its checkpoint" in capsys.readouterr().out
+    assert run(finished, data, "--dry-run", "--seed", "3") == 2
+    assert "holds a run with another seed (0)" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "options, culprit",
+    [
+        (["--steps", "0"], "--steps is 0"),
+        (["--init", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
+        (["--precision", "7"], "--precision 7"),
+        (["--preset", "cpu"], "48 x 48 px, smaller than a crop of 96 px"),
+    ],
+)
+def test_a_dry_run_fails_where_the_run_would(data, tmp_path, capsys, options, culprit):
+    assert run(tmp_path / "out", data, "--dry-run", *options) == 2
+    assert culprit in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_on_the_fly_traces_a_sample(recipe, tmp_path, capsys):
+    assert run(tmp_path / "out", "on-the-fly", "--recipe", str(recipe), "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "scenes of the recipe tiny, traced on cpu" in told and "validates on  nothing\n" in told
+    assert "classical 3 x 32 x 32" in told and not (tmp_path / "out").exists()
 
 
 # On the fly
@@ -458,5 +655,6 @@ def test_a_recipe_without_the_blur_that_a_model_learns_is_refused(recipe, least,
 @pytest.mark.parametrize("model, blur", [("arnet", 12.0), ("iunet", 24.0)])
 def test_the_paper_trains_each_network_on_the_pictures_of_one_blur(model, blur):
     """Its 30000 pictures are half of K = 12, half of K = 24."""
-    preset = PRESETS[model]["paper"]
+    (trained,) = MODELS[model]
+    preset = trained.presets["paper"]
     assert [k for k in (12.0, 24.0) if preset.blur_parameter_min <= k <= preset.blur_parameter_max] == [blur]

@@ -1,119 +1,160 @@
-"""The samples of a run as Lightning asks for them: from datasets on disk, or traced while training."""
+"""What a run learns from, on disk or traced while training, and its samples as Lightning asks for them."""
 
+import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lightning.pytorch as pl
 import numba
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from bokehdata.reader import Dataset, SceneFolder
-from bokehdata.torch_data import CropSettings, PictureCrops
+from bokehdata.cases import Case
+from bokehdata.format import DatasetError
+from bokehdata.opening import open_cases
+from bokehdata.torch_data import CropSettings, PictureCrops, Sample
 from runtime.backend import Arch
 from scenes.recipe import Recipe
 from training import held_out
-from training.loop import StepBatches
+from training.model import Model, Samples
 from training.on_the_fly import OnTheFly, Stream
 from training.presets import Preset
-from training.samples import bokehme_planes, margin_for
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingData:
     """What a run learns from.
 
-    training, validation   scenes on disk; without training scenes the recipe is traced on the fly
-    digests                sha256 of the datasets, by role and order
+    training, validation   pictures on disk; without training pictures, scenes of the recipe are traced while training
+    digests                sha256 of the folders, by role, in their order
     """
 
-    training: list[SceneFolder]
-    validation: list[SceneFolder]
+    training: list[Case]
+    validation: list[Case]
     digests: dict[str, list[str]]
     recipe: Recipe | None = None
     arch: Arch = "cpu"
 
 
-def source_on_disk(folders: Sequence[str | Path], validation: Path | None) -> Source:
-    """Scenes of some datasets; DatasetError where one cannot be read or a scene is both trained and validated on."""
-    datasets = [Dataset(folder) for folder in folders]
-    digests = {"training": [held_out.digest(dataset) for dataset in datasets]}
-    scenes = [scene for dataset in datasets for scene in dataset]
+def data_on_disk(folders: Sequence[str | Path], validation: Path | None, model: Model[Any]) -> TrainingData:
+    """Pictures of folders of any kind that `bokehdata.opening` opens.
+
+    validation   folder to validate on; None for the last tenth of the scenes
+    raises       DatasetError where a folder cannot be read or lacks what the model is trained with, and where a scene
+                 is both trained and validated on
+    """
+    opened = [_opened(Path(folder), model) for folder in folders]
+    digests = {"training": [digest for _, digest in opened]}
+    cases = [case for found, _ in opened for case in found]
     if validation is None:
-        training, kept = held_out.split(scenes)
+        training, kept = held_out.split(cases)
     else:
-        training, kept = scenes, list(Dataset(validation))
-        digests["validation"] = [held_out.digest(Dataset(validation))]
+        training, (kept, digest) = cases, _opened(validation, model)
+        digests["validation"] = [digest]
     held_out.require_disjoint(training, kept)
-    return Source(training, kept, digests)
+    return TrainingData(training, kept, digests)
 
 
-def source_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None) -> Source:
-    """Scenes of a recipe, traced while training; DatasetError where the validation data cannot be read."""
+def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: Model[Any]) -> TrainingData:
+    """Scenes of a recipe, traced while training; DatasetError as for `data_on_disk`."""
     if validation is None:
-        return Source([], [], {}, recipe, arch)
-    dataset = Dataset(validation)
-    return Source([], list(dataset), {"validation": [held_out.digest(dataset)]}, recipe, arch)
+        return TrainingData([], [], {}, recipe, arch)
+    cases, digest = _opened(validation, model)
+    return TrainingData([], cases, {"validation": [digest]}, recipe, arch)
 
 
-class TrainingData(pl.LightningDataModule):
-    """Samples from the step on that the trainer stands at, and every validation picture.
+def _opened(folder: Path, model: Model[Any]) -> tuple[list[Case], str]:
+    """The pictures of a folder and their digest."""
+    cases = open_cases(folder)
+    if model.information != "picture":
+        # The first picture speaks for its folder: each has a disparity or none has.
+        if cases[0].disparity() is None:
+            raise DatasetError(f"{folder}: has no disparity, which {model.name} is trained with; add disparity/")
+        for case in cases:
+            if case.blur_parameter is None or case.focus_disparity is None:
+                raise DatasetError(
+                    f"{folder}: {case.name} has no blur parameter or no focus disparity, which {model.name} is trained "
+                    "with; add it to settings.json"
+                )
+    return cases, held_out.digest(folder, cases)
 
-    workers   processes that make training samples
+
+def margin_for(blur_radius_max_px: float) -> int:
+    """Margin of a crop in which its planes are what they are in the whole picture.
+
+    The scatter reaches floor(r) + 1 pixels. An edge that the crop's error map sees lies as far away, and is told from a
+    slope by the pixel beyond it.
+    """
+    return math.ceil(blur_radius_max_px) + 3
+
+
+class Loaders(pl.LightningDataModule):
+    """Training samples from the step on that the trainer stands at, and every validation picture.
+
+    workers   processes that make training samples; 0 makes them in the process that trains
     """
 
-    def __init__(self, source: Source, preset: Preset, *, seed: int, workers: int):
+    def __init__(self, data: TrainingData, model: Model[Any], preset: Preset, *, seed: int, workers: int):
         super().__init__()
-        self._source, self._preset, self._seed, self._workers = source, preset, seed, workers
-        self._margin_px = margin_for(preset.blur_parameter_max)
-        self._crops = None if source.recipe else self._pictures(source.training, preset.crop_px)
-        self._validation = self._pictures(source.validation, None) if source.validation else None
+        self._data, self._model, self._preset = data, model, preset
+        self._seed, self._workers = seed, workers
+        self._cropped = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max), preset.augmentation)
+        if data.recipe is None:
+            self._training = self._pictures(data.training, self._cropped, model.samples)
+        else:
+            self._training = self._on_the_fly(data.recipe, Stream())
+        self._validation = None
+        if data.validation:
+            whole = CropSettings(crop_px=None, augmentation=0.0, turned=False)
+            self._validation = self._pictures(data.validation, whole, model.validation_samples or model.samples)
 
-    def _pictures(self, scenes: Sequence[SceneFolder], crop_px: int | None) -> PictureCrops:
-        whole = CropSettings(crop_px=None, augmentation=0.0, turned=False)
+    def _pictures(self, cases: Sequence[Case], settings: CropSettings, samples: Samples) -> PictureCrops:
         return PictureCrops(
-            scenes,
-            whole if crop_px is None else self._cropped(crop_px),
+            cases,
+            settings,
             seed=self._seed,
-            planes=bokehme_planes,
+            planes=samples.planes,
             blur_parameter_min=self._preset.blur_parameter_min,
             blur_parameter_max=self._preset.blur_parameter_max,
         )
 
-    def _cropped(self, crop_px: int) -> CropSettings:
-        return CropSettings(crop_px, self._margin_px, self._preset.augmentation)
+    def _on_the_fly(self, recipe: Recipe, stream: Stream) -> OnTheFly:
+        return OnTheFly(
+            recipe,
+            self._cropped,
+            seed=self._seed,
+            planes=self._model.samples.planes,
+            blur_parameter_min=self._preset.blur_parameter_min,
+            blur_parameter_max=self._preset.blur_parameter_max,
+            arch=self._data.arch,
+            stream=stream,
+        )
 
     @property
     def pictures(self) -> int | None:
         """Pictures of an epoch, None on the fly."""
-        return None if self._crops is None else len(self._crops)
+        return len(self._training) if isinstance(self._training, PictureCrops) else None
 
     @property
-    def validates(self) -> bool:
-        return self._validation is not None
+    def validation_pictures(self) -> int:
+        """Pictures of a validation, 0 for a run without one."""
+        return 0 if self._validation is None else min(self._preset.validation_pictures, len(self._validation))
+
+    def first_sample(self) -> Sample:
+        """A sample as the first step has them; DatasetError where it cannot be made."""
+        return next(iter(self._training))
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
         first, rank, world = self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size
         batch = self._preset.batch
-        if self._crops is not None:
-            return self._loader(
-                dataset=self._crops,
-                batch_sampler=StepBatches(first, self.trainer.max_steps, batch, rank=rank, world=world),
-            )
-        assert self._source.recipe is not None
-        on_the_fly = OnTheFly(
-            self._source.recipe,
-            self._cropped(self._preset.crop_px),
-            seed=self._seed,
-            planes=bokehme_planes,
-            blur_parameter_min=self._preset.blur_parameter_min,
-            blur_parameter_max=self._preset.blur_parameter_max,
-            arch=self._source.arch,
-            stream=Stream(rank, world, batch, first),
-        )
+        if self._data.recipe is None:
+            steps = StepBatches(first, self.trainer.max_steps, batch, rank=rank, world=world)
+            return self._loader(dataset=self._training, batch_sampler=steps)
+        on_the_fly = self._on_the_fly(self._data.recipe, Stream(rank, world, batch, first))
         return self._loader(dataset=on_the_fly, batch_size=batch)
 
     def _loader(self, **arguments) -> DataLoader:
@@ -129,9 +170,23 @@ class TrainingData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader | list:
         if self._validation is None:
             return []
-        # Evenly over the scenes: the order within an epoch is random.
-        count = min(self._preset.validation_pictures, len(self._validation))
-        return DataLoader(self._validation, batch_size=1, sampler=range(count))
+        # The first pictures are spread over the scenes: the order within an epoch is random.
+        return DataLoader(self._validation, batch_size=1, sampler=range(self.validation_pictures))
+
+
+class StepBatches(Sampler[list[int]]):
+    """The sample numbers of the steps `first` to `steps`, for process `rank` of `world`.
+
+    Deterministic per step: they do not depend on where a run began.
+    """
+
+    def __init__(self, first: int, steps: int, batch: int, *, rank: int = 0, world: int = 1):
+        self._numbers = range(first * world + rank, steps * world, world)
+        self._batch = batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for number in self._numbers:
+            yield list(range(number * self._batch, (number + 1) * self._batch))
 
 
 def _start_worker(worker: int) -> None:

@@ -2,54 +2,38 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
-from bokehdata.format import INDEX_FILE, DatasetError
+from bokehdata.cases import Case
+from bokehdata.format import DATASET_FILE, DatasetError
 from bokehdata.index import read_index
-from bokehdata.reader import Dataset, SceneFolder
 
 
-def split(scenes: Sequence[SceneFolder]) -> tuple[list[SceneFolder], list[SceneFolder]]:
-    """(training, validation): the last tenth of the scenes, one at least, is held out.
+def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """(training, validation): the pictures of the last tenth of the scenes, one scene at least, are held out.
 
-    DatasetError where there are fewer than two.
+    DatasetError where there are fewer than two scenes.
     """
-    if len(scenes) < 2:
-        raise DatasetError(f"there are {len(scenes)} scenes; training needs two at least, one of them to validate on")
-    held_out = max(1, len(scenes) // 10)
-    return list(scenes[:-held_out]), list(scenes[-held_out:])
+    origins = list(dict.fromkeys(case.origin for case in cases))
+    if len(origins) < 2:
+        raise DatasetError(f"there are {len(origins)} scenes; training needs two at least, one of them to validate on")
+    held_out = set(origins[-max(1, len(origins) // 10) :])
+    return [case for case in cases if case.origin not in held_out], [case for case in cases if case.origin in held_out]
 
 
-def require_disjoint(training: Sequence[SceneFolder], validation: Sequence[SceneFolder]) -> None:
-    """DatasetError where a scene of one is in the other: the same draw of the same seed, or the same folder.
-
-    Scenes of equal seed and number share their random choices even if their recipes differ, and count as the same.
-    """
-    trained = {origin(scene): scene for scene in training}
-    for scene in validation:
-        if (other := trained.get(origin(scene))) is not None:
-            raise DatasetError(
-                f"{scene.path}: is the scene {other.path}, which is trained on; validate on another seed"
-            )
+def require_disjoint(training: Sequence[Case], validation: Sequence[Case]) -> None:
+    """DatasetError where a scene of one is in the other, as `Case.origin` tells scenes apart."""
+    trained = {case.origin: case for case in training}
+    for case in validation:
+        if (other := trained.get(case.origin)) is not None:
+            scene, same = case.files()[0], other.files()[0]
+            raise DatasetError(f"{scene}: is the scene of {same}, which is trained on; validate on another seed")
 
 
-def origin(scene: SceneFolder) -> tuple:
-    """What makes a scene: (seed, number) of ours, the folder of others."""
-    if scene.has_billboards:
-        return scene.scene_document["seed"], scene.scene_document["scene"]
-    return (scene.path.resolve(),)
-
-
-def digest(dataset: Dataset) -> str:
-    """sha256 of a dataset's content: of its index, which has the checksum of every file; else of all its files."""
-    if dataset.is_indexed:
-        entries = read_index(dataset.root)[0].values()
-        return hashlib.sha256("".join(entry.to_line() for entry in entries).encode()).hexdigest()
-    content = hashlib.sha256()
-    for scene in dataset:
-        for path in sorted(path for path in scene.path.iterdir() if path.is_file()):
-            content.update(f"{scene.name}/{path.name}\n".encode())
-            with path.open("rb") as file:
-                content.update(hashlib.file_digest(file, "sha256").digest())
-    if not len(dataset):
-        raise DatasetError(f"{dataset.root / INDEX_FILE}: names no finished scene")
-    return content.hexdigest()
+def digest(folder: Path, cases: Sequence[Case]) -> str:
+    """sha256 of a dataset's content: of its index, which has the checksum of every file; else of the cases in it."""
+    if (folder / DATASET_FILE).is_file():
+        parts = [entry.to_line() for entry in read_index(folder)[0].values()]
+    else:
+        parts = [case.digest() for case in cases]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

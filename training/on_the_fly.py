@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
-from bokehdata.torch_data import CropSettings, Picture, Planes, Sample, plain_planes, sample_of
+from bokehdata.cases import Case, MemoryCase
+from bokehdata.torch_data import CropSettings, Planes, Sample, plain_planes, sample_of
 from raytrace.tracer import Tracer
 from runtime import backend
 from runtime.backend import Arch
@@ -18,7 +19,7 @@ from scenes.recipe import Recipe, RecipeError
 from scenes.sampling import sample_scene
 from scenes.stack import Stack
 
-# Drawing a scene costs as much as tracing several pictures of it, so that each gives some.
+# Drawing a scene costs as much as tracing several pictures of it, so several are traced of each.
 PICTURES_PER_SCENE = 8
 CROPS_PER_PICTURE = 2
 _SAMPLES_PER_SCENE = PICTURES_PER_SCENE * CROPS_PER_PICTURE
@@ -26,11 +27,11 @@ _SAMPLES_PER_SCENE = PICTURES_PER_SCENE * CROPS_PER_PICTURE
 
 @dataclass(frozen=True)
 class Stream:
-    """Where samples of one process begin.
+    """Where the samples of one process begin.
 
     rank, world   of this process among those that train together
     batch         samples per step and process
-    first_step    steps whose samples other calls have had
+    first_step    number of the first step that samples are made for
     """
 
     rank: int = 0
@@ -42,8 +43,8 @@ class Stream:
 class OnTheFly(IterableDataset[Sample]):
     """Endless random crops of freshly traced scenes of a recipe, with procedural pictures.
 
-    Sample m of worker w depends on (seed, rank, w, number of workers, m) alone. Steps are dealt to the workers of a
-    DataLoader in turn, and a stream that begins at a later step goes on as an uninterrupted one would.
+    Sample m of worker w depends on (seed, rank, w, number of workers, m) alone. The workers of a DataLoader make the
+    steps in turn. A stream that begins at a later step goes on as an uninterrupted one would.
 
     arch                 where rays are traced; anything but "cpu" needs a DataLoader without workers of its own
     blur_parameter_min   settings of smaller K are left out
@@ -79,7 +80,7 @@ class OnTheFly(IterableDataset[Sample]):
         num_workers, worker = (1, 0) if info is None else (info.num_workers, info.id)
         tracer = Tracer(backend.start(self._arch, threads=None if info is None else 1))
         stream = self._stream
-        # The loader asks its worker 0 first, wherever training begins: continue the stream whose turn it is.
+        # The loader asks its worker 0 first, wherever training begins: it goes on with the stream whose turn it is.
         own = (stream.first_step + worker) % num_workers
         first = len(range(own, stream.first_step, num_workers)) * stream.batch
         key = stream.rank * num_workers + own
@@ -91,13 +92,13 @@ class OnTheFly(IterableDataset[Sample]):
             for p, picture_rng in enumerate(rng.spawn(PICTURES_PER_SCENE)):
                 if (p + 1) * CROPS_PER_PICTURE <= skipped:
                     continue
-                picture = self._traced(tracer, scene, stack, rng=picture_rng)
+                case = self._traced(tracer, scene, stack, rng=picture_rng)
                 for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
                     if p * CROPS_PER_PICTURE + c >= skipped:
-                        yield sample_of(picture, self._settings, self._planes, rng=crop_rng)
+                        yield sample_of(case, self._settings, self._planes, rng=crop_rng)
             scene_number, skipped = scene_number + 1, 0
 
-    def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Picture:
+    def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Case:
         """The scene at one of its lens settings and gammas, drawn uniformly."""
         least, most = self._blur_parameters
         lenses = [lens for _, _, lens in stack.lenses() if least <= lens.blur_parameter <= most]
@@ -106,13 +107,14 @@ class OnTheFly(IterableDataset[Sample]):
         noise = self._recipe.noise
         image = tracer.render(scene, ThinLens(0.0, 0.0), noise=noise).linear[0]
         truth = tracer.render(scene, lens, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
-        return Picture(
-            name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f} at gamma {gamma:g}",
-            image=display_from_linear(image),
-            truth=display_from_linear(truth, gamma),
-            disparity=scene.composite_disparity(),
-            lens=lens,
+        return MemoryCase(
+            name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f}",
+            scene="traced on the fly",
+            blur_parameter=lens.blur_parameter,
+            focus_disparity=lens.focus_disparity,
             gamma=gamma,
+            aperture=lens.aperture,
+            planes=(display_from_linear(image), display_from_linear(truth, gamma), scene.composite_disparity()),
         )
 
 

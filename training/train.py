@@ -1,94 +1,87 @@
-"""Train BokehMe's networks, DeepFocus or the error map on our datasets.
+"""Train networks on ground truth.
 
     python training/train.py --model bokehme --data datasets/bokehme-small --out runs/bokehme --preset cpu
 
 The same command again goes on from the last checkpoint.
 """
 
-import hashlib
 import json
 import logging
-import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import lightning.pytorch as pl
 import torch
 import tyro
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from tyro.conf import arg
 
+from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from renderers.base import RendererError
-from renderers.neural.bokehme.network import ARNet
-from renderers.neural.renderer import WEIGHTS, loaded
+from runtime import command
 from runtime.backend import Arch, BackendError
+from runtime.command import OptionError
+from runtime.files import sha256_of, write_whole
 from scenes.recipe import RecipeError, load_recipe
-from training.data import Source, TrainingData, source_on_disk, source_on_the_fly
-from training.loop import (
-    ArnetTraining,
-    Checkpoints,
-    DeepfocusTraining,
-    ErrorMapTraining,
-    IunetTraining,
-    MetricsFile,
-    ProgressBar,
-    StopSignal,
-    Training,
-    TrainingStopped,
-)
-from training.presets import PRESETS, Model, Name, Preset
+from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal
+from training.data import Loaders, TrainingData, data_on_disk, data_on_the_fly
+from training.model import Model
+from training.models import MODELS
+from training.module import Training, TrainingStopped
+from training.presets import Preset, PresetName
 
 ON_THE_FLY = "on-the-fly"
+CHECKPOINT_FILE = "last.ckpt"
+METRICS_FILE = "metrics.jsonl"
 RUN_FILE = "run.json"
 
 # Steps between lines of metrics.jsonl.
 _LINE_EVERY = 50
 
 
-class OptionError(ValueError):
-    """An option whose value cannot be used; the message names it."""
-
-
 @dataclass(frozen=True)
 class Options:
-    """Train BokehMe's networks, DeepFocus or the error map.
+    """Train networks on ground truth: BokehMe's, DeepFocus, the error map.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
     Example: python training/train.py --model bokehme --data datasets/bokehme-small --out runs/bokehme --preset cpu
     """
 
-    model: Model | Literal["bokehme"]
-    """Network to train. iunet needs a trained arnet; bokehme is both in turn, in folders of their names in --out."""
+    model: Annotated[str, arg(metavar="|".join(MODELS))]
+    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out."""
     data: tuple[str, ...]
-    """Folders of datasets, or on-the-fly to trace scenes while training."""
+    """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
     """Folder of the run."""
-    preset: Name = "cpu"
+    preset: PresetName = "cpu"
     """Settings: those of the paper, small ones for two CPU cores, or a few steps to see that everything works."""
     validation: Path | None = None
-    """Dataset to validate on. Default: the last tenth of the scenes, which are then not trained on."""
+    """Folder of pictures to validate on. Default: the last tenth of the scenes, which are then not trained on."""
     steps: int | None = None
     """Optimiser steps. Default: the preset's."""
     seed: int = 0
     """Of initial weights and of every random choice."""
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
-    arnet: Path = WEIGHTS / "arnet.safetensors"
-    """Weights of the ARNet in front of an iunet."""
+    behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
+    """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
     """Where scenes are traced on the fly; anything but cpu traces in the training process."""
     workers: int = 1
-    """Processes that make samples, for each process that trains; 0 for none of their own."""
+    """Processes that make samples, for each process that trains; 0 makes them in the process that trains."""
     accelerator: str = "auto"
     """Lightning's: auto, cpu, gpu, ..."""
     devices: int = 1
@@ -99,90 +92,57 @@ class Options:
     """Lightning's: 32-true, bf16-mixed, ..."""
     threads: int | None = None
     """CPU threads that train. Default: one per core."""
+    dry_run: bool = False
+    """Say what would be trained, and write nothing."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network of what is trained.
+
+    out       folder of its run
+    weights   files of the networks that it stands behind, by name
+    """
+
+    model: Model[Any]
+    out: Path
+    weights: Mapping[str, Path]
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
     """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    part = options
-    try:
-        for part, model in _parts(options):
-            if code := _train(part, model, prog):
-                return code
-        return 0
-    except (OptionError, DatasetError, RecipeError, RendererError, BackendError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{prog}: error: {error.filename or part.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    except TrainingStopped as error:
-        checkpoint = part.out / "last.ckpt"
-        before = f"{checkpoint} is the checkpoint before it" if checkpoint.is_file() else "there is no checkpoint yet"
-        print(f"{prog}: stopped: {error}; {before}", file=sys.stderr)
-        return 1
+    return command.exit_code(
+        partial(_train, options, prog),
+        prog,
+        refusals=(DatasetError, RecipeError, RendererError, BackendError),
+        failures=(TrainingStopped,),
+        interrupted="stopped; the same command goes on from the last checkpoint",
+        path=options.out,
+    )
 
 
-def _parts(options: Options) -> Iterator[tuple[Options, Model]]:
-    """The runs that are asked for, in order; OptionError for what only one run can have."""
+def _train(options: Options, prog: str) -> int:
     _require_sane(options)
-    if options.model != "bokehme":
-        yield options, options.model
-        return
-    for name, value, usual in (
-        ("--init", options.init, None),
-        ("--arnet", options.arnet, Options.arnet),
-        ("--devices", options.devices, 1),
-        ("--nodes", options.nodes, 1),
-    ):
-        if value != usual:
-            raise OptionError(f"{name} is {value}, and --model is bokehme; train arnet first, then iunet")
-    arnet = options.out / "arnet"
-    yield replace(options, out=arnet), "arnet"
-    yield replace(options, out=options.out / "iunet", arnet=arnet / "arnet.safetensors"), "iunet"
-
-
-def _train(options: Options, model: Model, prog: str) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    preset = PRESETS[model][options.preset]
-    source = _source(options)
-    data = TrainingData(source, preset, seed=options.seed, workers=options.workers)
-    steps = options.steps or preset.steps or _steps_of_epochs(options, preset, data)
-    pl.seed_everything(options.seed, verbose=False)
-    training = _training(options, model, preset, steps)
-    if options.init is not None:
-        training.start_from(options.init)
-    options.out.mkdir(parents=True, exist_ok=True)
-    _write_run(options, model, preset, steps, source, training)
-
-    checkpoint = options.out / "last.ckpt"
-    with StopSignal() as stop_asked, warnings.catch_warnings():
-        trainer = _trainer(options, model, preset, data, steps, stop_asked)
-        trainer.fit(training, data, ckpt_path=checkpoint if checkpoint.is_file() else None)
-        if stop_asked():
-            if trainer.is_global_zero:
-                done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
-                print(f"{prog}: {done}", file=sys.stderr)
-            return 130
-        if data.validates and steps % preset.validate_every:
-            trainer.validate(training, data, verbose=False)
-    if trainer.is_global_zero:
-        _report(options.out / f"{model}.safetensors", steps, trainer)
-    return 0
+    for stage in _stages(options):
+        if code := _train_stage(options, stage, prog):
+            return code
+    return command.DONE
 
 
 def _require_sane(options: Options) -> None:
-    for name, value, least in (
+    if options.model not in MODELS:
+        raise OptionError(f"--model is {options.model!r}; there are {', '.join(MODELS)}")
+    command.require_at_least(
         ("--steps", options.steps, 1),
         ("--seed", options.seed, 0),
         ("--workers", options.workers, 0),
         ("--devices", options.devices, 1),
         ("--nodes", options.nodes, 1),
         ("--threads", options.threads, 1),
-    ):
-        if value is not None and value < least:
-            raise OptionError(f"{name} is {value}; it must be at least {least}")
+    )
     if ON_THE_FLY in options.data and len(options.data) > 1:
         raise OptionError(f"--data is {' '.join(options.data)}; it is either folders or {ON_THE_FLY}")
     if ON_THE_FLY in options.data and options.arch != "cpu" and options.workers:
@@ -191,38 +151,108 @@ def _require_sane(options: Options) -> None:
         raise OptionError(f"--precision {options.precision} overflows now and then, which stops a run; take bf16-mixed")
 
 
-def _source(options: Options) -> Source:
+def _stages(options: Options) -> list[Stage]:
+    """What is asked for, in order; OptionError for an option that only a single network can have."""
+    models = MODELS[options.model]
+    if len(models) == 1:
+        (model,) = models
+        given = dict(zip(model.behind, options.behind, strict=False))
+        return [Stage(model, options.out, {**model.behind, **given})]
+    names = [model.name for model in models]
+    for option, value, usual in (
+        ("--init", options.init, None),
+        ("--behind", options.behind, ()),
+        ("--devices", options.devices, 1),
+        ("--nodes", options.nodes, 1),
+    ):
+        if value != usual:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            raise OptionError(
+                f"{option} is {shown}, and --model is {options.model}; "
+                f"train {names[0]} first, then {', then '.join(names[1:])}"
+            )
+    stages: list[Stage] = []
+    for model in models:
+        made = {stage.model.name: weights_file(stage) for stage in stages}
+        if options.dry_run:
+            # What an earlier stage has not made yet is stood in for by the weights that ship.
+            made = {name: path for name, path in made.items() if path.is_file()}
+        behind = {name: made.get(name, shipped) for name, shipped in model.behind.items()}
+        stages.append(Stage(model, options.out / model.name, behind))
+    return stages
+
+
+def weights_file(stage: Stage) -> Path:
+    """Where the trained weights of a stage are written."""
+    return stage.out / f"{stage.model.name}.safetensors"
+
+
+def _train_stage(options: Options, stage: Stage, prog: str) -> int:
+    model, preset = stage.model, _preset(options, stage.model)
+    data = _data(options, model)
+    loaders = Loaders(data, model, preset, seed=options.seed, workers=options.workers)
+    steps = options.steps or preset.steps or _steps_of_epochs(options, preset, loaders)
+    pl.seed_everything(options.seed, verbose=False)
+    training = model.build(preset, steps, stage.weights)
+    if options.init is not None:
+        training.start_from(options.init)
+    run = _run(options, stage, preset, steps, data, training)
+    _require_same_run(stage.out / RUN_FILE, run)
+
+    checkpoint = stage.out / CHECKPOINT_FILE
+    with StopSignal() as stop_asked, warnings.catch_warnings():
+        trainer = _trainer(options, stage, preset, loaders, steps, stop_asked)
+        if options.dry_run:
+            print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
+            return command.DONE
+        stage.out.mkdir(parents=True, exist_ok=True)
+        _write_run(stage.out / RUN_FILE, run)
+        try:
+            trainer.fit(training, loaders, ckpt_path=checkpoint if checkpoint.is_file() else None)
+        except TrainingStopped as error:
+            before = (
+                f"{checkpoint} is the checkpoint before it" if checkpoint.is_file() else "there is no checkpoint yet"
+            )
+            raise TrainingStopped(f"stopped: {error}; {before}") from error
+        if stop_asked():
+            if trainer.is_global_zero:
+                done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
+                print(f"{prog}: {done}", file=sys.stderr)
+            return command.INTERRUPTED
+        if loaders.validation_pictures and steps % preset.validate_every:
+            trainer.validate(training, loaders, verbose=False)
+    if trainer.is_global_zero:
+        _report(weights_file(stage), steps, trainer)
+    return command.DONE
+
+
+def _preset(options: Options, model: Model[Any]) -> Preset:
+    if options.preset not in model.presets:
+        raise OptionError(f"--preset is {options.preset}; {model.name} has {', '.join(model.presets)}")
+    return model.presets[options.preset]
+
+
+def _data(options: Options, model: Model[Any]) -> TrainingData:
     if options.data == (ON_THE_FLY,):
-        return source_on_the_fly(load_recipe(options.recipe), options.arch, options.validation)
-    return source_on_disk(options.data, options.validation)
+        return data_on_the_fly(load_recipe(options.recipe), options.arch, options.validation, model)
+    return data_on_disk(options.data, options.validation, model)
 
 
-def _steps_of_epochs(options: Options, preset: Preset, data: TrainingData) -> int:
-    if data.pictures is None:
+def _steps_of_epochs(options: Options, preset: Preset, loaders: Loaders) -> int:
+    if loaders.pictures is None:
         raise OptionError(f"--preset {options.preset} counts epochs, and scenes on the fly have none; give --steps")
     assert preset.epochs is not None
-    return max(1, preset.epochs * data.pictures // (preset.batch * options.devices * options.nodes))
-
-
-def _training(options: Options, model: Model, preset: Preset, steps: int) -> Training:
-    match model:
-        case "arnet":
-            return ArnetTraining(preset, steps)
-        case "iunet":
-            return IunetTraining(preset, steps, loaded(ARNet(), options.arnet))
-        case "deepfocus":
-            return DeepfocusTraining(preset, steps)
-        case "error-map":
-            return ErrorMapTraining(preset, steps)
+    return max(1, preset.epochs * loaders.pictures // (preset.batch * options.devices * options.nodes))
 
 
 def _trainer(
-    options: Options, model: Model, preset: Preset, data: TrainingData, steps: int, stop_asked: StopSignal
+    options: Options, stage: Stage, preset: Preset, loaders: Loaders, steps: int, stop_asked: StopSignal
 ) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # One worker per core is right here, whatever Lightning thinks; an endless loader and its own checkpoints are meant.
+    # Lightning warns of what is meant here: one worker, a loader without an end, checkpoints that are not its own.
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+    validates = loaders.validation_pictures > 0
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
@@ -233,21 +263,21 @@ def _trainer(
             max_epochs=-1,
             val_check_interval=preset.validate_every,
             check_val_every_n_epoch=None,
-            limit_val_batches=1.0 if data.validates else 0,
+            limit_val_batches=1.0 if validates else 0,
             num_sanity_val_steps=0,
             log_every_n_steps=_LINE_EVERY,
             use_distributed_sampler=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
-            logger=TensorBoardLogger(options.out, name="", version="tensorboard"),
+            logger=TensorBoardLogger(stage.out, name="", version="tensorboard"),
             callbacks=[
-                MetricsFile(options.out / "metrics.jsonl", _LINE_EVERY),
+                MetricsFile(stage.out / METRICS_FILE, _LINE_EVERY),
                 Checkpoints(
-                    options.out,
-                    model,
+                    stage.out / CHECKPOINT_FILE,
+                    weights_file(stage),
                     preset.checkpoint_every,
-                    preset.validate_every if data.validates else None,
+                    preset.validate_every if validates else None,
                     stop_asked,
                 ),
                 ProgressBar(),
@@ -257,43 +287,44 @@ def _trainer(
         raise OptionError(f"--accelerator {options.accelerator} --precision {options.precision}: {error}") from error
 
 
-def _write_run(options: Options, model: Model, preset: Preset, steps: int, source: Source, training: Training) -> None:
-    """`run.json`: all that the result depends on. OptionError where the folder holds another run."""
-    run: dict[str, Any] = {
-        "model": model,
+def _run(
+    options: Options, stage: Stage, preset: Preset, steps: int, data: TrainingData, training: Training[Any, Any]
+) -> dict[str, Any]:
+    """The content of run.json: everything that the result depends on, but for versions of software."""
+    return {
+        "model": stage.model.name,
         "parameters": sum(p.numel() for p in training.network.parameters()),
         "preset": {"name": options.preset, **asdict(preset), "steps": steps},
         "seed": options.seed,
-        "data": source.digests,
-        "recipe": None if source.recipe is None else source.recipe.describe(),
+        "data": data.digests,
+        "recipe": None if data.recipe is None else data.recipe.describe(),
         # Which scenes are traced, and to which bytes.
-        "on_the_fly": None if source.recipe is None else {"workers": options.workers, "arch": options.arch},
-        "init": _weights_digest(options.init),
-        "arnet": _weights_digest(options.arnet) if model == "iunet" else None,
+        "on_the_fly": None if data.recipe is None else {"workers": options.workers, "arch": options.arch},
+        "init": None if options.init is None else sha256_of(options.init),
+        "behind": {name: sha256_of(path) for name, path in stage.weights.items()},
         "devices": options.devices * options.nodes,
         "precision": options.precision,
     }
-    path = options.out / RUN_FILE
-    if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        for key, value in run.items():
-            if before.get(key) != json.loads(json.dumps(value)):
-                raise OptionError(
-                    f"--out {options.out}: holds a run with another {key} ({before.get(key)}); give another folder"
-                )
+
+
+def _require_same_run(path: Path, run: Mapping[str, Any]) -> None:
+    """OptionError where the folder holds another run."""
+    if not path.is_file():
         return
-    run["software"] = {
-        "git": _git_revision(),
-        **{name: version(name) for name in ("bokehforge", "torch", "lightning", "numpy", "numba")},
-    }
-    # Whole or not at all: the processes of other nodes read it.
-    aside = path.with_name(f".{RUN_FILE}.{os.getpid()}")
-    aside.write_text(json.dumps(run, indent=2) + "\n", "utf-8")
-    os.replace(aside, path)
+    before = json.loads(path.read_text("utf-8"))
+    for key, value in run.items():
+        if before.get(key) != json.loads(json.dumps(value)):
+            held = f"holds a run with another {key} ({before.get(key)})"
+            raise OptionError(f"--out {path.parent}: {held}; give another folder")
 
 
-def _weights_digest(path: Path | None) -> str | None:
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+def _write_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Write run.json, unless it is there. It appears whole: the processes of other nodes read it."""
+    if path.is_file():
+        return
+    software = {name: version(name) for name in ("bokehforge", "torch", "lightning", "numpy", "numba")}
+    document = {**run, "software": {"git": _git_revision(), **software}}
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def _git_revision() -> str:
@@ -307,6 +338,44 @@ def _git_revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+changes" if changes else "")
+
+
+def _plan(
+    options: Options, stage: Stage, preset: Preset, steps: int, data: TrainingData, loaders: Loaders, parameters: int
+) -> str:
+    """What a dry run says."""
+    name, samples = stage.model.name, preset.batch * options.devices * options.nodes
+    behind = "".join(f", behind {network}" for network in stage.weights)
+    if data.recipe is None:
+        trained = f"{_scenes(data.training)}, {_counted(loaders.pictures or 0, 'picture')}"
+    else:
+        trained = f"scenes of the recipe {data.recipe.name}, traced on {data.arch}"
+    validated = "nothing"
+    if data.validation:
+        pictures = _counted(loaders.validation_pictures, "picture")
+        validated = f"{_scenes(data.validation)}, {pictures}, every {preset.validate_every} steps"
+    holds = (
+        f"{key} {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) and value.ndim else key
+        for key, value in loaders.first_sample().items()
+    )
+    files = (weights_file(stage).name, CHECKPOINT_FILE, METRICS_FILE, RUN_FILE, "tensorboard/")
+    begin = "goes on from its checkpoint" if (stage.out / CHECKPOINT_FILE).is_file() else "begins"
+    return (
+        f"{name}: {parameters:,} parameters, preset {options.preset}{behind}\n"
+        f"  trains on     {trained}\n"
+        f"  validates on  {validated}\n"
+        f"  steps         {steps} of {samples} samples each; the run {begin}\n"
+        f"  a sample has  {', '.join(holds)}\n"
+        f"  writes        {stage.out}: {', '.join(files)}"
+    )
+
+
+def _scenes(cases: Sequence[Case]) -> str:
+    return _counted(len({case.origin for case in cases}), "scene")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _report(weights: Path, steps: int, trainer: pl.Trainer) -> None:

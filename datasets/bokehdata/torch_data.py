@@ -11,6 +11,7 @@ each stretch of that length is an epoch, in which every picture comes once.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from bokehdata.cases import Case
-from bokehdata.corruptions import random_corruption
+from bokehdata.corruptions import Corruption, random_corruption
 from bokehdata.format import DatasetError
 from scenes.arrays import Picture, Plane
 from scenes.lens import ThinLens
@@ -57,29 +58,48 @@ class Refocusing:
     disparity_given: Plane
     lens: ThinLens
 
+    @cached_property
+    def defocus_px(self) -> Plane:
+        """Signed defocus of the disparity given, pixels: (h, w) float32."""
+        return np.asarray(self.lens.defocus_px(self.disparity_given), np.float32)
+
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A window of a picture with its margin; `inner` is the crop within it.
+    """A window of a picture with its margin. The truth and the disparity are read when they are asked for.
 
-    image, truth   (h, w, 3) display values at `gamma`, not clipped
-    inner          rows and columns of the crop in the window
-    known          None where the data has no disparity, or its lens is not known
+    image        (h, w, 3) display values at the gamma of the case, not clipped
+    window       rows and columns in the picture
+    inner        rows and columns of the crop in the window
+    corruption   of the disparity given; None for none
+    size         height and width of the picture, pixels
     """
 
-    name: str
+    case: Case
     image: Picture
-    truth: Picture
-    gamma: float
+    window: tuple[slice, slice]
     inner: tuple[slice, slice]
-    known: Refocusing | None
+    corruption: Corruption | None
+    size: tuple[int, int]
 
-    @property
+    @cached_property
+    def truth(self) -> Picture:
+        """(h, w, 3) display values, not clipped; DatasetError for a truth of another size."""
+        return self._windowed(self.case.truth())
+
+    @cached_property
     def refocusing(self) -> Refocusing:
-        """What is known of the refocusing; DatasetError for a picture of which nothing is."""
-        if self.known is None:
-            raise DatasetError(f"{self.name}: has no disparity or no lens, which this model is trained with")
-        return self.known
+        """What is known of the refocusing; DatasetError for a picture whose disparity or lens is not known."""
+        lens, disparity = self.case.lens(), self.case.disparity()
+        if disparity is None:
+            raise DatasetError(f"{self.case.name}: has no disparity")
+        true = self._windowed(disparity)
+        return Refocusing(true, true if self.corruption is None else self.corruption.apply(true), lens)
+
+    def _windowed(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        if plane.shape[:2] != self.size:
+            raise DatasetError(f"{self.case.name}: its image, its truth and its disparity must have one size")
+        return np.ascontiguousarray(plane[self.window])
 
 
 # What a sample holds: (h, w) or (h, w, C) arrays of the window, by name.
@@ -93,9 +113,7 @@ def picture_planes(crop: Crop) -> dict[str, Picture]:
 
 def plain_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """image, truth (display values) and defocus_px, the signed defocus of the disparity given."""
-    known = crop.refocusing
-    defocus_px = np.asarray(known.lens.defocus_px(known.disparity_given), np.float32)
-    return {**picture_planes(crop), "defocus_px": defocus_px}
+    return {**picture_planes(crop), "defocus_px": crop.refocusing.defocus_px}
 
 
 def sample_of(case: Case, settings: CropSettings, planes: Planes, *, rng: np.random.Generator) -> Sample:
@@ -114,10 +132,8 @@ def sample_of(case: Case, settings: CropSettings, planes: Planes, *, rng: np.ran
 
 
 def _cut(case: Case, settings: CropSettings, rng: np.random.Generator) -> Crop:
-    image, truth, disparity = case.image(), case.truth(), case.disparity()
-    height, width = truth.shape[:2]
-    if image.shape != truth.shape or (disparity is not None and disparity.shape != truth.shape[:2]):
-        raise DatasetError(f"{case.name}: its image, its truth and its disparity must have one size")
+    image = case.image()
+    height, width = image.shape[:2]
     crop_height, crop_width = (height, width) if settings.crop_px is None else (settings.crop_px, settings.crop_px)
     if crop_height > height or crop_width > width:
         raise DatasetError(f"{case.name}: is {width} x {height} px, smaller than a crop of {settings.crop_px} px")
@@ -125,19 +141,14 @@ def _cut(case: Case, settings: CropSettings, rng: np.random.Generator) -> Crop:
     y, x = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
     top, left = max(y - margin, 0), max(x - margin, 0)
     window = slice(top, min(y + crop_height + margin, height)), slice(left, min(x + crop_width + margin, width))
-    # Drawn for every picture, so that what follows does not depend on what is known of it.
-    corruption = random_corruption(rng=rng) if rng.uniform() < settings.augmentation else None
-    known = None
-    if disparity is not None and case.blur_parameter is not None and case.focus_disparity is not None:
-        true = np.ascontiguousarray(disparity[window])
-        known = Refocusing(true, true if corruption is None else corruption.apply(true), case.lens())
     return Crop(
-        name=case.name,
+        case=case,
         image=np.ascontiguousarray(image[window]),
-        truth=truth[window],
-        gamma=case.gamma,
+        window=window,
         inner=(slice(y - top, y - top + crop_height), slice(x - left, x - left + crop_width)),
-        known=known,
+        # Drawn for every picture: what is drawn after it does not depend on what is known of the picture.
+        corruption=random_corruption(rng=rng) if rng.uniform() < settings.augmentation else None,
+        size=(height, width),
     )
 
 

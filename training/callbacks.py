@@ -1,0 +1,182 @@
+"""What happens beside the steps of every run: checkpoints, metrics, progress, and a stop at a signal."""
+
+import json
+import signal
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from safetensors.torch import save
+
+from runtime.files import is_unfinished_name, replacing, write_whole
+from runtime.progress import Progress
+from training.module import Training
+
+
+class Checkpoints(Callback):
+    """Writes checkpoints to go on from, and the weights of the best validation; without validation the latest.
+
+    The run ends after a step at which `stop_asked` returns True, with a checkpoint of that step.
+
+    checkpoint       file of the last checkpoint
+    weights          file of the weights, NAME.safetensors
+    every            steps between checkpoints
+    validate_every   steps between validations, None without any
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        weights: Path,
+        every: int,
+        validate_every: int | None,
+        stop_asked: Callable[[], bool],
+    ):
+        self._checkpoint, self._weights = checkpoint, weights
+        self._every, self._validate_every, self._stop_asked = every, validate_every, stop_asked
+        self._best: float | None = None
+        self._save_after_validation = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best = state_dict["best"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the files that a killed run was writing."""
+        if trainer.is_global_zero:
+            for path in self._checkpoint.parent.iterdir():
+                if any(is_unfinished_name(path.name, whole.name) for whole in (self._checkpoint, self._weights)):
+                    path.unlink()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        # All processes stop at the same step, whichever of them got the signal.
+        stop = trainer.strategy.reduce_boolean_decision(self._stop_asked(), all=False)
+        validates = self._validate_every is not None and trainer.global_step % self._validate_every == 0
+        if stop or trainer.global_step % self._every == 0:
+            # A validation that is due is part of the step: a run that goes on from here does not repeat it.
+            self._save_after_validation = validates
+            if not validates:
+                self._save(trainer, pl_module)
+        if stop:
+            trainer.should_stop = True
+            if not validates:
+                # Lightning would validate at every stop; an uninterrupted run does not.
+                trainer.limit_val_batches = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Training)
+        value = float(trainer.callback_metrics[f"val/{pl_module.criterion}"])
+        score = value if pl_module.larger_is_better else -value
+        if self._best is None or score > self._best:
+            self._best = score
+            self._save_weights(trainer, pl_module)
+        if self._save_after_validation:
+            self._save_after_validation = False
+            self._save(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer, pl_module)
+
+    def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Every process takes part in collecting the checkpoint; the first one writes it.
+        with replacing(self._checkpoint) if trainer.is_global_zero else nullcontext(self._checkpoint) as path:
+            trainer.save_checkpoint(path)
+        if self._best is None:
+            self._save_weights(trainer, pl_module)
+
+    def _save_weights(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Training)
+        state = {name: value.detach().cpu().contiguous() for name, value in pl_module.validated.state_dict().items()}
+        # One entry: safetensors writes several in any order, and equal weights should be equal bytes.
+        write_whole(
+            self._weights, save(state, metadata={"training": f"{self._weights.stem}, step {trainer.global_step}"})
+        )
+
+
+class MetricsFile(Callback):
+    """Writes metrics.jsonl: a line of training numbers every `every` steps, and a line for every validation.
+
+    No line depends on the time or the machine.
+    """
+
+    def __init__(self, path: Path, every: int):
+        self._path, self._every = path, every
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drop the lines that a stopped run wrote after its last checkpoint: they will be written again."""
+        if trainer.is_global_zero:
+            kept = [line for line in self._lines() if json.loads(line)["step"] <= trainer.global_step]
+            write_whole(self._path, "".join(kept))
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step % self._every == 0:
+            self._write(trainer, "train/")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not self._has_validation(trainer.global_step):
+            self._write(trainer, "val/")
+
+    def _has_validation(self, step: int) -> bool:
+        """Whether the step has its line. A finished run that is asked for again validates again: the same numbers."""
+        numbers = map(json.loads, self._lines())
+        return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in numbers)
+
+    def _lines(self) -> list[str]:
+        """The whole lines of the file; a killed run may leave half a line at its end."""
+        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
+        return [line for line in lines if line.endswith("\n")]
+
+    def _write(self, trainer: pl.Trainer, prefix: str) -> None:
+        if trainer.is_global_zero:
+            numbers = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith(prefix)}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": trainer.global_step, **numbers}) + "\n")
+
+
+class ProgressBar(Callback):
+    """Steps done and time left, as the other commands show them."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._progress = Progress(trainer.max_steps - trainer.global_step, "step") if trainer.is_global_zero else None
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if self._progress is not None:
+            self._progress.add(1)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._progress is not None:
+            self._progress.__exit__()
+
+
+class StopSignal:
+    """Ctrl-C or SIGTERM asks for a stop after the step at hand; the second one interrupts the process at once.
+
+    A context manager; calling it tells whether a stop was asked for.
+    """
+
+    def __init__(self):
+        self._asked = False
+        self._handlers: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> "StopSignal":
+        self._handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True

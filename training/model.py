@@ -1,0 +1,54 @@
+"""What a model says of itself, so that nothing else in `training` knows any model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from bokehdata.torch_data import Planes
+from training.module import Training
+from training.presets import Preset, PresetName
+
+Settings = TypeVar("Settings", bound=Preset)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What samples hold.
+
+    batch    a TypedDict, derived from `training.module.Batch`; its keys are those of a sample
+    planes   makes everything but `name` and `gamma`, which every sample has; a function of a module, so that worker
+             processes can be given it
+    """
+
+    batch: type[Any]
+    planes: Planes
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Names of all that a sample holds."""
+        return frozenset(self.batch.__annotations__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Generic[Settings]):
+    """A network that can be trained.
+
+    name                 of its weights, NAME.safetensors
+    presets              settings by name; a model need not have all three
+    build                (preset, steps of the run, weights by the name of the networks in `behind`) -> what is trained.
+                         RendererError for weights that cannot be used
+    samples              of training
+    validation_samples   whole pictures, one a batch; None where they hold what those of training hold
+    information          "picture" for a model that is trained on pairs of pictures; "disparity" where each picture
+                         needs a disparity and the lens of its truth too
+    behind               trained networks that this one stands behind: the weights used where none are given, by name
+    """
+
+    name: str
+    presets: Mapping[PresetName, Settings]
+    build: Callable[[Settings, int, Mapping[str, Path]], Training[Any, Any]]
+    samples: Samples
+    validation_samples: Samples | None = None
+    information: Literal["picture", "disparity"] = "disparity"
+    behind: Mapping[str, Path] = field(default_factory=dict)

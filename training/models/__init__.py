@@ -1,0 +1,20 @@
+"""The models of `bokehforge train --model`, a line an entry: the networks that are trained, one after the other.
+
+To add a model, write a file here that ends with its `Model`, and a line below.
+"""
+
+from typing import Any
+
+from training.model import Model
+from training.models.arnet import ARNET
+from training.models.deepfocus import DEEPFOCUS
+from training.models.error_map import ERROR_MAP
+from training.models.iunet import IUNET
+
+MODELS: dict[str, tuple[Model[Any], ...]] = {
+    "arnet": (ARNET,),
+    "iunet": (IUNET,),
+    "bokehme": (ARNET, IUNET),
+    "deepfocus": (DEEPFOCUS,),
+    "error-map": (ERROR_MAP,),
+}

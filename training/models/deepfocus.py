@@ -1,0 +1,76 @@
+"""DeepFocus (Xiao et al. 2018)."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bokehdata.torch_data import Crop, plain_planes
+from renderers.neural.deepfocus.inference import deepfocus_inputs
+from renderers.neural.deepfocus.network import DeepFocus
+from training.measurements import shown_psnr
+from training.model import Model, Samples
+from training.module import Batch, PictureBatch, PlaneBatch, Training
+from training.presets import Preset
+
+# The loss takes logarithms of errors; equal pictures give log10 of this.
+_SMALLEST_ERROR = 1e-8
+
+
+class DeepfocusBatch(Batch):
+    """image        all-in-focus display values, not clipped
+    truth        display values, clipped as it is shown and compared
+    defocus_px   signed, of the disparity given
+    """
+
+    image: PictureBatch
+    truth: PictureBatch
+    defocus_px: PlaneBatch
+
+
+def deepfocus_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
+    """The planes of a DeepfocusBatch."""
+    return {**plain_planes(crop), "truth": np.clip(crop.truth, 0.0, 1.0)}
+
+
+def deepfocus_loss(prediction: Tensor, truth: Tensor) -> Tensor:
+    """log10 L1 + 1/2 (log10 L1 of x differences + log10 L1 of y differences) of pictures (B, 3, H, W)."""
+    difference = prediction - truth
+    parts = (difference, difference.diff(dim=-1), difference.diff(dim=-2))
+    values, along_x, along_y = (torch.log10(part.abs().mean() + _SMALLEST_ERROR) for part in parts)
+    return values + 0.5 * (along_x + along_y)
+
+
+class DeepfocusTraining(Training[DeepfocusBatch, DeepfocusBatch]):
+    """DeepFocus by its own loss; the defocus it sees is unsigned."""
+
+    criterion = "rendered_psnr"
+
+    def __init__(self, preset: Preset, steps: int):
+        super().__init__(DeepFocus(), preset, steps)
+
+    def _render(self, network: nn.Module, batch: DeepfocusBatch) -> Tensor:
+        # The network's picture is in units of the largest value of the image.
+        peak = batch["image"].amax((1, 2, 3), keepdim=True)
+        # Signed defocus is disparity but for scale and offset, which the network does not see.
+        return network(*deepfocus_inputs(batch["image"], batch["defocus_px"], batch["defocus_px"])) * peak
+
+    def objective(self, batch: DeepfocusBatch) -> dict[str, Tensor]:
+        return {"loss": deepfocus_loss(self._render(self.network, batch), batch["truth"])}
+
+    def measurements(self, batch: DeepfocusBatch) -> tuple[dict[str, float], list[Tensor]]:
+        rendered = self._render(self.validated, batch)
+        return {"rendered_psnr": shown_psnr(rendered, batch["truth"])}, [batch["image"], rendered, batch["truth"]]
+
+
+DEEPFOCUS = Model(
+    name="deepfocus",
+    presets={
+        "smoke": Preset.smoke(),
+        "cpu": Preset.cpu(),
+        # Adam at 1e-4, batches of 16, 200 epochs, crops of 128 px, as its release trains; K as for ARNet.
+        "paper": Preset(crop_px=128, batch=16, learning_rate=1e-4, epochs=200),
+    },
+    build=lambda preset, steps, weights: DeepfocusTraining(preset, steps),
+    samples=Samples(DeepfocusBatch, deepfocus_planes),
+)
