@@ -1,10 +1,10 @@
-"""What a blur costs: seconds by renderer and blur radius at 1920 x 1080, against the plain r^2 scatter in the same run.
+"""Seconds of each renderer by blur radius at 1920 x 1080, compared with the plain r^2 scatter in the same run.
 
     python benchmarks/blur_cost.py --renderers scatter,sterefo,drbokeh --radii 5,20,50 --json blur_cost.json
 
-The picture is one of 480 x 270 laid four by four: a sloping ground, in focus far away, and things that stand on it up
-to the nearest, whose blur has the radius of the row. The plain scatter pays the square of it; above 20 px it therefore
-renders one of the sixteen, scaled by area, unless `--full`.
+The picture is a tile of 480 x 270 repeated four by four: a sloping ground, in focus far away, with objects on it. The
+nearest object has the blur radius of the row. The time of the plain scatter grows with the square of the radius. Above
+20 px it therefore renders one of the sixteen tiles, and its time is scaled by area, unless `--full` is given.
 """
 
 import json
@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tyro
-from ladder import best_of
-from numpy.typing import NDArray
+from timing import best_of
 
 from renderers import RENDERERS
+from scenes.arrays import Picture, Plane
 from scenes.lens import ThinLens
 
 _PLAIN = "scatter-plain"
@@ -26,7 +26,7 @@ _TILE_HEIGHT, _TILE_WIDTH = 270, 480
 _TILES = 4
 _PLAIN_RADIUS_MAX_PX = 20.0
 
-# One has nothing to do, one needs layers instead of a disparity, and one is the plain loop on a GPU.
+# The first does no work, the second needs layers instead of a disparity, the third is the plain loop on a GPU.
 _NOT_TIMED = ("identity", "oracle-layers", "scatter-taichi")
 
 
@@ -38,11 +38,11 @@ class Options:
     """
 
     renderers: str = ",".join(name for name in RENDERERS if name not in _NOT_TIMED)
-    """Names to time, separated by commas; the plain scatter is always timed."""
+    """Names of renderers to time, separated by commas; the plain scatter is always timed."""
     radii: str = "5,10,20,50,100"
     """Largest blur radii in the picture, pixels, separated by commas."""
     json: Path | None = None
-    """File for the list of rows {renderer, radius, seconds, rmse_to_plain, cpu_seconds}."""
+    """File for the rows: a list of {renderer, radius, seconds, rmse_to_plain, cpu_seconds}."""
     full: bool = False
     """Render the plain scatter at full size at every radius."""
 
@@ -99,8 +99,8 @@ def _radii(radii: str) -> list[float]:
     return values
 
 
-def _tile() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Display picture and disparity in [0, 1] of one tile: texture down to single pixels, and a few lights."""
+def _tile() -> tuple[Picture, Plane]:
+    """Display picture and disparity in [0, 1] of one tile, with texture down to single pixels and a few lights."""
     rng = np.random.default_rng(17)
     y, x = np.indices((_TILE_HEIGHT, _TILE_WIDTH), np.float32)
     disparity = 0.8 * np.clip(y / _TILE_HEIGHT - 0.3, 0.0, None) / 0.7
@@ -113,10 +113,8 @@ def _tile() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return image.astype(np.float32), disparity.astype(np.float32)
 
 
-def _timed(
-    name: str, image: NDArray[np.float32], disparity: NDArray[np.float32], lens: ThinLens
-) -> tuple[NDArray[np.float32], float, float]:
-    """The picture, wall-clock seconds, and processor seconds over the cores: the wall time of a machine at rest."""
+def _timed(name: str, image: Picture, disparity: Plane, lens: ThinLens) -> tuple[Picture, float, float]:
+    """The picture, wall-clock seconds, and CPU seconds divided by the cores, the wall-clock time of an idle machine."""
     return best_of(lambda: RENDERERS[name](image, disparity, lens), runs_min=1)
 
 

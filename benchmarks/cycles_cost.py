@@ -1,9 +1,9 @@
-"""What a picture from Cycles costs: seconds by scene, size and samples, and an estimate for a whole benchmark set.
+"""Time of a picture from Cycles by scene, size and samples, and an estimate for a whole benchmark set.
 
     python benchmarks/cycles_cost.py --device auto
 
-Other work on the machine stretches wall time but not processor time, so on the CPU the table gives processor time over
-the number of cores, which is the wall time of a machine at rest; on a GPU it gives wall time.
+Other work on the machine stretches wall-clock time but not CPU time. On the CPU the table therefore gives CPU time
+divided by the number of cores, the wall-clock time of an idle machine. On a GPU it gives wall-clock time.
 """
 
 import os
@@ -21,7 +21,7 @@ from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata.kinds.camera import disparity_of
 from scenes.lens import ThinLens
 
-# The set that the issue asks for: 10 scenes, each with a pinhole picture and 5 x 10 bokeh pictures, at 1080p.
+# A set like BLB: 10 scenes, each with a pinhole picture and 5 x 10 bokeh pictures, at 1080p.
 _SET_PICTURES, _SET_PIXELS = 10 * (1 + 5 * 10), 1920 * 1080
 _LARGEST_RADIUS_PX = 20.0
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     for scene, width, height, samples, pinhole_s, bokeh_s, _ in rows:
         each = 1e9 * bokeh_s / (width * height * samples)
         print(f"| {scene} | {width} x {height} | {samples} | {pinhole_s:.1f} | {bokeh_s:.1f} | {each:.0f} |")
-    # The most samples say best what one costs: every picture also has a fixed part.
+    # Every picture also takes a fixed time, so the pictures with most samples give the time of a sample best.
     most = max(row[1] * row[2] * row[3] for row in rows)
     costs = [row[5] / (row[1] * row[2] * row[3]) for row in rows if row[1] * row[2] * row[3] == most]
     hours = np.mean(costs) * _SET_PICTURES * _SET_PIXELS * options.set_samples / 3600.0
@@ -68,7 +68,7 @@ def _time(scene: str, options: Options) -> list[tuple]:
     rows = []
     for width in options.widths:
         height = width * 9 // 16
-        # A process for each size: Blender keeps what it has built.
+        # Blender keeps what it has built, so each size has a process of its own.
         with BlenderProcess() as blender, tempfile.TemporaryDirectory() as folder:
             exr = Path(folder) / "render.exr"
             load = {"do": "load", "kind": "procedural", "scene": scene, "seed": 0, "device": options.device}

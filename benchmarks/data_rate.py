@@ -1,4 +1,4 @@
-"""How many training samples a second the loaders give, and how many a training step takes.
+"""Training samples per second that the data loaders give, and that training steps take.
 
     python benchmarks/data_rate.py --data datasets/bokehme-small
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def rate(samples: Iterable[Sample], seconds: float) -> float:
-    """Samples a second over at least `seconds`, after the first ones have compiled and started everything."""
+    """Samples per second over at least `seconds`, without the first ones, which compile and start everything."""
     stream: Iterator[Sample] = iter(samples)
     for _ in islice(stream, 8):
         pass
@@ -68,16 +68,16 @@ def rate(samples: Iterable[Sample], seconds: float) -> float:
 
 
 def step_rate(crops: PictureCrops, seconds: float) -> float:
-    """Samples a second that a step of ARNet takes in: forward, backward and optimiser, of the `cpu` preset."""
+    """Samples per second of ARNet's training steps (forward, backward, optimizer) with the `cpu` preset."""
     preset = ARNET.presets["cpu"]
     batch = next(iter(DataLoader(crops, preset.batch)))
     training = ARNET.build(preset, 1, {})
-    optimiser = torch.optim.Adam(training.network.parameters())
+    optimizer = torch.optim.Adam(training.network.parameters())
     count, begin = -1, time.perf_counter()
     while time.perf_counter() - begin < seconds:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         training.objective(batch)["loss"].backward()
-        optimiser.step()
+        optimizer.step()
         count += 1
         if count == 0:
             begin = time.perf_counter()

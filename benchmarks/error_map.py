@@ -2,9 +2,9 @@
 
     python benchmarks/error_map.py error_map.png
 
-A plane at disparity 0.2 with straight and round edges stands before one at 0; the focus moves from the far plane over
-the near one to in front of both. The measured error is the difference between `scatter` and the traced truth in linear
-light, over the difference of the two colours: the paper's k.
+A plane at disparity 0.2 with straight and round edges is in front of a plane at 0. The focus moves from the far plane
+to the near plane and then in front of both. The measured error is the difference between `scatter` and the traced truth
+in linear light, divided by the difference of the two colours, the paper's k.
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ _NEAR_COLOUR, _FAR_COLOUR = np.array([[0.75, 0.45, 0.15], [0.05, 0.10, 0.25]], n
 
 @dataclass(frozen=True)
 class Options:
-    """Draw predicted and measured errors of a two-plane scene for four focus disparities.
+    """Draw the predicted and measured errors of a scene of two planes for four focus disparities.
 
     Example: python benchmarks/error_map.py error_map.png --blur-parameter 100
     """
 
     picture: tyro.conf.Positional[Path]
-    """PNG to write: a row for every focus; truth, scatter, measured error, initial and improved map."""
+    """PNG file to write: one row for each focus, with truth, scatter, measured error, initial and improved map."""
     blur_parameter: float = 40.0
     """K, pixels per unit of disparity."""
     height: int = 200
-    """Of one panel, pixels; it is 4 : 3."""
+    """Height of one panel, pixels; its width is 4/3 of it."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,8 +61,8 @@ def _row(scene: Scene, lens: ThinLens) -> NDArray[np.uint8]:
     contrast = np.linalg.norm(_NEAR_COLOUR - _FAR_COLOUR)
     measured = np.linalg.norm(scattered - truth, axis=-1) / contrast
     initial, improved = initial_error_map(disparity, lens), improved_error_map(disparity, lens)
-    radii = [abs(lens.blur_parameter * (d - lens.focus_disparity)) for d in (_NEAR, _FAR)]
-    # Near the border of the picture the scatter also lacks what lies outside.
+    radii = [abs(lens.defocus_px(d)) for d in (_NEAR, _FAR)]
+    # Near the border of the picture the scatter also lacks light from outside.
     inner = (slice(scene.height // 4, -scene.height // 4), slice(scene.width // 4, -scene.width // 4))
     print(
         f"| {lens.focus_disparity:g} | {radii[0]:g} | {radii[1]:g} | {min(radii) / max(radii):.2f} | "
@@ -70,7 +70,7 @@ def _row(scene: Scene, lens: ThinLens) -> NDArray[np.uint8]:
         f"{(measured - improved)[inner].max():.4f} |"
     )
     pictures = [_bgr(truth), _bgr(scattered)]
-    # An error of 1/2 is the largest there is; white.
+    # The largest possible error, 1/2, is white.
     return np.hstack(pictures + [_grey(2.0 * measured), _grey(initial), _grey(improved)])
 
 

@@ -1,7 +1,7 @@
 """The benchmark scene of the tracer: five billboards with everything that makes an image slow to converge.
 
-Hard, soft, thin and holed mattes in front of each other, texture down to single texels, and small lights far above
-white. Shapes scale with the frame, so two sizes show the same picture.
+It has hard, soft, thin and holed mattes in front of each other, texture down to single texels, and small lights far
+above white. Shapes scale with the frame, so all sizes show the same picture.
 """
 
 import math
@@ -29,7 +29,7 @@ def benchmark_lens(size: int) -> ThinLens:
 def benchmark_scene(size: int) -> Scene:
     """The scene for a frame of `size` x `size` pixels."""
     overscan = math.ceil(_BLUR_RADIUS_MAX * size) + 4
-    # Positions in frame widths: 0 to 1 inside the frame, whatever the size.
+    # Positions in frame widths: 0 to 1 inside the frame at every size.
     along = (np.arange(size + 2 * overscan) + 0.5 - overscan) / size
     x, y = (grid.astype(np.float32) for grid in np.meshgrid(along, along))
     layers = []
@@ -45,12 +45,13 @@ def benchmark_scene(size: int) -> Scene:
 
 
 def _coverage(distance: NDArray, soft: float) -> NDArray:
-    """Alpha of the inside (negative distance, frame widths) of a shape whose edge is `soft` frame widths wide."""
+    """Alpha of a shape from the signed distance to its edge (negative inside) and the width of its soft edge, both in
+    frame widths."""
     return np.clip(0.5 - distance / soft, 0.0, 1.0)
 
 
 def _leaves(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDArray:
-    """Grass from below with hard edges, and round leaves, every second one with a soft edge."""
+    """Grass at the bottom with hard edges, and round leaves. Every second leaf has a soft edge."""
     nearest = np.zeros_like(x)
     for _ in range(16):
         root, lean, tip = rng.uniform(0.0, 1.0), rng.uniform(-0.3, 0.3), rng.uniform(0.1, 0.5)
@@ -66,7 +67,7 @@ def _leaves(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDAr
 
 
 def _frames(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDArray:
-    """Upright plates with hard edges, every second one with a hole."""
+    """Upright plates with hard edges. Every second plate has a hole."""
     alpha = np.zeros_like(x)
     for plate in range(8):
         centre, half = rng.uniform(0.0, 1.0, 2), rng.uniform(0.03, 0.13, 2)
@@ -78,13 +79,13 @@ def _frames(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDAr
 
 
 def _smoke(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDArray:
-    """Soft patches that cover about two fifths."""
+    """Soft patches that cover about two fifths of the layer."""
     density = sum(_waves(x, y, 8.0 * 2**octave, rng) / 1.6**octave for octave in range(5))
     return np.clip(1.5 * (density - np.quantile(density, 0.6)) + 0.5, 0.0, 1.0)
 
 
 def _fence(x: NDArray, y: NDArray, size: int, rng: np.random.Generator) -> NDArray:
-    """Wire mesh over the right half, hair over the left and a ball in front of it."""
+    """Wire mesh over the right half, hair over the left half, and a ball in front of the hair."""
     mesh = np.minimum(*(np.abs((x + sign * y) * 18.0 % 1.0 - 0.5) for sign in (1.0, -1.0))) / 18.0 / math.sqrt(2.0)
     alpha = np.where(x > 0.5, _coverage(mesh - 0.0016, 1.0 / size), 0.0)
     for _ in range(24):
@@ -107,7 +108,7 @@ def _waves(x: NDArray, y: NDArray, frequency: float, rng: np.random.Generator) -
 
 
 def _colour(base: tuple[float, float, float], size: int, side: int, rng: np.random.Generator) -> NDArray:
-    """(side, side, 3) linear light: octaves of noise from an eighth of the frame to texels, and fine checks on half."""
+    """(side, side, 3) linear light: noise octaves from an eighth of the frame to texels, with fine checks on half."""
     noise = np.zeros((side, side, 3), np.float32)
     cell, weight, total = size / 8.0, 1.0, 0.0
     while cell >= 2.0:

@@ -1,6 +1,6 @@
 """The ground-truth generator of MPIB (Peng et al. 2022) as a plain Taichi loop: the peer `mpib-51`.
 
-51 x 51 lens points on a square lattice, cut to the disk; every pixel follows every ray through every layer.
+The lens points are a square lattice of 51 x 51, cut to the disk. Every pixel follows every ray through every layer.
 """
 
 # Taichi's argument annotations are values, not types.
@@ -8,8 +8,8 @@
 
 import numpy as np
 import taichi as ti
-from numpy.typing import NDArray
 
+from scenes.arrays import LensPoints, Picture
 from scenes.billboard import Scene
 from scenes.color import premultiplied
 from scenes.lens import ThinLens
@@ -18,8 +18,8 @@ _RGBA = ti.types.vector(4, ti.f32)
 _XY = ti.types.vector(2, ti.f32)
 
 
-def lattice_points(per_side: int = 51) -> NDArray[np.float64]:
-    """Points of a square lattice within the unit disk, (1957, 2) for 51 a side: rounding drops 4 on the circle."""
+def lattice_points(per_side: int = 51) -> LensPoints:
+    """Points of a square lattice within the unit disk. 51 a side give (1957, 2): rounding drops 4 on the circle."""
     along = -1.0 + 2.0 * np.arange(per_side) / (per_side - 1)
     points = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     return points[np.square(points).sum(axis=1) <= 1.0]
@@ -45,7 +45,7 @@ def _trace(
                 upper = (1.0 - fx) * texels[layer, i, j] + fx * texels[layer, i, j + 1]
                 lower = (1.0 - fx) * texels[layer, i + 1, j] + fx * texels[layer, i + 1, j + 1]
                 rgba = (1.0 - fy) * upper + fy * lower
-                # The thresholds of the original: nearly empty is empty, nearly opaque ends the ray.
+                # Thresholds of the original: nearly empty texels are skipped, nearly opaque ones end the ray.
                 if rgba[3] >= 0.01:
                     colour += transmittance * rgba
                     if rgba[3] > 0.99:
@@ -55,9 +55,10 @@ def _trace(
 
 
 class MpibLattice:
-    """Renders one scene; the textures are uploaded once, as for every renderer of the benchmark.
+    """Renders one scene. The textures are uploaded once, as for every renderer of the benchmark.
 
-    The layers carry their overscan, so the original's test of the picture's bounds is left out, in its favour.
+    The layers include their overscan, so the original's test of the picture's bounds is left out, which makes it
+    faster.
     """
 
     def __init__(self, scene: Scene, lens: ThinLens):
@@ -74,7 +75,7 @@ class MpibLattice:
         self._points.from_numpy(points.astype(np.float32))
         self._out = ti.ndarray(_RGBA, (scene.height, scene.width))
 
-    def render(self) -> NDArray[np.float32]:
+    def render(self) -> Picture:
         """(H, W, 3) linear light."""
         _trace(self._texels, self._defocus_px, self._points, self._overscan, self._out)
         return np.asarray(self._out.to_numpy(), np.float32)[..., :3]

@@ -1,11 +1,11 @@
 """Blender Cycles on the CPU as a peer, in a process of its own: `python peer_cycles.py FOLDER SECONDS`.
 
-Reads `scene.npz` from the folder (see `tracer.save_for_peers`) and climbs through sample counts (`ladder.climb`). Each
-billboard is a plane that emits its premultiplied colour and is transparent by 1 - alpha. Times include writing an
-uncompressed EXR file, which is how an image leaves Blender: about a hundredth of a second.
+It reads `scene.npz` from the folder (see `tracer.save_for_peers`) and renders with growing numbers of samples
+(`timing.time_sample_counts`). Each billboard is a plane that emits its premultiplied colour and is transparent by
+1 - alpha. Times include about 0.01 s for writing an uncompressed EXR file, since Blender returns images as files.
 """
 
-# The modules of bpy come into being when Blender starts.
+# The modules of bpy are created when Blender starts.
 # pyright: reportAttributeAccessIssue=false
 
 import os
@@ -17,7 +17,7 @@ os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"  # read when OpenCV is imported
 import bpy
 import cv2
 import numpy as np
-from ladder import climb
+from timing import time_sample_counts
 
 # Half the width of the picture at distance 1; any value gives the same image.
 _TANGENT = 0.5
@@ -55,7 +55,7 @@ def add_camera(size: int, blur_parameter: float, focus_disparity: float) -> None
     camera.dof.use_dof = True
     camera.dof.focus_distance = 1.0 / focus_disparity
     camera.dof.aperture_blades = 0
-    # Blender's scene unit is the metre, its focal length the millimetre; the aperture's radius is f / (2 N).
+    # Blender's scene unit is the metre, that of its focal length the millimetre. The aperture's radius is f / (2 N).
     aperture_radius = blur_parameter * 2.0 * _TANGENT / size
     camera.dof.aperture_fstop = camera.lens * 1e-3 / (2.0 * aperture_radius)
     link = bpy.data.objects.new("camera", camera)
@@ -116,12 +116,12 @@ def main(folder: str, budget_s: str) -> None:
     def render(samples, seed):
         bpy.context.scene.cycles.samples = samples
         bpy.context.scene.cycles.seed = seed
-        bpy.context.scene.update_tag()  # persistent data keeps the last image's settings otherwise
+        bpy.context.scene.update_tag()  # otherwise persistent data keeps the settings of the last image
         bpy.ops.render.render(write_still=True)
         bgr = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
         return np.ascontiguousarray(bgr[..., 2::-1], np.float32)
 
-    climb(render, "cycles", f"Blender {bpy.app.version_string} Cycles", Path(folder), float(budget_s))
+    time_sample_counts(render, "cycles", f"Blender {bpy.app.version_string} Cycles", Path(folder), float(budget_s))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Mitsuba 3 as a peer, in a process of its own: `python peer_mitsuba.py FOLDER SECONDS`.
 
-Reads `scene.npz` from the folder (see `tracer.save_for_peers`) and climbs through sample counts (`ladder.climb`).
-Before a `thinlens`, each billboard is a rectangle with a `mask` of its alpha that emits its premultiplied colour.
+It reads `scene.npz` from the folder (see `tracer.save_for_peers`) and renders with growing numbers of samples
+(`timing.time_sample_counts`). The camera is a `thinlens`. Each billboard is a rectangle with a `mask` of its alpha that
+emits its premultiplied colour.
 """
 
 import os
@@ -10,16 +11,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from ladder import climb
+from timing import time_sample_counts
 
 # Half the width of the picture at distance 1; any value gives the same image.
 _TANGENT = 0.5
 
-# The llvm variants abort with an older one.
+# Mitsuba's LLVM variants abort with an older version.
 _LLVM_MIN = 16
 _LLVM_FOLDERS = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib/llvm*/lib", "/opt/homebrew/opt/llvm/lib")
 
-# Bounds the memory of a pass: about 100 bytes for each of 2^26 paths at once.
+# Limits the memory of a pass: about 100 bytes for each path.
 _PATHS_AT_ONCE = 2**26
 
 
@@ -46,7 +47,7 @@ def scene_dict(mi, scene) -> dict:
     per_pass = max(1, _PATHS_AT_ONCE // size**2)
     nodes = {
         "type": "scene",
-        # Roulette would end paths behind four veils early and add noise.
+        # Russian roulette would end paths behind four transparent layers early and add noise.
         "integrator": {"type": "path", "max_depth": 16, "rr_depth": 64, "samples_per_pass": per_pass},
         "sensor": {
             "type": "thinlens",
@@ -70,7 +71,7 @@ def scene_dict(mi, scene) -> dict:
     for i, (rgba_premul, disparity) in enumerate(zip(scene["rgba_premul"], scene["disparities"], strict=True)):
         distance = 1.0 / float(disparity)
         half = distance * _TANGENT * (size + 2 * overscan) / size
-        # A mask does not dim what the surface behind it emits, so the colour is given premultiplied.
+        # A mask does not dim the emission of its surface, so the colour is premultiplied.
         nodes[f"layer{i}"] = {
             "type": "rectangle",
             "to_world": to_scene().translate([0, 0, -distance]).scale([half, half, 1]),
@@ -95,11 +96,11 @@ def main(folder: str, budget_s: str) -> None:
     scene = mi.load_dict(scene_dict(mi, np.load(Path(folder) / "scene.npz")))
 
     def render(samples, seed):
-        # Rectangles have v up, the camera looks along -z with x right: the picture comes out upside down.
+        # Rectangles have v up and the camera looks along -z with x right, so the picture is upside down.
         return np.array(mi.render(scene, spp=samples, seed=seed), np.float32)[::-1]
 
     name = "mitsuba" if has_llvm else "mitsuba-scalar"
-    climb(render, name, f"Mitsuba {mi.__version__} {variant} path", Path(folder), float(budget_s))
+    time_sample_counts(render, name, f"Mitsuba {mi.__version__} {variant} path", Path(folder), float(budget_s))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Time to an error: the tracer against other people's renderers on one scene, in one run.
+"""Time to reach an error: the tracer and other people's renderers on one scene, in one run.
 
-The scene is `five_billboards`. Every error is measured against a converged image of the same pixel rule, in display
-space. Times are wall clock, after a warm-up, the best of several runs; building the scene and preparing its textures
-are left out for every renderer, copying the finished image to NumPy is not.
+The scene is `five_billboards`. Every error is measured in display space against a converged image of the same pixel
+rule. Times are wall-clock times after a warm-up, the best of several runs. They exclude building the scene and
+preparing its textures, and include copying the finished image to NumPy, for every renderer.
 """
 
 import importlib.util
@@ -20,23 +20,24 @@ from typing import Literal
 import numpy as np
 import tyro
 from five_billboards import benchmark_lens, benchmark_scene
-from ladder import Image, best_of, cores
+from timing import best_of, cores
 
 from raytrace.tracer import Tracer
 from runtime import backend
+from scenes.arrays import Picture
 from scenes.billboard import Scene
 from scenes.color import display_rmse, premultiplied
 from scenes.lens import ThinLens
 from scenes.stack import Pixel
 
-# The pixel rule of each peer: a path tracer averages over the pixel's area.
+# The pixel rule of each peer. Path tracers average over the pixel's area.
 _PEER_PIXEL: dict[str, Pixel] = {"mpib": "point", "mitsuba": "box", "cycles": "box"}
 _PEER_MODULE = {"mitsuba": "mitsuba", "cycles": "bpy"}
 
-# Its own error is a hundredth of the lattice's at a blur radius of 15 px.
+# Samples of the reference image. Its error is a hundredth of the lattice's at a blur radius of 15 px.
 _REFERENCE_SAMPLES = 32768
 
-# Fields of a row that tell a time.
+# Fields of a measurement that are times.
 Clock = Literal["seconds", "cpu_seconds"]
 
 _BLOCK = 32
@@ -45,27 +46,27 @@ _SIZE_MIN, _SIZE_MAX = 64, 4096
 
 @dataclass(frozen=True)
 class Options:
-    """Time the tracer and its peers to a given error on the benchmark scene."""
+    """Measure the time of the tracer and other renderers to reach a given error on the benchmark scene."""
 
     sizes: tuple[int, ...] = (512, 1024)
     """Frame sizes (square), pixels."""
     pixels: tuple[Pixel, ...] = ("point", "box")
-    """Pixel rules: one ray bundle through the centre, or averaged over the pixel's area."""
+    """Pixel rules: rays go through the pixel's centre, or are averaged over its area."""
     peers: str = "mpib,mitsuba,cycles"
-    """Renderers to compare with, separated by commas; one that is absent is skipped."""
+    """Renderers to compare with, separated by commas; absent ones are skipped."""
     targets: tuple[float, ...] = (0.01, 0.003, 0.001)
     """Errors to reach: RMSE of display values in [0, 1]."""
     budget: float = 60.0
-    """Time for each of Mitsuba and Cycles at each size, seconds; errors beyond it are extrapolated."""
+    """Time limit for each of Mitsuba and Cycles at each size, seconds; longer times are extrapolated."""
     arch: backend.Arch = "auto"
-    """Where the tracer and the lattice run."""
+    """Backend of the tracer and the lattice."""
     json: Path | None = None
-    """Write the measured rows to this file."""
+    """File for the measurements, a list of rows."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measured image: wall-clock seconds, and process CPU seconds divided by the cores (see `ladder.best_of`)."""
+class Measurement:
+    """One measured image. Seconds are wall-clock, CPU seconds are divided by the cores (see `timing.best_of`)."""
 
     renderer: str
     pixel: Pixel
@@ -122,7 +123,7 @@ def _checked_peers(options: Options) -> list[str]:
     return peers
 
 
-def _run_size(size: int, options: Options, peers: list[str], tracer: Tracer) -> Iterator[Row]:
+def _run_size(size: int, options: Options, peers: list[str], tracer: Tracer) -> Iterator[Measurement]:
     scene, lens = benchmark_scene(size), benchmark_lens(size)
     for pixel in options.pixels:
         reference = tracer.render(scene, lens, samples=_REFERENCE_SAMPLES, pixel=pixel).linear[0]
@@ -144,9 +145,9 @@ def _run_size(size: int, options: Options, peers: list[str], tracer: Tracer) -> 
 
 
 def _time_ours(
-    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Image, lowest: float
-) -> Iterator[Row]:
-    """One row for each half octave of samples, until the error is at most `lowest`."""
+    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Picture, lowest: float
+) -> Iterator[Measurement]:
+    """One measurement for each half octave of samples, until the error is at most `lowest`."""
     rmse, octave = np.inf, 3.0
     while rmse > lowest and 2.0**octave <= _REFERENCE_SAMPLES / 4:
         samples = round(2.0**octave)
@@ -154,34 +155,36 @@ def _time_ours(
             lambda n=samples: tracer.render(scene, lens, samples=n, pixel=pixel).linear[0], runs_min=3
         )
         rmse = display_rmse(image, reference)
-        yield Row("bokehforge", pixel, scene.width, samples, rmse, *seconds)
+        yield Measurement("bokehforge", pixel, scene.width, samples, rmse, *seconds)
         octave += 0.5
 
 
 def _time_ours_by_noise(
-    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Image, targets: Iterable[float]
-) -> Iterator[Row]:
-    """Rows of renders that find the number of samples themselves."""
+    tracer: Tracer, scene: Scene, lens: ThinLens, pixel: Pixel, reference: Picture, targets: Iterable[float]
+) -> Iterator[Measurement]:
+    """Measurements of renders that find the number of samples themselves."""
     for target in targets:
         samples = tracer.render(scene, lens, noise=target, pixel=pixel).samples
         image, *seconds = best_of(
             lambda e=target: tracer.render(scene, lens, noise=e, pixel=pixel).linear[0], runs_min=3
         )
-        yield Row("bokehforge-noise", pixel, scene.width, samples, display_rmse(image, reference), *seconds)
+        yield Measurement("bokehforge-noise", pixel, scene.width, samples, display_rmse(image, reference), *seconds)
 
 
-def _time_lattice(scene: Scene, lens: ThinLens, reference: Image) -> Row:
-    from mpib_lattice import MpibLattice  # Taichi greets on standard output unless raytrace was imported before it
+def _time_lattice(scene: Scene, lens: ThinLens, reference: Picture) -> Measurement:
+    from mpib_lattice import MpibLattice  # Taichi prints to standard output unless raytrace was imported first
 
     lattice = MpibLattice(scene, lens)
     lattice.render()  # compiles
     image, *seconds = best_of(lattice.render, runs_min=2)
     _print_agreement("mpib-51", image, reference)
-    return Row("mpib-51", "point", scene.width, lattice.num_samples, display_rmse(image, reference), *seconds)
+    return Measurement("mpib-51", "point", scene.width, lattice.num_samples, display_rmse(image, reference), *seconds)
 
 
-def _time_process(peer: str, scene: Scene, lens: ThinLens, reference: Image, budget_s: float) -> Iterator[Row]:
-    """Rows of a renderer that runs in a process of its own: `peer_mitsuba.py`, `peer_cycles.py`."""
+def _time_process(
+    peer: str, scene: Scene, lens: ThinLens, reference: Picture, budget_s: float
+) -> Iterator[Measurement]:
+    """Measurements of a renderer in a process of its own: `peer_mitsuba.py`, `peer_cycles.py`."""
     if importlib.util.find_spec(_PEER_MODULE[peer]) is None:
         print(f"{scene.width}: {peer} skipped: the package {_PEER_MODULE[peer]} is not installed")
         return
@@ -196,15 +199,15 @@ def _time_process(peer: str, scene: Scene, lens: ThinLens, reference: Image, bud
         if not (folder / "peer.json").exists():
             print(f"{scene.width}: {peer} skipped: it made no image")
             return
-        climbed = json.loads((folder / "peer.json").read_text())
-        images = [np.load(folder / f"{rung['samples']}.npy") for rung in climbed["rungs"]]
-        for rung, image in zip(climbed["rungs"], images, strict=True):
-            yield Row(climbed["name"], "box", scene.width, rmse=display_rmse(image, reference), **rung)
-        _print_agreement(climbed["version"], images[-1], reference)
+        timed = json.loads((folder / "peer.json").read_text())
+        images = [np.load(folder / f"{row['samples']}.npy") for row in timed["rows"]]
+        for row, image in zip(timed["rows"], images, strict=True):
+            yield Measurement(timed["name"], "box", scene.width, rmse=display_rmse(image, reference), **row)
+        _print_agreement(timed["version"], images[-1], reference)
 
 
 def save_for_peers(scene: Scene, lens: ThinLens, folder: Path) -> None:
-    """Write `scene.npz`: the very texels that the tracer looks up, (L, H', W', 4) premultiplied, and the numbers."""
+    """Write `scene.npz`: the texels of the tracer, (L, H', W', 4) float32 premultiplied, and the scene's numbers."""
     np.savez(
         folder / "scene.npz",
         rgba_premul=np.stack([premultiplied(layer.rgba) for layer in scene.layers]),
@@ -216,22 +219,23 @@ def save_for_peers(scene: Scene, lens: ThinLens, folder: Path) -> None:
     )
 
 
-def seconds_to(rows: list[Row], rmse: float, clock: Clock = "seconds") -> tuple[float, bool]:
-    """Seconds to reach an error, and whether it lies beyond the rows: lines in log-log through what was measured."""
+def seconds_to(rows: list[Measurement], rmse: float, clock: Clock = "seconds") -> tuple[float, bool]:
+    """Seconds to reach an error, and whether they are extrapolated. Measurements are interpolated linearly in log-log
+    space."""
     by_error = sorted(rows, key=lambda row: row.rmse)
     error, seconds = np.log([(row.rmse, getattr(row, clock)) for row in by_error]).T
     wanted = np.log(rmse)
     if error[0] <= wanted <= error[-1]:
         return float(np.exp(np.interp(wanted, error, seconds))), False
     nearest = slice(0, 3) if wanted < error[0] else slice(-3, None)
-    # A single image says nothing of the slope; independent samples have -2.
+    # A single image gives no slope. Independent samples have -2.
     slope = np.polyfit(error[nearest], seconds[nearest], 1)[0] if len(rows) > 1 else -2.0
     end = 0 if wanted < error[0] else -1
     return float(np.exp(seconds[end] + slope * (wanted - error[end]))), True
 
 
-def _print_agreement(name: str, image: Image, reference: Image) -> None:
-    """Means of 32 x 32 blocks: what is left of the difference once the noise is averaged away."""
+def _print_agreement(name: str, image: Picture, reference: Picture) -> None:
+    """Print the difference of means over 32 x 32 blocks, in which noise is averaged out."""
     side = len(image) // _BLOCK * _BLOCK
     difference = (image - reference)[:side, :side].astype(np.float64)
     blocks = difference.reshape(side // _BLOCK, _BLOCK, side // _BLOCK, _BLOCK, 3).mean(axis=(1, 3))
@@ -243,26 +247,26 @@ def _print_agreement(name: str, image: Image, reference: Image) -> None:
     )
 
 
-def _print_row(r: Row) -> None:
+def _print_row(r: Measurement) -> None:
     print(
         f"{r.renderer:18}{r.pixel:7}{r.size:5}{r.samples:9}{r.rmse:10.5f}{r.seconds:10.4f}{r.cpu_seconds:12.4f}",
         flush=True,
     )
 
 
-def _print_times(rows: list[Row], targets: tuple[float, ...]) -> None:
-    """Seconds to each target for one size and pixel rule, and how many times longer a peer takes (* extrapolated)."""
-    climbs = {name: [r for r in rows if r.renderer == name] for name in dict.fromkeys(r.renderer for r in rows)}
-    ours = climbs.pop("bokehforge")
-    by_noise = climbs.pop("bokehforge-noise")
-    lattice = climbs.pop("mpib-51", [])
+def _print_times(rows: list[Measurement], targets: tuple[float, ...]) -> None:
+    """Print seconds to each target for one size and pixel rule, and the ratio of a peer to ours (* extrapolated)."""
+    by_renderer = {name: [r for r in rows if r.renderer == name] for name in dict.fromkeys(r.renderer for r in rows)}
+    ours = by_renderer.pop("bokehforge")
+    by_noise = by_renderer.pop("bokehforge-noise")
+    lattice = by_renderer.pop("mpib-51", [])
     print(f"\n{f'{ours[0].size} {ours[0].pixel}: seconds to RMSE':32}" + "".join(f"{t:>12g} " for t in targets))
     print(_line("bokehforge", [_time(*seconds_to(ours, t)) for t in targets]))
     print(_line("bokehforge-noise", [_time(r.seconds, False) for r in by_noise]))
-    for name, climb in climbs.items():
-        print(_line(name, [_time(*seconds_to(climb, t)) for t in targets]))
-        print(_line(f"  {name} / bokehforge", [_ratio(climb, ours, t, "seconds") for t in targets]))
-        print(_line("  the same in CPU time", [_ratio(climb, ours, t, "cpu_seconds") for t in targets]))
+    for name, peer in by_renderer.items():
+        print(_line(name, [_time(*seconds_to(peer, t)) for t in targets]))
+        print(_line(f"  {name} / bokehforge", [_ratio(peer, ours, t, "seconds") for t in targets]))
+        print(_line("  the same in CPU time", [_ratio(peer, ours, t, "cpu_seconds") for t in targets]))
     for row in lattice:
         seconds = _time(*seconds_to(ours, row.rmse)).strip()
         ratio, cpu_ratio = (_ratio(lattice, ours, row.rmse, clock).strip() for clock in ("seconds", "cpu_seconds"))
@@ -280,7 +284,7 @@ def _time(seconds: float, extrapolated: bool) -> str:
     return f"{seconds:.3g}{'*' if extrapolated else ' '}"
 
 
-def _ratio(theirs: list[Row], ours: list[Row], rmse: float, clock: Clock) -> str:
+def _ratio(theirs: list[Measurement], ours: list[Measurement], rmse: float, clock: Clock) -> str:
     (peer, peer_extrapolated), (own, own_extrapolated) = (seconds_to(rows, rmse, clock) for rows in (theirs, ours))
     return f"{peer / own:.1f}x{'*' if peer_extrapolated or own_extrapolated else ' '}"
 

@@ -31,7 +31,7 @@ def cost_text(job: RenderJob, pictures: int, device: str) -> str:
     """One line about the work of a run. It gives no time for GPUs, because they differ too much."""
     what = f"{pictures} pictures of {job.width} x {job.height} at {job.sampling.samples} samples"
     if device != "cpu":
-        return f"{what}; after the first one the progress says how long the rest takes on {device}"
+        return f"{what}; the progress shows the time left on {device} after the first one"
     cores = os.cpu_count() or 1
     most = "at most " if job.sampling.noise_threshold is not None else ""
     return f"{what}: {most}about {duration_text(cpu_seconds(job, pictures, cores))} on {cores} CPU cores"

@@ -126,7 +126,7 @@ def stack_of(disparity: Plane, job: RenderJob) -> Stack:
         raise Refusal(
             "everything the camera sees is at one distance"
             if high > 0.0
-            else "the camera sees next to nothing but the background; name another camera or frame"
+            else "the camera sees almost nothing but the background; name another camera or frame"
         )
     steps = np.linspace(0.0, 1.0, job.focus_count) if job.focus_count > 1 else np.array([0.0])
     return Stack(

@@ -1,4 +1,4 @@
-"""The built-in scenes as the README shows them: each all in focus, and focused on the nearest thing.
+"""Picture of the README: the built-in scenes, each all in focus and focused on the nearest surface.
 
 python docs/blender_scenes.py datasets/blender docs/blender_scenes.jpg
 """

@@ -1,8 +1,9 @@
-"""One billboard scene by our tracer and by Blender Cycles, and ten times their difference, grey where there is none.
+"""Picture of one billboard scene by our tracer and by Blender Cycles, and ten times their difference around grey.
 
     python docs/bridge.py docs/bridge.jpg
 
-Prints how far the means of blocks of 32 x 32 pixels are apart, in light and in standard errors of Cycles' own noise.
+It prints the differences of the means of blocks of 32 x 32 pixels, in linear light and in standard errors of Cycles'
+noise.
 """
 
 import sys

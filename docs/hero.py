@@ -1,4 +1,4 @@
-"""The picture at the top of the README: scenes in focus, their disparity, and three focus settings of one blur.
+"""Picture at the top of the README: scenes all in focus, their disparity, and three focus settings of one blur.
 
 python docs/hero.py docs/hero.jpg datasets/default/000005 datasets/default/000015
 """

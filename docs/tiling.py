@@ -1,4 +1,4 @@
-"""Pictures beside and above each other with white between them, for the pictures of the README."""
+"""Join pictures with white gaps, for the pictures of the README."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def joined(pictures: Sequence[NDArray[np.uint8]], *, axis: int, gap_px: int = 5) -> NDArray[np.uint8]:
-    """(H, W, 3) pictures in a row (axis 1) or a column (axis 0)."""
+    """Join (H, W, 3) pictures in a row (axis 1) or in a column (axis 0)."""
     shape = list(pictures[0].shape)
     shape[axis] = gap_px
     gap = np.full(shape, 255, np.uint8)

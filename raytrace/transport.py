@@ -8,7 +8,7 @@ import taichi as ti
 from numpy.typing import NDArray
 
 from raytrace import kernels, kernels_cpu
-from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, Visibility, tile_grid
+from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_grid
 from scenes.aperture import aperture_points
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
@@ -61,8 +61,8 @@ class Textures:
         self.texels.from_numpy(texels.reshape(-1, 4))
 
     @cached_property
-    def visibility(self) -> Visibility:
-        return Visibility(self.scene)
+    def visibility(self) -> TileVisibility:
+        return TileVisibility(self.scene)
 
 
 class Transport:

@@ -24,7 +24,7 @@ def tile_grid(width: int, height: int) -> tuple[int, int]:
     return -(-height // TILE_HEIGHT), -(-width // TILE_WIDTH)
 
 
-class Visibility:
+class TileVisibility:
     """Summary of the layers' alpha that gives the layer list of every tile for any lens."""
 
     def __init__(self, scene: Scene):

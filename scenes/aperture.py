@@ -228,7 +228,7 @@ def aperture_from(description: dict) -> Aperture:
     except TypeError as error:
         keys_of = {"disk": "none", "polygon": "blades, rotation_deg, curvature", "donut": "inner_radius"}
         raise ValueError(f"aperture {description}: the keys of a {shape} are {keys_of.get(shape, 'file')}") from error
-    raise ValueError(f"aperture shape {shape!r} is unknown; there are disk, polygon, donut and mask")
+    raise ValueError(f"aperture shape {shape!r} is unknown; it must be disk, polygon, donut or mask")
 
 
 def _decode_mask(png_base64: str) -> NDArray[np.uint8]:

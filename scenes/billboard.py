@@ -1,4 +1,4 @@
-"""Scenes of RGBA billboards: what is in front of the lens.
+"""Scenes of RGBA billboards.
 
 A scene is a few flat layers, near to far. The last one is opaque. Each layer has one disparity, or lies on a slanted
 plane whose disparity is linear over the picture (a plane in space has linear *inverse* depth; MPIB, Eq. 7).
@@ -74,7 +74,7 @@ class Scene(LayeredScene):
         return layer.disparity - reach, layer.disparity + reach
 
     def blur_radius_max_px(self, lens: ThinLens) -> float:
-        """Largest distance in pixels between a pixel and where one of its rays meets a layer."""
+        """Largest distance in pixels between a pixel and the point where one of its rays meets a layer."""
         return max(
             largest_blur_radius_px(self.disparity_interval(i), layer.slope, lens) for i, layer in enumerate(self.layers)
         )

@@ -122,7 +122,7 @@ def _focus_disparities(recipe: Recipe, disparities: Sequence[float], rng: np.ran
 
 @dataclass(frozen=True)
 class _Box:
-    """Where a cut-out lies in the frame, pixels: upper left corner and size."""
+    """Box of a cut-out in the frame, pixels: upper left corner and size."""
 
     x: int
     y: int

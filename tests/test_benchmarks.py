@@ -1,4 +1,4 @@
-"""The benchmark runs as a user runs it, and its rows let anybody compare at equal error."""
+"""The benchmark of the tracer, run as a user runs it."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ def test_the_lattice_converges_to_our_image_and_a_row_of_ours_is_at_its_error_or
     _, rows = finished
     (lattice,) = (row for row in rows if row["renderer"] == "mpib-51")
     assert lattice["samples"] == 1957
-    # At this size the largest blur radius is 2 px, so its lattice is spaced by less than a tenth of a pixel.
+    # At this size the largest blur radius is 2 px, so points of the lattice are less than a tenth of a pixel apart.
     assert 0.0 < lattice["rmse"] < 0.001
     assert any(
         row["renderer"] == "bokehforge" and row["pixel"] == "point" and row["rmse"] <= lattice["rmse"] for row in rows
@@ -109,6 +109,7 @@ def test_mitsuba_converges_to_our_box_image(tmp_path):
     rows = json.loads((tmp_path / "rows.json").read_text())
     climb = [row for row in rows if row["renderer"].startswith("mitsuba")]
     first, last = climb[0], climb[-1]
-    # Errors of independent samples fall like N^-1/2; a bias would stop them. 1.5: multijittered, and two noisy images.
+    # Errors of independent samples fall like N^-1/2; a bias would stop that. The factor of 1.5 allows for multijittered
+    # samples and for two noisy images.
     expected = first["rmse"] * (first["samples"] / last["samples"]) ** 0.5
     assert last["samples"] >= 16 and last["rmse"] < 1.5 * expected

@@ -31,7 +31,7 @@ from runtime import backend
 from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, display_rmse
-from scenes.lens import ThinLens, disparity_from_distance, signed_defocus_px
+from scenes.lens import ThinLens, disparity_from_distance
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bokehforge[blender] is not installed")
 
@@ -126,13 +126,13 @@ def test_blur_radius_is_what_the_formula_says(blender, tmp_path, disparity, focu
     _load(blender, scene, tmp_path)
     sharp = _render(blender, scene, ThinLens(0.0, focus), tmp_path, samples=64, seed=1).rgba_premul[..., :3]
     blurred = _render(blender, scene, lens, tmp_path, samples=512, seed=2).rgba_premul[..., :3]
-    # The light's own size and the pixel's add their second moments to the aperture's.
+    # The second moments of the light, the pixel and the aperture add up.
     moment = _second_moment_px2(blurred) - _second_moment_px2(sharp)
     points = aperture_points(aperture, 4096)
     points = points - points.mean(axis=0)
-    predicted = abs(signed_defocus_px(disparity, lens.blur_parameter, focus))
+    predicted = abs(lens.defocus_px(disparity))
     measured = np.sqrt(moment / np.mean(np.sum(points**2, axis=1)))
-    # About 9 * 512 rays hit the light; the radius of a disk from n random points is known to 0.29 / sqrt(n) = 0.4 %.
+    # About 9 * 512 rays hit the light. n random points give the radius of a disk to 0.29 / sqrt(n) = 0.4 %.
     assert measured == pytest.approx(predicted, rel=0.02)
 
 
@@ -152,7 +152,7 @@ def test_blades_point_where_the_tracer_s_do(blender, tmp_path, disparity, focus,
 
 
 def _polygon_moment(image: np.ndarray, blades: int) -> complex:
-    """Mean of z^n over the light around its centre, relative to that of |z|^n: its phase is n times the orientation."""
+    """Mean of z^n over the light around its centre, divided by that of |z|^n. Its phase is n times the orientation."""
     weight = image.astype(np.float64).mean(axis=2)
     y, x = np.indices(weight.shape)
     z = x + 1j * y
@@ -161,7 +161,7 @@ def _polygon_moment(image: np.ndarray, blades: int) -> complex:
 
 
 def _bridge_scene(rng: np.random.Generator, *, width=96, height=64, overscan=14) -> Scene:
-    """Three layers of smooth random colour: a soft-edged one, a slanted one with holes, a bright background."""
+    """Three layers of smooth random colour: one with soft edges, a slanted one with holes, a bright background."""
     shape = (height + 2 * overscan, width + 2 * overscan)
     y, x = np.indices(shape)
 
@@ -218,7 +218,7 @@ def test_cycles_and_the_tracer_see_the_same_billboards(blender, tmp_path, apertu
     # 18 blocks and channels at 4 standard errors of 16 seeds; 1e-4 for float32 and the tracer's own finite set.
     bound = 1e-4 + 4.0 * standard_error
     assert (np.abs(theirs.mean(axis=0) - ours) <= bound).all()
-    # The bound has teeth: another shape, and even the same one turned by 180 degrees, is beyond it.
+    # The bound is strict enough: another aperture, even the same one turned by 180 degrees, exceeds it.
     assert (np.abs(theirs.mean(axis=0) - turned) > bound).any()
 
 
@@ -244,7 +244,7 @@ def test_dataset_is_whole_and_reads_like_blb(dataset):
     for folder in dataset:
         info, disparity = folder.info, folder.disparity()
         assert info["disparity_unit"] == "1/m" and isinstance(folder, CameraFolder)
-        # Focus goes from the farthest to the nearest thing, evenly in disparity; f-stops give K by Blender's law.
+        # Focus goes from the farthest to the nearest surface, evenly in disparity. f-stops give K by Blender's formula.
         focus = [disparity_from_distance(z) for z in info["focus_distances"]]
         assert focus == pytest.approx([disparity.min(), disparity.max()], rel=1e-6)
         for k, f_stop in zip(info["blur_parameters"], info["f_stops"], strict=True):
@@ -300,7 +300,7 @@ def test_noise_threshold_ends_the_sampling_early_and_is_recorded(reference, tmp_
     early = _first_scene(tmp_path, "--samples", "256", "--noise-threshold", "0.5")
     assert early.scene_document["source"]["noise_threshold"] == 0.5
     assert reference.scene_document["source"]["noise_threshold"] is None
-    # Half the samples would make it 1.4 times as noisy; a threshold that high leaves far fewer.
+    # Half the samples would give 1.4 times the noise. Such a high threshold takes far fewer.
     assert early.info["noise_rmse"]["image.exr"] > 1.4 * reference.info["noise_rmse"]["image.exr"]
 
 
@@ -308,12 +308,12 @@ def test_denoiser_smooths_and_is_recorded(dataset, reference, tmp_path):
     smooth = _first_scene(tmp_path, "--denoise")
     assert smooth.scene_document["source"]["denoised"] is True
     assert dataset[0].scene_document["source"]["denoised"] is False
-    # Of the same samples it makes a picture that is nearer to the truth.
+    # With the same samples, the denoised picture is nearer to the truth.
     assert display_rmse(smooth.image(), reference.image()) < 0.9 * display_rmse(dataset[0].image(), reference.image())
 
 
 def test_time_limit_takes_samples_away_and_is_recorded(blends, tmp_path):
-    # No picture is done within a microsecond: one sample from each seed is the least.
+    # No picture is finished within a microsecond. The smallest number is one sample for each seed.
     hasty = _first_scene(tmp_path, "--time-limit", "1e-6", "--blend", str(blends / "walls.blend"))
     assert hasty.scene_document["source"]["time_limit_s"] == 1e-6
     assert set(hasty.info["samples"].values()) == {2}
@@ -334,7 +334,7 @@ def test_layers_compose_to_the_picture_and_keep_their_distances(dataset):
             # Cycles clips in float32.
             assert (distance >= layer.near_m * 0.9999).all() and (distance <= layer.far_m * 1.0001).all()
         assert (layers[-1].rgba[..., 3] == 1.0).all()
-        # Layers and picture are renders of their own, each about as noisy as the picture says.
+        # Layers and picture are separate renders, each with about the noise given for the picture.
         assert display_rmse(composite, folder.image()) < 3.0 * folder.info["noise_rmse"]["image.exr"]
 
 
@@ -348,7 +348,7 @@ def test_kill_after_rendering_costs_no_picture(blends, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(DatasetWriter, "add", kill)
         assert render_blb.main(arguments) == 130
-    # The folder is there and the index does not know of it: it is written again, of the pictures that are kept.
+    # The folder exists but is not in the index. It is written again from the kept pictures.
     asked = []
     ask = BlenderProcess.ask
     monkeypatch.setattr(BlenderProcess, "ask", lambda self, request: asked.append(request["do"]) or ask(self, request))
@@ -414,7 +414,7 @@ runpy.run_path(sys.argv[sys.argv.index("-P") + 1], run_name="__main__")
 
 @pytest.fixture
 def installed_blender(tmp_path):
-    """Stands for an installed Blender: greets on stdout, then runs the script after -P in a Python of its own."""
+    """Stand-in for an installed Blender: it prints to stdout, then runs the script after -P with its own Python."""
     fake = tmp_path / "blender"
     code = shlex.quote(_STAND_IN)
     fake.write_text(
@@ -459,7 +459,7 @@ def test_script_started_by_blender_says_when_it_finds_no_bokehforge(installed_bl
 
 
 def _check_with(tmp_path, bpy_module: str) -> str:
-    """Why the worker refuses a check, with another bpy and no NumPy, as in Debian's Blender."""
+    """The worker's refusal of a check with another bpy and without NumPy, as in Debian's Blender."""
     (tmp_path / "bpy.py").write_text(bpy_module)
     (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('numpy')\n")
     code = (
@@ -512,7 +512,7 @@ def _plant(path: Path, value: float) -> None:
 
 
 def _without_index(damage):
-    """What only the checks of the contents can find."""
+    """Damage that only the checks of file contents can find."""
 
     def both(root: Path) -> None:
         (root / "index.jsonl").unlink()
@@ -803,7 +803,7 @@ def test_own_blend_files_render_and_each_fault_is_named(blends, tmp_path, capsys
 
     walls, no_camera = Dataset(out)
     assert not verify(out).problems
-    # Focus and blur fit what is there: walls at 8 m and 2 m, whatever the file's own lens and border.
+    # Focus and blur fit the walls at 8 m and 2 m, and ignore the file's own lens and border.
     assert walls.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-4)
     assert walls.info["blur_parameters"] == pytest.approx([10.0 / (1 / 2 - 1 / 8)], rel=1e-4)
     assert (no_camera.depth() < HALF_MAX).mean() > 0.1
@@ -814,13 +814,13 @@ def test_animation_of_a_file_moves_its_objects_and_leaves_lens_and_sampling_to_u
     command = [sys.executable, "-c", _OPEN_ANIMATED, str(blends / "animated.blend")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     told = json.loads(done.stdout.splitlines()[-1])
-    # What the file says of frame 11 ...
+    # The file's values at frame 11 ...
     assert told["found"] == {"lens": 50.0, "samples": 5}
     assert told["wall"] == pytest.approx(4.0)
-    # ... stays where we set it otherwise, and the camera is the one asked for, not that of a marker.
+    # ... do not replace the values that we set, and the camera is the requested one, not that of a marker.
     assert (told["focus_distance"], told["samples"], told["exposure"]) == (1.5, 64, 0.0)
     assert told["camera"] == "view"
-    # A layer shows no more than the picture does.
+    # A layer does not show more than the picture.
     assert told["slice_m"] == pytest.approx([0.9, 1000.0])
     assert told["layers"] == ["second"]
     assert "has 2 view layers; rendering 'second' alone" in told["warnings"]
@@ -829,7 +829,7 @@ def test_animation_of_a_file_moves_its_objects_and_leaves_lens_and_sampling_to_u
 
 def test_camera_that_is_not_there_is_named_with_those_that_are(blends, tmp_path, capsys):
     arguments = [*TINY, "--out", str(tmp_path / "set"), "--blend", str(blends / "walls.blend"), "--camera", "front"]
-    # Nothing of what was given can be used.
+    # None of the given files can be used.
     assert render_blb.main(arguments) == 2
     assert "has no camera 'front'; there are: view" in capsys.readouterr().err
 
@@ -876,7 +876,7 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def told(blends):
-    """What is said of files that are only opened; `script_ran` is there if a script did before it was let."""
+    """Warnings about files that are only opened. The file `script_ran` exists if a script ran without permission."""
     assert not (blends / "script_ran").exists()
     done = subprocess.run([sys.executable, "-c", _TELL, str(blends)], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -885,7 +885,7 @@ def told(blends):
 def test_light_in_a_group_of_nodes_and_things_in_an_instance_are_seen(told):
     assert told["grouped"] == []
     assert told["instances"] == ["has no camera; looking at everything from the front, right and above"]
-    # The camera that is placed looks at where the instance is.
+    # The new camera looks at the instance.
     assert told["camera"][0] == pytest.approx(40.0, abs=5.0)
 
 
@@ -912,7 +912,7 @@ def test_light_reaches_the_file_as_it_is_and_no_script_runs(blends, tmp_path):
     arguments = [*TINY, "--out", str(tmp_path / "set"), "--blend", str(blends / "glow.blend"), "--frame", "11"]
     assert render_blb.main(arguments) == 0
     scene = Dataset(tmp_path / "set")[0]
-    # Two walls of the same glow: every sample of every pixel is that, whatever the view, and halves hold it exactly.
+    # Two walls emit the same light, so every sample of every pixel has this value. Half floats hold it exactly.
     for picture in (scene.image(), scene.bokeh(0, 0), scene.bokeh(0, 1)):
         np.testing.assert_allclose(picture, np.broadcast_to([0.25, 0.5, 2.0], picture.shape), rtol=1e-3)
     assert scene.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-4)

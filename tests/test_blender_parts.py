@@ -1,4 +1,4 @@
-"""What `blender_scripts` computes without Blender: lens settings, stacks, layer bounds, kept pictures."""
+"""The parts of `blender_scripts` that do not need Blender: lens settings, stacks, layer bounds, kept pictures."""
 
 import math
 import subprocess
@@ -51,7 +51,7 @@ def test_blades_turn_the_other_way_in_blender():
 
 def test_blades_turn_within_the_half_turn_that_blender_clamps_to():
     lens = blender_lens(ThinLens(5.0, 0.25, Polygon(3, rotation_deg=-130.0)), CAMERA)
-    # 60 + 130 degrees are as good as -170.
+    # 60 + 130 degrees are equivalent to -170.
     assert lens is not None and lens["rotation_rad"] == pytest.approx(math.radians(-170.0))
 
 
@@ -66,7 +66,7 @@ def test_stack_spans_the_scene_from_far_to_near():
     stack = stack_of(disparity, _job())
     assert stack.pixel == "box"
     assert stack.focus_disparities == pytest.approx((0.0, 0.5 / 3, 1.0 / 3, 0.5))
-    # Each level's largest radius is at one end when the focus is at the other.
+    # With focus at one end of the range, the blur radius of a level is largest at the other end.
     assert [k * 0.5 for k in stack.blur_parameters] == pytest.approx([10.0, 20.0])
 
 
@@ -81,10 +81,10 @@ def test_isolated_pixels_set_neither_focus_nor_blur():
     clean = stack_of(disparity, _job())
     disparity[50, 80], disparity[10, 10], disparity[20, 20] = 40.0, 25.0, 0.0
     dusty = stack_of(disparity, _job())
-    # 16000 pixels: 3 at each end do not count, and the columns are 0.0025 apart.
+    # 16000 pixels: 3 at each end are ignored, and the columns are 0.0025 apart.
     assert dusty.focus_disparities == pytest.approx(clean.focus_disparities, abs=1e-6)
     assert dusty.blur_parameters == pytest.approx(clean.blur_parameters, rel=1e-6)
-    # A thing of ten times as many counts.
+    # An object of ten times as many pixels is not ignored.
     disparity[40:46, 60:66] = 2.0
     assert stack_of(disparity, _job()).focus_disparities[-1] == 2.0
 
@@ -122,7 +122,7 @@ def test_cost_is_told_before_anything_is_rendered(tmp_path, capsys, monkeypatch)
 
 
 def test_layers_are_cut_where_nothing_is():
-    # Two walls at 2 m and 5 m and a sky: any cut between their disparities severs nothing.
+    # Two walls at 2 m and 5 m and a sky. A cut between their disparities severs no surface.
     depth = np.full((30, 40), HALF_MAX, np.float32)
     depth[:, :20], depth[:15, 20:] = 2.0, 5.0
     distances = slice_distances(depth, 3)
@@ -196,6 +196,6 @@ def test_bad_options_are_named_in_one_line(arguments, culprit, tmp_path, capsys)
 
 
 def test_blender_stays_out_of_our_process():
-    # It is GPL, takes half a second to load, and may crash.
+    # Blender is GPL, takes half a second to load, and may crash.
     code = "import sys, blender_scripts.render_blb; sys.exit('bpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

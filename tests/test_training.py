@@ -315,13 +315,13 @@ def test_arnet_learns_one_batch_by_heart(data):
     batch = next(iter(DataLoader(pictures, batch_size=2)))
     training = ArnetTraining(replace(ARNET.presets["cpu"], learning_rate=1e-3, ema_decay=None, elsewhere=1.0), 160)
     configured = training.configure_optimizers()
-    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     for _ in range(160):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = training.objective(batch)["loss"]
         loss.backward()
         clip_grad_norm_(training.network.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     classical = classical_picture(batch)
     scatter = fusion_loss(classical, classical, batch["truth"])
@@ -449,10 +449,10 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data)
         batches[part] = next(iter(DataLoader(crops, batch_size=2 if part == "training" else 1)))
     training = model.build(preset, 20, model.behind)
     before = [parameter.detach().clone() for parameter in training.network.parameters()]
-    optimiser = training.configure_optimizers()["optimizer"]
+    optimizer = training.configure_optimizers()["optimizer"]
     loss = training.objective(batches["training"])["loss"]
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     assert torch.isfinite(loss)
     assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
     with torch.no_grad():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytrace.transport import Textures, Transport
-from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, Visibility, tile_grid
+from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_grid
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.lens import ThinLens
@@ -81,7 +81,7 @@ def scene_with(*mattes: np.ndarray, width: int, height: int) -> Scene:
 
 
 def lists(scene: Scene, reach_px: float) -> list[list[int]]:
-    counted = Visibility(scene).tile_layers(np.full(len(scene.layers), reach_px))
+    counted = TileVisibility(scene).tile_layers(np.full(len(scene.layers), reach_px))
     return [list(row[1 : 1 + row[0]]) for row in counted]
 
 

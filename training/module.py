@@ -1,4 +1,4 @@
-"""What every training does: a step, a validation, the optimiser and its schedule. No model is in here.
+"""What every training does: a step, a validation, the optimizer and its schedule. No model is in here.
 
 Nothing in a step is random. The samples of a step depend on its number, so a run that was stopped goes on to the same
 weights as one that was not.
@@ -119,9 +119,9 @@ class Training(pl.LightningModule, Generic[TrainingBatch, ValidationBatch]):
             self.logger.experiment.add_image(f"{type(self).__name__}/{batch_idx}", strip, self.global_step)
 
     def configure_optimizers(self) -> Any:
-        optimiser = torch.optim.Adam(self.network.parameters(), lr=self.preset.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._relative_rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.preset.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._relative_rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _relative_rate(self, step: int) -> float:
         """Learning rate of a step as a part of the largest."""

@@ -1,4 +1,4 @@
-"""Ten scenes made of numbers: nothing is downloaded, and every seed gives another variant of each."""
+"""Ten procedural scenes. Nothing is downloaded, and every seed gives another variant."""
 
 from collections.abc import Callable
 
@@ -33,16 +33,16 @@ _BUILDERS: dict[str, Callable[[np.random.Generator], None]] = {
 }
 assert tuple(_BUILDERS) == SCENE_NAMES
 
-# Bounces that a picture of the scene needs. Glass wants many of its own; what many diffuse bounces would add is small.
+# Bounces of a light path. Glass needs many; the light of many diffuse bounces is small.
 _BOUNCES, _DIFFUSE_BOUNCES, _CLEAR_BOUNCES = 10, 3, 32
 
-# Light that arrives after a bounce is cut at this radiance in every path. It changes the scene a little, the same way
-# for every lens, and keeps rare bright paths from outweighing all others; emitters seen directly are never cut.
+# Radiance at which the light of a path after a bounce is clipped, so that rare bright paths do not dominate the noise.
+# It changes the scene a little, equally for every lens. Emitters seen directly are never clipped.
 _INDIRECT_LIGHT_MAX = 20.0
 
 
 def build(name: str, seed: int) -> None:
-    """Replace what is loaded by a built-in scene; equal seeds give equal scenes."""
+    """Replace the loaded scene by a built-in scene. Equal seeds give equal scenes."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     _BUILDERS[name](np.random.default_rng(seed))
     cycles = bpy.context.scene.cycles

@@ -1,4 +1,4 @@
-"""A long arcade: floor, wall and ceiling that run smoothly from the lens to far away, with columns in step."""
+"""A long arcade: floor, wall and ceiling extend smoothly from the lens to far away, with evenly spaced columns."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Looking up through blossoming branches: twigs, leaves and petals in front of the sky, a roof and wires beyond."""
+"""A view up through blossoming branches: twigs, leaves and petals in front of the sky, a roof and wires behind."""
 
 import math
 
@@ -70,7 +70,7 @@ def build(rng: np.random.Generator) -> None:
 
 
 def _blossoms(points, petal, heart, rng: np.random.Generator) -> None:
-    """Five round petals each, in little clusters."""
+    """Blossoms of five round petals in small clusters."""
     outline = np.array(
         [(0.12, 0.0), (0.4, 0.3), (0.75, 0.4), (1.0, 0.22), (0.92, 0.0), (1.0, -0.22), (0.75, -0.4), (0.4, -0.3)]
     )

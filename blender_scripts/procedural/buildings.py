@@ -24,7 +24,7 @@ def gabled_house(
     turn_deg: float,
     overhang_m: float = 0.4,
 ) -> OnFront:
-    """A house of (width, depth) whose front gable stands with its middle at `at`; returns what puts things on it."""
+    """A house of (width, depth) whose front gable has its middle at `at`. Returns a function that adds boxes to it."""
     x, y, z = at
     width, depth = size
     half = width / 2

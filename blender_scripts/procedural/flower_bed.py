@@ -1,4 +1,4 @@
-"""A garden from among its flowers: daisies against the lens, a path, a watering can, a greenhouse behind."""
+"""A garden seen from among its flowers: daisies close to the lens, a path, a watering can, a greenhouse behind."""
 
 import math
 

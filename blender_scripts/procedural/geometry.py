@@ -67,7 +67,7 @@ def box(
     turn_deg: Vector3 = (0.0, 0.0, 0.0),
     bevel_m: float = 0.004,
 ) -> bpy.types.Object:
-    """A box whose bottom centre is at `at`, with rounded edges as everything that was ever made has."""
+    """A box with rounded edges, whose bottom centre is at `at`."""
     x, y, z = size[0] / 2, size[1] / 2, size[2]
     vertices = [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0), (-x, -y, z), (x, -y, z), (x, y, z), (-x, y, z)]
     faces = [(3, 2, 1, 0), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)]
@@ -91,7 +91,7 @@ def smoothed(obj: bpy.types.Object, levels: int) -> bpy.types.Object:
 
 
 def lathe(name: str, profile: Sequence[tuple[float, float]], *, segments: int = 48) -> bpy.types.Mesh:
-    """A turned body from (radius, height) points; ends at radius 0 are closed."""
+    """A body of revolution from (radius, height) points. Ends at radius 0 are closed."""
     angle = np.linspace(0.0, 2.0 * math.pi, segments, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(segments)], axis=1)
     vertices = np.concatenate([ring * (r, r, 0) + (0, 0, z) for r, z in profile])
@@ -105,7 +105,7 @@ def lathe(name: str, profile: Sequence[tuple[float, float]], *, segments: int = 
 
 
 def sphere(name: str, radius_m: float, *, squash: float = 1.0) -> bpy.types.Mesh:
-    """A ball, or with `squash` an ellipsoid of that many times its height."""
+    """A sphere, or an ellipsoid whose height is scaled by `squash`."""
     angle = np.linspace(0.0, math.pi, 15)
     return lathe(name, [(radius_m * math.sin(a), -squash * radius_m * math.cos(a)) for a in angle], segments=28)
 
@@ -161,7 +161,7 @@ def terrain(
     *,
     steps: int = 120,
 ) -> bpy.types.Mesh:
-    """A height field z = height_of(x, y) over a rectangle, finer towards small y, where the camera stands."""
+    """A height field z = height_of(x, y) over a rectangle. It is finer at small y, where the camera is."""
     xs = np.linspace(*x, steps)
     ys = y[0] + (y[1] - y[0]) * np.linspace(0.0, 1.0, steps) ** 2
     gx, gy = np.meshgrid(xs, ys)

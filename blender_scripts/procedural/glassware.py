@@ -102,7 +102,7 @@ def _back(rng: np.random.Generator) -> None:
         link("wire", tubes("wire", [path], [0.002], sides=4), wire)
         for point in path[1:-1]:
             link("bulb", bulb, glow, at=point + (rng.uniform(-0.02, 0.02), 0, -0.012))
-    # What the mirror shows: the far side of the room, with a window and lamps.
+    # The mirror reflects the far side of the room, with a window and lamps.
     room = materials.plain("room", (0.3, 0.2, 0.14), roughness=0.9, grain=1.5)
     box("far wall", (9.0, 0.1, 3.2), room, at=(0, -4.5, 0), bevel_m=0.0)
     evening = materials.light("evening window", (0.35, 0.5, 0.9), 0.8)
@@ -116,14 +116,14 @@ def _back(rng: np.random.Generator) -> None:
 
 
 def _vessel(name, outer, wall, material, at, *, base) -> None:
-    """A turned glass with walls of constant thickness: out along the profile, back inside it."""
+    """A glass of revolution with walls of constant thickness. Its outline goes up outside and back down inside."""
     inner = [(max(r - wall, 0.0), z) for r, z in reversed(outer) if z > base]
     profile = [*outer, *inner, (0.0, base)]
     link(name, lathe(name, profile, segments=64), material, at=(*at, 1.0))
 
 
 def _filled(name, radius_at, low, high, material, at) -> None:
-    """Liquid whose surface meets the wall of the glass from just inside it."""
+    """Liquid that ends just inside the wall of the glass."""
     z = np.linspace(low, high, 14)
     profile = [(0.0, low), *[(radius_at(v), v) for v in z], (0.0, high)]
     link(name, lathe(name, profile, segments=64), material, at=(*at, 1.0))

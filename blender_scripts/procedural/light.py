@@ -13,7 +13,7 @@ from blender_scripts.procedural.nodes import Nodes
 
 
 def camera(at: Vector3, towards: Vector3, *, focal_length_mm: float, sensor_width_mm: float = 36.0) -> bpy.types.Object:
-    """The scene's camera, level, looking at a point; its focus is set per picture."""
+    """The scene's camera, level, looking at a point. Its focus is set for each picture."""
     data = bpy.data.cameras.new("camera")
     data.sensor_fit = "HORIZONTAL"
     data.lens, data.sensor_width = focal_length_mm, sensor_width_mm
@@ -41,11 +41,11 @@ def sky(
     haze: float = 1.0,
     rng: np.random.Generator,
 ) -> None:
-    """Daylight: the sky, its sun as a lamp, and a share of clouds.
+    """Daylight: the sky, its sun as a lamp, and clouds.
 
-    exposure    scales sky and sun together; 1 shows a sunlit white wall at about 1
+    exposure    scales sky and sun together; at 1 a sunlit white wall has a value of about 1
     clouds      share of the sky that is covered, 0 to 1
-    azimuth     where the sun stands: 0 in front of a camera that looks along +y, 90 to the right
+    azimuth     direction of the sun: 0 is in front of a camera that looks along +y, 90 to its right
     """
     nodes = _world()
     direction = nodes("TexCoord").outputs["Generated"]
@@ -78,7 +78,7 @@ def sky(
         colour = nodes.mix(nodes.math("MULTIPLY", cover, 0.9), colour, white)
     nodes("OutputWorld", {"Surface": nodes("Background", {"Color": colour}).outputs[0]})
 
-    # The lower the sun, the redder and weaker it is.
+    # A low sun is redder and weaker.
     low = math.exp(-sun_elevation_deg / 14.0)
     sun(
         elevation_deg=sun_elevation_deg,
@@ -89,7 +89,7 @@ def sky(
 
 
 def sun(*, elevation_deg: float, azimuth_deg: float, colour: Sequence[float], strength: float) -> None:
-    """Sunlight in W/m^2 (pi lights a white wall to 1), from a disk of the sun's half degree."""
+    """Sunlight in W/m^2 (pi gives a white wall the value 1) from a disk of half a degree, the size of the sun."""
     data = bpy.data.lights.new("sun", "SUN")
     data.color, data.energy, data.angle = colour, strength, math.radians(0.53)
     elevation, azimuth = math.radians(elevation_deg), math.radians(azimuth_deg)
@@ -101,7 +101,7 @@ def sun(*, elevation_deg: float, azimuth_deg: float, colour: Sequence[float], st
 
 def studio(name: str, *, strength: float, turn_deg: float, seen: Sequence[float] | None = None) -> None:
     """One of the CC0 environments that come with Blender: city, courtyard, forest, interior, night, studio, sunrise,
-    sunset. They are small pictures that light well and look coarse, so the camera may be shown a colour instead."""
+    sunset. They are small pictures, good as lights but coarse to look at, so the camera may see the colour `seen`."""
     nodes = _world()
     turned = nodes(
         "Mapping", {"Vector": nodes("TexCoord").outputs["Generated"], "Rotation": (0.0, 0.0, math.radians(turn_deg))}
@@ -118,7 +118,7 @@ def studio(name: str, *, strength: float, turn_deg: float, seen: Sequence[float]
 
 
 def dark_sky(zenith: Sequence[float], horizon: Sequence[float]) -> None:
-    """A night or evening sky: two colours from the horizon up."""
+    """A night or evening sky: a gradient of two colours from the horizon up."""
     nodes = _world()
     up = nodes("SeparateXYZ", {0: nodes("TexCoord").outputs["Generated"]}).outputs[2]
     colour = nodes.ramp(up, [(0.0, (*horizon, 1.0)), (0.45, (*zenith, 1.0))])
@@ -126,7 +126,7 @@ def dark_sky(zenith: Sequence[float], horizon: Sequence[float]) -> None:
 
 
 def area(size: tuple[float, float], *, at: Vector3, towards: Vector3, colour: Sequence[float], watts: float) -> None:
-    """A soft rectangular lamp that is itself not seen."""
+    """A soft rectangular lamp that is itself invisible."""
     data = bpy.data.lights.new("area", "AREA")
     data.shape, data.size, data.size_y = "RECTANGLE", *size
     data.color, data.energy = colour, watts
@@ -136,7 +136,7 @@ def area(size: tuple[float, float], *, at: Vector3, towards: Vector3, colour: Se
 
 
 def bulb(*, at: Vector3, colour: Sequence[float], watts: float, radius_m: float = 0.05) -> None:
-    """A small round lamp that lights, but is not seen itself."""
+    """A small round lamp that is itself invisible."""
     data = bpy.data.lights.new("bulb", "POINT")
     data.color, data.energy, data.shadow_soft_size = colour, watts, radius_m
     obj = link("bulb", data, at=at)

@@ -42,7 +42,7 @@ def _shell(rng: np.random.Generator) -> None:
     )
     white = materials.plain("white paint", (0.8, 0.79, 0.76), roughness=0.5, variation=0.04)
     plank = materials.wood("floorboards", (0.42, 0.25, 0.13), (0.22, 0.11, 0.05), roughness=0.3, axis=1)
-    # The gaps between boards show a floor below, not the sky under the house.
+    # A floor below hides the sky that would be visible through the gaps between boards.
     below = materials.plain("subfloor", (0.02, 0.015, 0.01), roughness=0.9)
     box("subfloor", (2 * _X, _Y + 3.5, 0.05), below, at=(0, _Y / 2 - 1.0, -0.08), bevel_m=0)
     for k, x in enumerate(np.arange(-_X, _X, 0.14)):
@@ -92,7 +92,7 @@ def _window(x: float) -> None:
             return 0.04 * np.sin(a * 40 + 2 * np.sin(3 * v)) * (0.4 + v)
 
         data = terrain("curtain", (0.0, 1.0), (0.0, 1.0), lambda a, v: fold(a, v), steps=len(u))
-        # A height field over the unit square, hung up: u across, v down.
+        # A height field over the unit square, placed vertically: u across, v down.
         obj = link(
             "curtain", data, cloth, at=(x + side * (0.95 if side < 0 else 0.55), _Y - 0.13, 2.4), turn_deg=(-90, 0, 0)
         )
@@ -227,7 +227,7 @@ def _lamp() -> None:
 
 
 def _near_chair(rng: np.random.Generator) -> None:
-    """The back of a chair close to the lens: turned spindles and a bent rail."""
+    """The back of a chair close to the lens, with turned spindles and a bent rail."""
     wood = materials.wood("chair", (0.12, 0.06, 0.03), (0.05, 0.025, 0.012), roughness=0.3, axis=2)
     x0, y = rng.uniform(0.5, 0.7), 0.75
     paths, radii = [], []

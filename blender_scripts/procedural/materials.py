@@ -1,4 +1,4 @@
-"""Surfaces: every one varies over itself, since nothing real is of one colour."""
+"""Materials. Each varies over its surface, as real materials do."""
 
 import bpy
 
@@ -39,7 +39,7 @@ def plain(
     bump_m: float = 0.0,
     bump_scale: float = 80.0,
 ) -> bpy.types.Material:
-    """Paint, plastic, metal, plaster: one colour, cloudy by `variation` at `grain` features a metre, perhaps rough."""
+    """Paint, plastic, metal or plaster: one colour that varies by `variation`, with `grain` features a metre."""
 
     def build(nodes: Nodes) -> dict[str, Value]:
         clouds = nodes.noise(grain, detail=6.0)
@@ -57,7 +57,7 @@ def plain(
 
 
 def wood(name: str, light: Colour, dark: Colour, *, scale: float = 1.0, roughness: float = 0.45, axis: int = 0):
-    """Planks' grain along an axis of the object (0 x, 1 y, 2 z)."""
+    """Wood with grain along an axis of the object (0 x, 1 y, 2 z)."""
 
     def build(nodes: Nodes) -> dict[str, Value]:
         stretch = [14.0 * scale] * 3
@@ -91,7 +91,7 @@ def tiles(
     bump_m: float = 0.004,
     plane: str = "xy",
 ) -> bpy.types.Material:
-    """Bricks, tiles, cobbles on a plane of the object: "xy" lies, "xz" stands."""
+    """Bricks, tiles or cobbles on a plane of the object: "xy" is horizontal, "xz" vertical."""
 
     def build(nodes: Nodes) -> dict[str, Value]:
         position = nodes("SeparateXYZ", {0: nodes.position()}).outputs
@@ -127,7 +127,7 @@ def tiles(
 
 
 def ground(name: str, dark: Colour, light: Colour, *, scale: float = 3.0, bump_m: float = 0.02, wet: float = 0.0):
-    """Soil, gravel, asphalt; `wet` in [0, 1] is the share of puddles."""
+    """Soil, gravel or asphalt. `wet` in [0, 1] is the share of puddles."""
 
     def build(nodes: Nodes) -> dict[str, Value]:
         fine, coarse = nodes.noise(scale * 25.0, detail=8.0), nodes.noise(scale * 0.4, detail=5.0)
@@ -147,7 +147,7 @@ def ground(name: str, dark: Colour, light: Colour, *, scale: float = 3.0, bump_m
 
 
 def leaf(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
-    """Thin leaves that let light through; every island of the mesh has its own shade."""
+    """Thin leaves that transmit light. Every island of the mesh has a shade of its own."""
     material, nodes = _new(name)
     colour = nodes.ramp(nodes.per_island(), [(0.0, _rgba(dark)), (1.0, _rgba(light))])
     front = nodes("BsdfPrincipled", {"Base Color": colour, "Roughness": 0.45})
@@ -158,7 +158,7 @@ def leaf(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
 
 
 def fabric(name: str, colour: Colour, *, second: Colour | None = None, stripes_per_m: float = 0.0, sheen: float = 0.3):
-    """Woven cloth, perhaps striped along x."""
+    """Woven cloth, with stripes along x if there is a second colour."""
 
     def build(nodes: Nodes) -> dict[str, Value]:
         clouds = nodes.noise(9.0, detail=8.0)
@@ -174,8 +174,8 @@ def fabric(name: str, colour: Colour, *, second: Colour | None = None, stripes_p
 
 
 def glass(name: str, colour: Colour = (1.0, 1.0, 1.0), *, ior: float = 1.45, roughness: float = 0.0):
-    """Clear solid glass. Light reaches what stands behind it as if it were only tinted: without that, shadows of glass
-    are caustics, which no path tracer converges."""
+    """Clear solid glass. Shadow and diffuse rays pass it straight, only tinted. Otherwise shadows of glass would be
+    caustics, for which a path tracer does not converge."""
     material, nodes = _new(name)
     solid = nodes("BsdfGlass", {"Color": _rgba(colour), "Roughness": roughness, "IOR": ior})
     tint = nodes("BsdfTransparent", {"Color": _rgba(colour, 0.93)})
@@ -187,7 +187,7 @@ def glass(name: str, colour: Colour = (1.0, 1.0, 1.0), *, ior: float = 1.45, rou
 
 
 def light(name: str, colour: Colour, strength: float, *, sampled: bool = True) -> bpy.types.Material:
-    """An emitter; radiance is colour times strength. One that is too small to light anything need not be sampled."""
+    """An emitter whose radiance is colour times strength. Emitters too small to light the scene need no sampling."""
     material, nodes = _new(name)
     emission = nodes("Emission", {"Color": _rgba(colour), "Strength": strength})
     nodes("OutputMaterial", {"Surface": emission.outputs[0]})
@@ -196,7 +196,7 @@ def light(name: str, colour: Colour, strength: float, *, sampled: bool = True) -
 
 
 def lit_wall(name: str, colour: Colour, strength: float) -> bpy.types.Material:
-    """The back wall of a lit room, 3 m high: lamps above make it brightest below the ceiling, and leave it cloudy."""
+    """The back wall of a lit room, 3 m high, brightest below the ceiling and unevenly lit."""
     material, nodes = _new(name)
     height = nodes("SeparateXYZ", {0: nodes.position()}).outputs[2]
     level = nodes("MapRange", {0: height, 2: 3.0, 3: 0.25 * strength, 4: strength}).outputs[0]
@@ -207,7 +207,7 @@ def lit_wall(name: str, colour: Colour, strength: float) -> bpy.types.Material:
 
 
 def windows_at_night(name: str, wall: Colour, *, lit_share: float, width_m: float, height_m: float, strength: float):
-    """A facade (plane xz) whose windows are lit at random, each in its own tone."""
+    """A facade (plane xz) with randomly lit windows, each with a tone of its own."""
     material, nodes = _new(name)
     position = nodes("SeparateXYZ", {0: nodes.position()}).outputs
     column, row = nodes.math("DIVIDE", position[0], width_m), nodes.math("DIVIDE", position[2], height_m)

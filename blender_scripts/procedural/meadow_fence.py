@@ -1,4 +1,4 @@
-"""A meadow behind a fence: wires and grass in front, trees and a barn behind, hills against the sky."""
+"""A meadow behind a fence: wires and grass in front, trees and a barn behind, hills and sky far away."""
 
 import math
 
@@ -66,7 +66,7 @@ def build(rng: np.random.Generator) -> None:
 
 
 def _fence(rng: np.random.Generator, height) -> None:
-    """Weathered posts with two rails and woven wire, running away to one side."""
+    """Weathered posts with two rails and woven wire. The fence leads away to one side."""
     grey = materials.wood("weathered", (0.34, 0.29, 0.23), (0.12, 0.09, 0.06), roughness=0.85, axis=2)
     rail = materials.wood("rail", (0.36, 0.3, 0.24), (0.14, 0.1, 0.07), roughness=0.85, axis=0)
     wire = materials.plain("wire", (0.38, 0.36, 0.33), roughness=0.4, metallic=0.9, variation=0.4, grain=40.0)
@@ -74,7 +74,7 @@ def _fence(rng: np.random.Generator, height) -> None:
     slope = math.tan(math.radians(turn))
 
     def at(x):
-        """Where the fence stands at x."""
+        """Position of the fence at x."""
         return 2.6 + slope * x
 
     for x in np.arange(-2.7, 6.0, 1.7):

@@ -1,4 +1,4 @@
-"""A street at night after rain: lamps, shop windows, cars and strings of bulbs, mirrored in wet asphalt."""
+"""A street at night after rain: lamps, shop windows, cars and strings of bulbs, reflected in wet asphalt."""
 
 import math
 
@@ -50,7 +50,7 @@ def build(rng: np.random.Generator) -> None:
 
 
 def _houses(rng: np.random.Generator, side: int) -> None:
-    """A row of facades with lit windows above bars, tea rooms and shops that are open."""
+    """A row of facades with lit windows above open bars, tea rooms and shops."""
     y = -6.0
     pane = shops.pane()
     while y < 110.0:
@@ -65,7 +65,7 @@ def _houses(rng: np.random.Generator, side: int) -> None:
             strength=rng.uniform(0.5, 1.1),
         )
         x = side * (_ROAD / 2 + _PAVEMENT)
-        # The facade material lies in the object's xz plane, so the object is turned to face the street.
+        # The facade material is in the object's xz plane, so the object is rotated to face the street.
         box(
             "house",
             (width, 8.0, 3.4 + 3.1 * floors),
@@ -97,7 +97,7 @@ def _houses(rng: np.random.Generator, side: int) -> None:
 
 
 def _room(rng: np.random.Generator, front: shops.Front, glow, pane, *, is_near: bool) -> None:
-    """What goes on behind one front; far away only its walls and lamps are seen."""
+    """The room behind one front. Far rooms have only walls and lamps."""
     width, high, deep = front.width, 3.0, 3.2
     paint = tuple(rng.permutation([0.12, 0.05, 0.03]))
     frame = materials.plain("shop frame", paint, roughness=0.35, coat=0.3)
@@ -108,7 +108,7 @@ def _room(rng: np.random.Generator, front: shops.Front, glow, pane, *, is_near: 
     box("lit wall", (0.1, width, high), back, at=front.inside(deep, 0, 0), bevel_m=0.0)
     for k in (-1, 1):
         box("party wall", (deep, 0.3, high), walls, at=front.inside(deep / 2, k * (width / 2 - 0.15), 0), bevel_m=0.0)
-    # The front: a low wall, posts, a rail under the top lights, and the board that carries the name.
+    # The front: a low wall, posts, a rail under the top lights, and the board with the name.
     posts = np.linspace(-1, 1, int(rng.integers(4, 7))) * (width / 2 - 0.2)
     low = rng.choice([0.2, 0.45, 0.65])
     box("front wall", (0.25, width, low), frame, at=front.inside(0.1, 0, -0.1), bevel_m=0.01)
@@ -194,7 +194,7 @@ def _bollards() -> None:
 
 
 def car(rng: np.random.Generator, at: tuple[float, float], *, leaving: bool, parked: bool = False) -> None:
-    """A saloon car; one that leaves shows its tail lights."""
+    """A saloon car. A leaving car shows its tail lights."""
     colour = [(0.3, 0.02, 0.02), (0.02, 0.05, 0.16), (0.25, 0.25, 0.26), (0.02, 0.02, 0.022), (0.3, 0.28, 0.22)][
         int(rng.integers(5))
     ]

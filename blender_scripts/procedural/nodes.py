@@ -1,14 +1,14 @@
-"""Shader node trees, built in few words."""
+"""Short notation for shader node trees."""
 
 from typing import Any
 
 import bpy
 
-Value = Any  # a socket to link, or what the socket's default value takes
+Value = Any  # a socket to link, or a default value for the socket
 
 
 class Nodes:
-    """Adds nodes to a tree: inputs by name or index, further settings of the node by keyword; returns the node."""
+    """Adds nodes to a tree and returns them. Inputs are given by name or index, other settings by keyword."""
 
     def __init__(self, tree: bpy.types.NodeTree):
         self.tree = tree
@@ -42,7 +42,7 @@ class Nodes:
         return node.outputs[0]
 
     def noise(self, scale: float, *, detail: float = 4.0, vector: Value = None, distortion: float = 0.0):
-        """Fractal noise around 0.5; over object coordinates (metres) unless a vector is given."""
+        """Fractal noise around 0.5, over object coordinates in metres or over a given vector."""
         inputs: dict[str | int, Value] = {
             "Scale": scale,
             "Detail": detail,
@@ -52,12 +52,12 @@ class Nodes:
         return self("TexNoise", inputs).outputs[0]
 
     def position(self, scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> bpy.types.NodeSocket:
-        """Object coordinates in metres, times a scale by axis."""
+        """Object coordinates in metres, times one scale per axis."""
         coordinates = self("TexCoord").outputs["Object"]
         return self("Mapping", {"Vector": coordinates, "Scale": scale}).outputs[0]
 
     def per_island(self) -> bpy.types.NodeSocket:
-        """A random number of each connected piece of the mesh, each leaf or brick."""
+        """A random number for each connected piece of the mesh, such as a leaf or a brick."""
         return self("NewGeometry").outputs["Random Per Island"]
 
     def bump(self, height: Value, distance: float, strength: float = 1.0) -> bpy.types.NodeSocket:

@@ -1,4 +1,4 @@
-"""Grass, leaves, trees, flowers: one mesh per kind and place, so that thousands cost little."""
+"""Grass, leaves, trees, flowers. Each kind is one mesh per place, so that thousands of plants are cheap."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def grass(
 ) -> bpy.types.Object:
     """Blades over a rectangle, bent sideways by up to `bend` of their height.
 
-    Nearer rows (small y) are denser, as they are seen larger.
+    Nearer rows (small y) are denser, because they appear larger.
     """
     px = rng.uniform(*x, count)
     py = y[0] + (y[1] - y[0]) * rng.uniform(0, 1, count) ** 2
@@ -73,7 +73,7 @@ def grass(
         ],
         axis=2,
     )
-    # Blades farther away are drawn wider, or they would be thinner than a pixel and cost samples only.
+    # Far blades are wider. Otherwise they would be thinner than a pixel and only add noise.
     half = width_m * (1.0 + 0.06 * (py - y[0]))[:, None] / 2 * (1.0 - 0.85 * t)
     across = np.stack([-lean[:, 1], lean[:, 0], np.zeros(count)], axis=1)[:, None] * half[..., None]
     vertices = np.stack([centre - across, centre + across], axis=2).reshape(-1, 3)
@@ -93,7 +93,7 @@ def branch(
     points: int = 8,
     rng: np.random.Generator,
 ) -> NDArray:
-    """(points, 3) path of a branch that wanders and bends upwards by `rise` (negative: it hangs)."""
+    """(points, 3) path of a winding branch that bends upwards by `rise`, or downwards if it is negative."""
     steps = [np.asarray(start, float)]
     heading = np.asarray(direction, float) / np.linalg.norm(direction)
     for _ in range(points - 1):
@@ -197,7 +197,7 @@ def flower(
     facing: Sequence[float] = (0.0, -0.5, 1.0),
     rng: np.random.Generator,
 ) -> None:
-    """A daisy: bent stem, a few leaves, a heart with a ring of petals that looks where `facing` points."""
+    """A daisy: a bent stem, a few leaves, and a heart with a ring of petals in the direction `facing`."""
     path = branch(np.array(at), rng.normal(0.0, 0.12, 3) + (0.0, 0.0, 1.0), height_m, wander=0.05, rise=0.0, rng=rng)
     link(f"{name} stem", tubes(f"{name} stem", [path], [0.0025], sides=6), stem)
     leaves(f"{name} leaves", path[2:5] + rng.normal(0, 0.004, (3, 3)), 0.3 * height_m, stem, width=0.5, rng=rng)

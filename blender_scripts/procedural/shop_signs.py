@@ -9,7 +9,7 @@ from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded,
 
 _HALF = 2.6  # half the width of the street
 _SILL = 0.5  # height of the shop windows' floor, metres
-# Names of shops, and what stands in their windows.
+# Names of shops, and the wares in their windows.
 _SHOPS = {
     "BAKERY": "bread",
     "Books & Maps": "books",
@@ -133,7 +133,7 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
             ):
                 box("sash", (0.1, sy, sz), white, at=(x, wy + dy, z + dz), bevel_m=0.004)
             box("sill", (0.26, 1.1, 0.07), white, at=(x, wy, z - 0.07))
-    # Hanging sign on an iron arm, across the street so that it is read on the way.
+    # Hanging sign on an iron arm, perpendicular to the front so that it can be read from along the street.
     iron = materials.plain("iron", (0.02, 0.02, 0.022), roughness=0.5, metallic=0.6)
     sy, sz = y + 0.25, rng.uniform(3.05, 3.35)
     arm = np.array([(x, sy, sz + 0.5), (x + inward * 0.5, sy, sz + 0.5), (x + inward * 1.0, sy, sz + 0.5)])
@@ -158,7 +158,7 @@ def _shop(rng: np.random.Generator, side: int, y: float, width: float, name: str
 
 
 def _display(rng: np.random.Generator, front: shops.Front, name: str, paint, pane) -> None:
-    """The shop window: a lit box as deep as an arm is long, with what the shop sells."""
+    """The shop window: a shallow lit box with the wares of the shop."""
     width, deep = front.width + 0.5, 1.1
     level, green, blue = rng.uniform(0.25, 0.6), rng.uniform(0.75, 1), rng.uniform(0.5, 0.9)
     inner = materials.plain("window back", (level, level * green, level * blue), roughness=0.9)

@@ -1,6 +1,7 @@
-"""What stands behind shop windows: wares on steps, tailor's dummies, a bar, a tea room.
+"""Rooms behind shop windows: wares on steps, tailor's dummies, a bar, a tea room.
 
-Windows look along x: `side` +1 has its rooms towards +x, -1 towards -x; `at` is the middle of the front at floor level.
+Windows face along x. With `side` +1 rooms extend towards +x, with -1 towards -x. `at` is the middle of the front at
+floor level.
 """
 
 import math
@@ -15,32 +16,32 @@ from blender_scripts.procedural.geometry import Vector3, box, lathe, link, round
 from blender_scripts.procedural.materials import Colour
 from blender_scripts.procedural.nodes import Nodes
 
-# Puts one ware down where it is told, turned by degrees about the vertical.
+# Puts one ware at a place, rotated by degrees about the vertical.
 _Ware = Callable[[Vector3, float], bpy.types.Object]
 
 
 @dataclass(frozen=True)
 class Front:
-    """A window front in the y direction, `width` wide, in the middle of which `at` lies on the floor."""
+    """A window front in the y direction, `width` wide. `at` is its middle on the floor."""
 
     at: Vector3
     side: int
     width: float
 
     def inside(self, deep: float, along: float, up: float) -> tuple[float, float, float]:
-        """The point so far behind the window, along the street from its middle, and above the floor."""
+        """The point at these distances behind the window, along the street from its middle, and above the floor."""
         x, y, z = self.at
         return x + self.side * deep, y + along, z + up
 
 
 def pane() -> bpy.types.Material:
-    """Window glass without thickness: what is behind it, and a little of the street in it."""
+    """Window glass without thickness. It shows the room behind it and reflects a little of the street."""
     material = bpy.data.materials.new("pane")
     material.use_nodes = True
     material.node_tree.nodes.clear()
     nodes = Nodes(material.node_tree)
-    # By the angle alone, about as Fresnel's law on two faces: that law would turn round on the inner one, which no
-    # refraction leads to here.
+    # The reflection depends on the angle only, and approximates Fresnel's law for two faces. The law itself would be
+    # wrong for rays from inside, since nothing is refracted here.
     facing = nodes("LayerWeight", {"Blend": 0.08}).outputs["Facing"]
     both = nodes("MixShader", {0: facing, 1: nodes("BsdfTransparent").outputs[0]})
     nodes.tree.links.new(nodes("BsdfGlossy", {"Roughness": 0.0}).outputs[0], both.inputs[2])
@@ -61,7 +62,7 @@ def _turned(
     skins = [materials.plain(name, tone, roughness=roughness, coat=coat) for tone in tones]
 
     def put(at: Vector3, turn: float):
-        # A mesh holds its material, so that every tone needs one of its own.
+        # A material belongs to a mesh, so every tone needs a mesh of its own.
         skin = skins[int(rng.integers(len(skins)))]
         return link(name, body.copy(), skin, at=at, turn_deg=(0, 0, turn), scale=rng.uniform(0.85, 1.15))
 
@@ -100,7 +101,7 @@ def _cameras(rng: np.random.Generator) -> _Ware:
     glass = materials.plain("lens", (0.02, 0.015, 0.04), roughness=0.03, coat=1.0)
 
     def put(at: Vector3, turn: float):
-        # Lenses look at whoever stands in front of the window.
+        # The lenses of the cameras face the street.
         body = box("camera", (0.09, 0.18, 0.11), black, at=at, turn_deg=(0, 0, turn), bevel_m=0.012)
         box("camera top", (0.07, 0.17, 0.03), chrome, at=(0, 0, 0.11), bevel_m=0.008).parent = body
         barrel = lathe("barrel", [(0.0, 0.0), (0.045, 0.0), (0.045, 0.07), (0.04, 0.07), (0.035, 0.055)])
@@ -136,7 +137,7 @@ _GLAZES = [(0.1, 0.25, 0.4), (0.65, 0.6, 0.5), (0.35, 0.12, 0.06), (0.15, 0.3, 0
 
 
 def _wares(kind: str, rng: np.random.Generator) -> tuple[_Ware, float]:
-    """What a shop sells, and how far apart it stands."""
+    """The wares of a shop, and the distance between them."""
     if kind == "bread":
         loaf = rounded([(0.0, 0.0), (0.1, 0.0), (0.12, 0.05), (0.08, 0.11), (0.0, 0.12)], steps=2)
         return _turned("loaf", loaf, [(0.5, 0.27, 0.09), (0.35, 0.16, 0.05), (0.62, 0.42, 0.2)], rng), 0.27
@@ -186,7 +187,7 @@ def _wares(kind: str, rng: np.random.Generator) -> tuple[_Ware, float]:
         clock = _turned("clock", rim, [(0.7, 0.66, 0.55), (0.5, 0.32, 0.1), (0.3, 0.3, 0.32)], rng, roughness=0.25)
 
         def put_upright(at: Vector3, turn: float):
-            # The face looks out of the window.
+            # The face of the clock faces the street.
             made = clock((at[0], at[1], at[2] + 0.14), 0.0)
             made.rotation_euler = (0.0, math.radians(75.0), math.radians(turn))
             return made
@@ -204,7 +205,7 @@ def steps(rng: np.random.Generator, front: Front, kind: str, cloth: Colour) -> N
     outwards = 180.0 if front.side > 0 else 0.0
     for k in range(3):
         deep, up = 0.22 + 0.26 * k, 0.04 + 0.32 * k
-        # Steps fill what is below them, towards the back.
+        # A step is a block that fills the space below it.
         box("step", (0.26, front.width, up), cover, at=front.inside(deep, 0.0, 0.0), bevel_m=0.01)
         count = int(front.width / apart)
         for along in (np.arange(count) - (count - 1) / 2) * apart + rng.uniform(-0.03, 0.03, count):
@@ -250,7 +251,7 @@ def dummies(rng: np.random.Generator, front: Front, *, apart_m: float = 0.75) ->
 
 
 def pendants(rng: np.random.Generator, front: Front, ceiling_m: float, *, deep_m: float) -> None:
-    """A row of round lamps that hang from the ceiling; they are seen, and light too little to be sampled."""
+    """A row of round lamps that hang from the ceiling. They are visible, but too weak to need sampling."""
     cord = materials.plain("cord", (0.02, 0.02, 0.02), roughness=0.7)
     glow = materials.light("pendant", (1.0, rng.uniform(0.62, 0.82), rng.uniform(0.3, 0.5)), 18.0, sampled=False)
     bulb = sphere("pendant", rng.uniform(0.06, 0.1))

@@ -1,4 +1,4 @@
-"""From a terrace over a valley: a rail and flowers close by, houses and thousands of trees far below, rock beyond."""
+"""The view from a terrace: a rail and flowers close by, a valley with houses and thousands of trees, rock far away."""
 
 import math
 
@@ -60,7 +60,7 @@ def _slopes():
     snow_line = nodes.math("ADD", up, nodes.math("MULTIPLY", fine, 160.0))
     is_snow = nodes("MapRange", {0: snow_line, 1: 330.0, 2: 370.0}).outputs[0]
     colour = nodes.mix(is_snow, nodes.mix(is_rock, meadow, rock), (0.8, 0.82, 0.86, 1))
-    # Air between: distant slopes take the colour of the sky.
+    # Haze: distant slopes have the colour of the sky.
     distance = nodes("CameraData").outputs["View Z Depth"]
     haze = nodes.math("SUBTRACT", 1.0, nodes.math("EXPONENT", nodes.math("DIVIDE", distance, -3000.0)))
     surface = nodes("BsdfPrincipled", {"Base Color": colour, "Roughness": 0.95, "Normal": nodes.bump(fine, 6.0)})
@@ -170,5 +170,5 @@ def _terrace(rng: np.random.Generator) -> None:
             width=1.4,
             rng=rng,
         )
-    # The near pot stands on a small table, at the edge of the picture.
+    # The near pot is on a small table at the edge of the picture.
     box("table", (0.5, 0.5, 0.03), oak, at=(-0.54, 0.95, 0.97), bevel_m=0.01)

@@ -30,7 +30,7 @@ def _night(*, rng: np.random.Generator) -> Day:
     return Day("night", (zenith, middle, horizon), from_hex("5a5a66"), from_hex("10131c"))
 
 
-def street(height: int, width: int, *, rng: np.random.Generator) -> Picture:
+def night_street(height: int, width: int, *, rng: np.random.Generator) -> Picture:
     """A street with lit windows and lamps. The road is wet or dry."""
     day = _night(rng=rng)
     view = town.View.draw(height, rng=rng)

@@ -56,7 +56,7 @@ class ProceduralCutouts:
                   picture touches a texel with alpha > 0
         """
         if side_px < CUTOUT_SIDE_MIN_PX:
-            raise ValueError(f"a cut-out of {side_px} px was asked for; the smallest is {CUTOUT_SIDE_MIN_PX} px")
+            raise ValueError(f"a cut-out cannot be {side_px} px; the smallest is {CUTOUT_SIDE_MIN_PX} px")
         if rng.random() < self.lights:
             kind = "light-string"
             rgba = lights.light_string(side_px, rng=rng)

@@ -28,7 +28,7 @@ DAY: dict[str, tuple[Callable[..., Picture], float]] = {
     "collage": (heaps.collage, 0.6),
 }
 NIGHT: dict[str, tuple[Callable[..., Picture], float]] = {
-    "night-street": (after_dark.street, 1.0),
+    "night-street": (after_dark.night_street, 1.0),
     "skyline": (after_dark.skyline, 1.0),
     "garden": (after_dark.garden, 1.0),
 }
@@ -52,9 +52,7 @@ class ProceduralPhotographs:
         returns         linear light at the reference gamma: within [0, 1] by day, far above 1 in small lamps at night
         """
         if min(height, width) < _SIDE_MIN:
-            raise ValueError(
-                f"a photograph of {height} x {width} px was asked for; the smallest side is {_SIDE_MIN} px"
-            )
+            raise ValueError(f"a photograph cannot be {height} x {width} px; the smallest side is {_SIDE_MIN} px")
         places = NIGHT if self.night else DAY
         shares = np.array([share for _, share in places.values()])
         style = tuple(places)[rng.choice(len(shares), p=shares / shares.sum())]
