@@ -16,7 +16,7 @@ from bokehdata.corruptions import Corruption, every_corruption
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
-Table = Literal["levels", "mean-std", "corruptions", "best"]
+TableLayout = Literal["levels", "mean-std", "corruptions", "best"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BenchmarkProtocol:
     level: int | None = None
     corruptions: tuple[Corruption, ...] = ()
     search: Search | None = None
-    table: Table = "levels"
+    table: TableLayout = "levels"
 
 
 PROTOCOLS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from renderers import RENDERERS
-from renderers.classical.drbokeh import Layer, blur_layer
+from renderers.classical.drbokeh import DefocusedLayer, blur_layer
 from scenes.aperture import Disk
 from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
@@ -53,7 +53,7 @@ def test_one_layer_is_the_formula():
     d[4:8, 4:12] = 0.01  # a part in focus
     blur_parameter = 9.0
     expected_colour, expected_visible = formula(rgba, d, blur_parameter)
-    layer = Layer(rgba.astype(np.float32), (blur_parameter * d).astype(np.float32))
+    layer = DefocusedLayer(rgba.astype(np.float32), (blur_parameter * d).astype(np.float32))
     colour, visible = blur_layer(layer, blur_parameter, Disk(), "disk")
     # Radii rounded by up to 1/250 px and weights to 2^-13 of sums of a few.
     np.testing.assert_allclose(colour, expected_colour, atol=3e-3)
@@ -195,7 +195,7 @@ def test_what_is_behind_does_not_cover_what_is_in_focus_in_one_layer():
         rgba[4, 4, :3] = 0.0
         defocus = np.full((9, 9), 8.0 * d_neighbours, np.float32)
         defocus[4, 4] = 0.0
-        return float(blur_layer(Layer(rgba, defocus), 8.0, Disk(), None)[0][4, 4, 0])
+        return float(blur_layer(DefocusedLayer(rgba, defocus), 8.0, Disk(), None)[0][4, 4, 0])
 
     assert light_from_neighbours(-1.0) < 1e-6
     assert light_from_neighbours(1.0) > 0.4

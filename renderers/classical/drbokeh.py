@@ -42,7 +42,7 @@ _EPSILON = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class DefocusedLayer:
     """One layer, blurred as a whole.
 
     rgba         (H, W, 4) float32, straight alpha, linear light
@@ -91,7 +91,9 @@ def _render(
     if scene is None:
         defocus_px = lens.defocus_px(disparity)
         opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
-        colour, _ = blur_layer(Layer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None, arch)
+        colour, _ = blur_layer(
+            DefocusedLayer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None, arch
+        )
         return colour
     scene = scene.for_lens(lens)
     px_per_range = _px_per_range(scene.composite_disparity(), lens)
@@ -116,15 +118,15 @@ def _px_per_range(disparity: Plane, lens: ThinLens) -> float:
     return lens.defocus_px(nearest) - lens.defocus_px(farthest)
 
 
-def _layer_of(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> Layer:
+def _layer_of(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> DefocusedLayer:
     rgba = scene.layers[index].rgba.astype(np.float32)
     rgba[..., :3] **= gamma / REFERENCE_GAMMA
     disparity = scene.layer_disparity(index)
-    return Layer(rgba, lens.defocus_px(disparity))
+    return DefocusedLayer(rgba, lens.defocus_px(disparity))
 
 
 def blur_layer(
-    layer: Layer, px_per_range: float, aperture: Aperture, visibility: Visibility | None, arch: Backend = "cpu"
+    layer: DefocusedLayer, px_per_range: float, aperture: Aperture, visibility: Visibility | None, arch: Backend = "cpu"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """N / W and V of one layer: (H, W, 3) and (H, W, 1) float32; without `visibility` V is 1.
 
