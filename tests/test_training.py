@@ -26,7 +26,7 @@ from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
 from scenes.recipe import RecipeError, load_recipe
 from training import callbacks, held_out, train
-from training.data import StepBatches
+from training.data import Loaders, StepBatches, data_on_disk, margin_for
 from training.losses import fusion_loss, picture_l1
 from training.measurements import shown_psnr
 from training.model import Model, Samples
@@ -291,7 +291,18 @@ def test_held_out_scenes_are_never_trained_on(data, recipe, tmp_path):
     same_seed = open_cases(generated(other, tmp_path / "same", scenes=1, seed=7))
     with pytest.raises(DatasetError, match="which is trained on; validate on another seed"):
         held_out.require_disjoint(cases, same_seed)
+    held_out.require_disjoint(*held_out.split([*cases, *same_seed]))
     held_out.require_disjoint(cases, open_cases(generated(recipe, tmp_path / "fresh", scenes=2, seed=8)))
+
+
+def test_crops_are_cut_with_the_margin_of_the_largest_blur(data):
+    preset = ARNET.presets["smoke"]
+    loaders = Loaders(data_on_disk([data], None, ARNET), ARNET, preset, seed=4, workers=0)
+    settings = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max), preset.augmentation)
+    training, _ = held_out.split(open_cases(data))
+    crops = PictureCrops(training, settings, seed=4, planes=fusion_planes, blur_parameter_max=preset.blur_parameter_max)
+    assert loaders.first_sample()["name"] == crops[0]["name"]
+    assert torch.equal(loaders.first_sample()["classical"], crops[0]["classical"])
 
 
 def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):

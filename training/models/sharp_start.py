@@ -1,8 +1,8 @@
-"""Where IUNet begins: with the sharp image near focus and the coarse picture elsewhere, instead of noise.
+"""The initial weights of IUNet: they give the sharp image near focus and the coarse picture elsewhere.
 
-From random weights that takes long to learn: a pixel of defocus is a tenth of the unit of its input, and until some
-channel answers to so little, whatever brings detail back in focus brings it back everywhere, and is unlearned. The
-paper does not say where its weights begin.
+Random weights take long to learn that. A pixel of defocus is a tenth of the unit of its input. Until some channel
+depends on so little, weights that bring back detail in focus bring it back everywhere, and are unlearned. The paper
+does not say how its weights are initialised.
 """
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import IUNet
 
-# What the sharp image adds fades as exp(-FADING (ELU(d) + ELU(-d))) with a defocus of d pixels: half is left at 0.76.
+# The detail of the sharp image fades as exp(-FADING (ELU(d) + ELU(-d))) with a defocus of d pixels: half is left at
+# 0.76 px.
 FADING = 3.0
 
 # Channels of the body, which works on 2 x 2 pixels: twelve values of the picture (4 c + 2 dy + dx), three of the coarse
@@ -23,10 +24,10 @@ _SHARP = 24
 
 
 def start_sharp(iunet: IUNet) -> None:
-    """Sets weights in place, so that the output is about coarse + exp(-t) (image - coarse), t growing with |defocus|.
+    """Set weights in place: the output is about coarse + exp(-t) (image - coarse), where t grows with |defocus|.
 
     Two ELUs make the product: ELU(a - t) - ELU(-a - t) is 2 exp(-t) sinh(a) where |a| < t, and about 2 a at t = 0.
-    The channels left over keep their random weights, and nothing reads them yet.
+    The other channels keep their random weights; nothing reads them yet.
     """
     first, last = iunet.conv0.conv, iunet.conv1.conv
     blocks = [_convolutions(block) for block in iunet.block_stack.blocks]
@@ -56,7 +57,7 @@ def start_sharp(iunet: IUNet) -> None:
                 for defocus in (_DEFOCUS, _MINUS_DEFOCUS):
                     split.weight[(unit, defocus + i % 4, *centre)] = -FADING
                 joined.weight[(_SHARP + i, unit, *centre)] = 0.5 * sign
-            # An ELU follows: it leaves alone what is positive.
+            # An ELU follows, which leaves positive values as they are.
             joined.bias[_SHARP + i] = 1.0
             last.bias[i] = -1.0
             last.weight[i, _COARSE] = coarse_up[i]
