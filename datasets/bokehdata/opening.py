@@ -14,5 +14,5 @@ def open_cases(root: Path) -> list[Case]:
         raise DatasetError(f"{root}: no such folder")
     cases = plain_cases(root) if is_plain(root) else stack_cases(Dataset(root))
     if not cases:
-        raise DatasetError(f"{root}: holds no picture to measure on")
+        raise DatasetError(f"{root}: holds no picture with its truth")
     return cases
