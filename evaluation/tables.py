@@ -1,16 +1,20 @@
 """Tables of a benchmark in the layouts of the papers, as Markdown, LaTeX and CSV; from the rows alone.
 
-A mean is over the images that the renderer could render; a standard deviation is that of the population. A PSNR of a
-picture that equals its truth is infinite and left out of the mean.
+A mean is over the images that the renderer could render, and has a 95 % interval over scenes (`evaluation.intervals`). A
+standard deviation is that of the population. A PSNR of a picture that equals its truth is infinite and left out of the
+mean. Renderers are compared with those that are given the same information, and with no others.
 """
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bokehdata.pages import counted
+from evaluation.intervals import Estimate, Scenes, ranking
 from evaluation.results import Row
 
 _LABELS = {
@@ -27,6 +31,14 @@ _LABELS = {
 _DIGITS = {"psnr": 2, "seconds": 3, "blur_parameter": 1}
 _MORE_IS_BETTER = {"psnr": True, "ssim": True, "ssim_uniform7": True, "zncc": True, "blur_parameter": None}
 
+# What the renderers of a class are given, in words. The order is that of the tables.
+GIVEN = {
+    "picture": "given the picture alone",
+    "disparity": "given picture and disparity",
+    "layers": "given the true layers as well",
+    "truth": "given the scene: traced like the truth, with other lens points",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -35,22 +47,45 @@ class Column:
     group: str
     name: str
     digits: int
-    more: bool | None
+    more: bool | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, with a standard deviation where the layout has one; None where there is nothing to average."""
+    """A number, None where there is nothing to average.
+
+    std         standard deviation, where the layout has one
+    low, high   ends of the 95 % interval of a mean, where there are at least two scenes
+    is_best     the best of its class and column, or not significantly worse than the best; of a difference: significant
+    """
 
     value: float | None
     std: float | None = None
+    low: float | None = None
+    high: float | None = None
+    is_best: bool = False
 
-    def text(self, digits: int, plus_minus: str) -> str:
-        """The number as printed; "-" for none."""
+    def text(self, column: Column, plus_minus: str) -> str:
+        """The numbers as printed; "-" for none."""
         if self.value is None:
             return "-"
-        number = f"{self.value:.{digits}f}"
-        return number if self.std is None else f"{number} {plus_minus} {self.std:.{digits}f}"
+        form = f"{'+' if column.signed else ''}.{column.digits}f"
+        text = f"{self.value:{form}}"
+        if self.std is not None:
+            text += f" {plus_minus} {self.std:.{column.digits}f}"
+        if self.low is not None:
+            text += f" [{self.low:{form}}, {self.high:{form}}]"
+        return text
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a table says of one renderer."""
+
+    name: str
+    information: str
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -59,42 +94,37 @@ class Table:
 
     key      its file name
     note     what the numbers are, in a sentence or two
-    lines    (renderer, a cell for each column)
+    lines    by class of information, then in the order of the benchmark
     """
 
     key: str
     title: str
     note: str
     columns: tuple[Column, ...]
-    lines: tuple[tuple[str, tuple[Cell, ...]], ...]
+    lines: tuple[Line, ...]
 
-    def best(self) -> list[set[str]]:
-        """Of each column, the printed numbers that are best."""
-        best = []
-        for i, column in enumerate(self.columns):
-            values = [number for _, cells in self.lines if (number := cells[i].value) is not None]
-            if column.more is None or not values:
-                best.append(set())
-            else:
-                best.append({f"{max(values) if column.more else min(values):.{column.digits}f}"})
-        return best
+    def _classes(self) -> Iterator[tuple[str, list[Line]]]:
+        """Lines by what their renderers are given; one without a name where no class is known."""
+        for information in dict.fromkeys(line.information for line in self.lines):
+            yield GIVEN.get(information, ""), [line for line in self.lines if line.information == information]
 
-    def _cells(self, plus_minus: str, bold: Callable[[str], str]) -> Iterator[tuple[str, list[str]]]:
-        best = self.best()
-        for name, cells in self.lines:
-            texts = []
-            for cell, column, numbers in zip(cells, self.columns, best, strict=True):
-                text = cell.text(column.digits, plus_minus)
-                texts.append(bold(text) if text.split(" ")[0] in numbers else text)
-            yield name, texts
+    def _texts(self, line: Line, plus_minus: str, bold: Callable[[str], str]) -> list[str]:
+        texts = []
+        for cell, column in zip(line.cells, self.columns, strict=True):
+            text = cell.text(column, plus_minus)
+            texts.append(bold(text) if cell.is_best else text)
+        return texts
 
     def markdown(self) -> str:
         """A GitHub table under a heading."""
         names = [f"{c.group} {c.name}".strip() for c in self.columns]
         lines = [f"### {self.title}", "", self.note, "", f"| renderer | {' | '.join(names)} |"]
         lines.append("|---|" + "---:|" * len(names))
-        for name, texts in self._cells("±", lambda text: f"**{text}**"):
-            lines.append(f"| {name} | {' | '.join(texts)} |")
+        for given, members in self._classes():
+            if given:
+                lines.append(f"| *{given}* |" + " |" * len(names))
+            for line in members:
+                lines.append(f"| {line.name} | {' | '.join(self._texts(line, '±', lambda t: f'**{t}**'))} |")
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
@@ -107,26 +137,31 @@ class Table:
             rules = [rf"\cmidrule(lr){{{begin + 2}-{end + 1}}}" for _, begin, end in groups]
             lines += [" & " + " & ".join(heads) + r" \\", " ".join(rules)]
         lines += ["Method & " + " & ".join(_tex(c.name) for c in self.columns) + r" \\", r"\midrule"]
-        for name, texts in self._cells(r"$\pm$", lambda text: rf"\textbf{{{text}}}"):
-            lines.append(f"{_tex(name)} & {' & '.join(texts)} " + r"\\")
+        for given, members in self._classes():
+            if given:
+                lines.append(rf"\multicolumn{{{1 + len(self.columns)}}}{{l}}{{\emph{{{_tex(given)}}}}} \\")
+            for line in members:
+                texts = self._texts(line, r"$\pm$", lambda text: rf"\textbf{{{text}}}")
+                lines.append(f"{_tex(line.name)} & {' & '.join(texts)} " + r"\\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         return "\n".join(lines) + "\n"
 
     def csv(self) -> str:
-        """One line per renderer at full precision; a standard deviation has a column of its own."""
-        has_std = [any(cells[i].std is not None for _, cells in self.lines) for i in range(len(self.columns))]
+        """One line per renderer at full precision; standard deviation and interval have columns of their own."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        header = ["renderer"]
-        for column, std in zip(self.columns, has_std, strict=True):
-            name = f"{column.group} {column.name}".strip()
-            header += [name, f"{name} std"] if std else [name]
+        header = ["renderer", "given"]
+        parts = ("", "std", "low", "high")
+        cells_of = list(zip(*(line.cells for line in self.lines), strict=True))
+        kept = [[part for part in parts if not part or any(_part(c, part) is not None for c in of)] for of in cells_of]
+        for column, names in zip(self.columns, kept, strict=True):
+            header += [f"{column.group} {column.name} {part}".strip() for part in names]
         writer.writerow(header)
-        for name, cells in self.lines:
-            line: list[Any] = [name]
-            for cell, std in zip(cells, has_std, strict=True):
-                line += [cell.value, cell.std] if std else [cell.value]
-            writer.writerow(line)
+        for line in self.lines:
+            row: list[Any] = [line.name, line.information]
+            for cell, names in zip(line.cells, kept, strict=True):
+                row += [_part(cell, part) for part in names]
+            writer.writerow(row)
         return out.getvalue()
 
     def _groups(self) -> list[tuple[str, int, int]]:
@@ -142,34 +177,48 @@ class Table:
 
 def tables(document: Mapping[str, Any]) -> list[Table]:
     """Every table that a benchmark has numbers for, the one of its protocol first."""
-    rows = [row for row in document["rows"] if "error" not in row]
-    names = [renderer["name"] for renderer in document["renderers"]]
-    clean = [row for row in rows if row["corruption"] is None]
-    region = document["protocol"]["region"]
+    everything = _Measured.of(document)
+    clean = everything.where(lambda row: row["corruption"] is None)
+    region = clean.headline
     metrics = ["rmse", "rmse_s", "ssim", "psnr", "zncc", *(["lpips"] if document["lpips"]["available"] else [])]
-    searched = any("searched" in row for row in rows)
+    searched = any("searched" in row for row in clean.rows)
     at_true = [
-        {**row, **row["at_true_blur_parameter"]} for row in clean if row.get("at_true_blur_parameter") is not None
+        {**row, **row["at_true_blur_parameter"]} for row in clean.rows if row.get("at_true_blur_parameter") is not None
     ]
 
     found: dict[str, list[Table]] = {"mean-std": [], "levels": [], "corruptions": [], "best": []}
     which = " at the best blur parameter of each picture and method" if searched else ""
     for part in dict.fromkeys((region, "all")):
         suffix = "" if part == region else f"-{part}"
-        title = f"Mean ± standard deviation{which}, {_part(part)}"
-        found["mean-std"].append(_mean_std(f"mean-std{suffix}", title, names, clean, metrics, part))
+        title = f"Mean ± standard deviation{which}, {_in_words(part)}"
+        found["mean-std"].append(_mean_std(f"mean-std{suffix}", title, clean, metrics, part))
         if at_true:
-            title = f"Mean ± standard deviation at the true blur parameter, {_part(part)}"
-            found["mean-std"].append(_mean_std(f"mean-std-true{suffix}", title, names, at_true, metrics, part))
-    if any(row["level"] is not None for row in clean):
-        found["levels"].append(_levels(names, clean))
-    if any(row["corruption"] is not None for row in rows):
-        found["corruptions"].append(_corruptions(names, rows))
+            title = f"Mean ± standard deviation at the true blur parameter, {_in_words(part)}"
+            true = replace(clean, rows=tuple(at_true))
+            found["mean-std"].append(_mean_std(f"mean-std-true{suffix}", title, true, metrics, part))
+    if any(row["level"] is not None for row in clean.rows):
+        found["levels"].append(_levels(clean))
+    if any(row["corruption"] is not None for row in everything.rows):
+        found["corruptions"].append(_corruptions(everything))
     if document["protocol"]["table"] == "best":
-        found["best"].append(_best(names, clean))
+        found["best"].append(_best(clean))
     first = document["protocol"]["table"]
-    ordered = [*found.pop(first), *(table for group in found.values() for table in group)]
-    return [*ordered, *_regions(names, clean, ["psnr", "ssim", *(["lpips"] if "lpips" in metrics else [])])]
+    ordered = [*found.pop(first), *_differences(clean), *(table for group in found.values() for table in group)]
+    return [*ordered, *_regions(clean, ["psnr", "ssim", *(["lpips"] if "lpips" in metrics else [])])]
+
+
+def rankings(document: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for every class of information: its renderers by PSNR, and which neighbours differ significantly."""
+    clean = _Measured.of(document).where(lambda row: row["corruption"] is None)
+    for information, names in clean.classes():
+        values = {name: found for name in names if (found := clean.values(name, "psnr", clean.headline))}
+        if len(values) > 1:
+            line = ranking(values, clean.scenes, more_is_better=True)
+            given = f", {GIVEN[information]}" if information in GIVEN else ""
+            yield (
+                f"By PSNR, {_in_words(clean.headline)}{given}: {line} "
+                "(> where the 95 % interval of the difference over scenes excludes 0, else =)."
+            )
 
 
 def weights_used(document: Mapping[str, Any]) -> Iterator[str]:
@@ -180,102 +229,203 @@ def weights_used(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"{renderer['name']} renders with the weights {named}."
 
 
-def _part(region: str) -> str:
+def _in_words(region: str) -> str:
     return "whole frame" if region == "all" else region.replace("_", " ")
 
 
-def _mean_std(
-    key: str, title: str, names: Sequence[str], rows: Sequence[Row], metrics: Sequence[str], region: str
-) -> Table:
+def _part(cell: Cell, name: str) -> float | None:
+    """A number of a cell by the name of its column in CSV."""
+    return {"": cell.value, "std": cell.std, "low": cell.low, "high": cell.high}[name]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The rows of a benchmark that a table is of.
+
+    information   of every renderer, in the order of the results; "" where it is not known
+    headline      the region whose numbers stand for all
+    """
+
+    rows: tuple[Row, ...]
+    information: Mapping[str, str]
+    headline: str
+    scenes: Scenes
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "_Measured":
+        rows = tuple(row for row in document["rows"] if "error" not in row)
+        region = document["protocol"]["region"]
+        # Without a blur parameter there are no regions.
+        headline = region if any(region in row["regions"] for row in rows) else "all"
+        information = {renderer["name"]: renderer.get("information", "") for renderer in document["renderers"]}
+        return cls(rows, information, headline, Scenes({row["image"]: row["scene"] for row in rows}))
+
+    def where(self, chosen: Callable[[Row], bool]) -> "_Measured":
+        return replace(self, rows=tuple(row for row in self.rows if chosen(row)))
+
+    def classes(self) -> Iterator[tuple[str, list[str]]]:
+        """(information, names of its renderers) in the order of GIVEN."""
+        for information in ("", *GIVEN):
+            if names := [name for name, given in self.information.items() if given == information]:
+                yield information, names
+
+    def values(self, name: str, metric: str, region: str) -> dict[str, float]:
+        """The numbers of a renderer by image."""
+        return {
+            row["image"]: number
+            for row in self.rows
+            if row["renderer"] == name and (number := value(row, metric, region)) is not None
+        }
+
+    def count(self) -> str:
+        """How many images of how many scenes the numbers are of."""
+        images, scenes = ({row[key] for row in self.rows} for key in ("image", "scene"))
+        return f"{counted(len(images), 'image')} of {counted(len(scenes), 'scene')}"
+
+    def table(self, key: str, title: str, note: str, measures: Sequence["_Measure"]) -> Table:
+        """A table with a cell of every measure for every renderer."""
+        lines = []
+        for information, names in self.classes():
+            columns = [measure.cells(self, names) for measure in measures]
+            for name in names:
+                lines.append(Line(name, information, tuple(column[name] for column in columns)))
+        note = (
+            f"{note} {self.count()}; in brackets 95 % intervals over scenes. Bold: the best of its class, and what is "
+        )
+        note += "not significantly worse."
+        return Table(key, title, note, tuple(measure.column for measure in measures), tuple(lines))
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What a column is of: a metric in a region, of the rows that `chosen` takes; with a standard deviation or not."""
+
+    column: Column
+    metric: str
+    region: str = "all"
+    chosen: Callable[[Row], bool] = lambda row: True
+    std: bool = False
+
+    def cells(self, measured: _Measured, names: Sequence[str]) -> dict[str, Cell]:
+        """The cells of the renderers of one class."""
+        part = measured.where(self.chosen)
+        values = {name: part.values(name, self.metric, self.region) for name in names}
+        cells = {name: self._cell(of, part.scenes) for name, of in values.items()}
+        known = {name: cell.value for name, cell in cells.items() if cell.value is not None and cell.low is not None}
+        if self.column.more is None or len(known) < 2:
+            return cells
+        best = (max if self.column.more else min)(known, key=lambda name: known[name])
+        for name in known:
+            difference = part.scenes.difference(values[name], values[best])
+            if name == best or (difference is not None and not difference.is_significant):
+                cells[name] = replace(cells[name], is_best=True)
+        return cells
+
+    def _cell(self, values: Mapping[str, float], scenes: Scenes) -> Cell:
+        if not values:
+            return Cell(None)
+        if self.metric == "seconds":
+            return Cell(statistics.median(values.values()))
+        std = statistics.pstdev(values.values()) if self.std else None
+        return _of_estimate(scenes.mean(values), std)
+
+
+def _of_estimate(estimate: Estimate, std: float | None = None, *, is_best: bool = False) -> Cell:
+    low, high = (None if math.isnan(end) else end for end in (estimate.low, estimate.high))
+    return Cell(estimate.mean, std, low, high, is_best)
+
+
+def _mean_std(key: str, title: str, measured: _Measured, metrics: Sequence[str], region: str) -> Table:
     """The layout of Dr.Bokeh's Table 1."""
-    note = f"{_count(rows)}; higher is better for SSIM, PSNR and ZNCC."
-    lines = [(name, tuple(_cell(_of(rows, name), metric, region, std=True) for metric in metrics)) for name in names]
-    return Table(key, title, note, tuple(_column("", metric, digits=4) for metric in metrics), tuple(lines))
+    measures = [_Measure(_column("", metric, digits=4), metric, region, std=True) for metric in metrics]
+    return measured.table(key, title, "Higher is better for SSIM, PSNR and ZNCC.", measures)
 
 
-def _levels(names: Sequence[str], rows: Sequence[Row]) -> Table:
+def _levels(measured: _Measured) -> Table:
     """The layout of BokehMe's Table 1."""
-    levels = sorted({row["level"] for row in rows if row["level"] is not None})
-    shown = ("psnr", "ssim", "seconds")
-    columns = [_column(f"Level {level}", metric) for level in levels for metric in shown]
-    lines = []
-    for name in names:
-        cells = []
-        for level in levels:
-            of_level = [row for row in _of(rows, name) if row["level"] == level]
-            cells += [_cell(of_level, "psnr", "all"), _cell(of_level, "ssim", "all"), _median(of_level, "seconds")]
-        lines.append((name, tuple(cells)))
-    note = f"Whole frame, mean over the images of a level, {_count(rows)}; median time per image."
-    return Table("levels", "Blur levels", note, tuple(columns), tuple(lines))
+    measures = []
+    for level in sorted({row["level"] for row in measured.rows if row["level"] is not None}):
+        of_level = _at_level(level)
+        measures += [
+            _Measure(_column(f"Level {level}", "psnr"), "psnr", measured.headline, of_level),
+            _Measure(_column(f"Level {level}", "ssim"), "ssim", measured.headline, of_level),
+            _Measure(_column(f"Level {level}", "seconds"), "seconds", "all", of_level),
+        ]
+    region = _in_words(measured.headline)
+    note = f"Mean over the images of a level, {region}; median time per image."
+    return measured.table("levels", "Blur levels", note, measures)
 
 
-def _corruptions(names: Sequence[str], rows: Sequence[Row]) -> Table:
+def _at_level(level: int) -> Callable[[Row], bool]:
+    return lambda row: row["level"] == level
+
+
+def _corruptions(measured: _Measured) -> Table:
     """BokehMe's Fig. 11 in numbers."""
-    kinds = list(dict.fromkeys(row["corruption"] for row in rows))
-    columns = [_column(kind or "as it is", "psnr") for kind in kinds]
-    lines = [
-        (name, tuple(_cell([r for r in _of(rows, name) if r["corruption"] == kind], "psnr", "all") for kind in kinds))
-        for name in names
+    kinds = list(dict.fromkeys(row["corruption"] for row in measured.rows))
+    measures = [
+        _Measure(_column(kind or "as it is", "psnr"), "psnr", measured.headline, _with_corruption(kind))
+        for kind in kinds
     ]
-    note = "Whole frame, mean PSNR in dB; the number behind blur, dilate and erode is the level."
-    return Table("corruptions", "Imperfect disparity", note, tuple(columns), tuple(lines))
+    region = _in_words(measured.headline)
+    note = f"Mean PSNR in dB, {region}; the number behind blur, dilate and erode is the level."
+    return measured.table("corruptions", "Imperfect disparity", note, measures)
 
 
-def _best(names: Sequence[str], rows: Sequence[Row]) -> Table:
+def _with_corruption(kind: str | None) -> Callable[[Row], bool]:
+    return lambda row: row["corruption"] == kind
+
+
+def _best(measured: _Measured) -> Table:
     """The layout of BokehMe's Table 2."""
-    shown = ("psnr", "ssim", "blur_parameter")
-    lines = [(name, tuple(_cell(_of(rows, name), metric, "all") for metric in shown)) for name in names]
-    note = f"Whole frame, mean over the pictures at the best blur parameter of each, {_count(rows)}."
-    return Table("best", "Best blur parameter", note, tuple(_column("", metric) for metric in shown), tuple(lines))
+    shown = (("psnr", measured.headline), ("ssim", measured.headline), ("blur_parameter", "all"))
+    measures = [_Measure(_column("", metric), metric, region) for metric, region in shown]
+    note = f"Mean over the pictures at the best blur parameter of each, {_in_words(measured.headline)}."
+    return measured.table("best", "Best blur parameter", note, measures)
 
 
-def _regions(names: Sequence[str], rows: Sequence[Row], shown: Sequence[str]) -> list[Table]:
+def _differences(measured: _Measured) -> Iterator[Table]:
+    """Every pairwise difference in PSNR, class by class."""
+    for information, names in measured.classes():
+        values = {name: found for name in names if (found := measured.values(name, "psnr", measured.headline))}
+        if len(values) < 2:
+            continue
+        lines = []
+        for name, of_line in values.items():
+            cells = []
+            for other, of_column in values.items():
+                difference = None if other == name else measured.scenes.difference(of_line, of_column)
+                significant = difference is not None and difference.is_significant
+                cells.append(Cell(None) if difference is None else _of_estimate(difference, is_best=significant))
+            lines.append(Line(name, information, tuple(cells)))
+        columns = tuple(Column("", f"- {name}", 2, signed=True) for name in values)
+        key = f"differences-{information}" if information else "differences"
+        note = (
+            f"PSNR of the line minus that of the column in dB, {_in_words(measured.headline)}, {measured.count()}; in "
+            "brackets 95 % intervals over scenes. Bold: the interval excludes 0."
+        )
+        yield Table(key, "Differences in PSNR", note, columns, tuple(lines))
+
+
+def _regions(measured: _Measured, shown: Sequence[str]) -> list[Table]:
     """Some metrics where renderers differ."""
-    regions = list(dict.fromkeys(region for row in rows for region in row["regions"]))
+    regions = list(dict.fromkeys(region for row in measured.rows for region in row["regions"]))
     if not regions:
         return []
-    columns = [_column(region.replace("_", " "), metric) for region in regions for metric in shown]
-    lines = [
-        (name, tuple(_cell(_of(rows, name), metric, region) for region in regions for metric in shown))
-        for name in names
+    measures = [
+        _Measure(_column(region.replace("_", " "), metric), metric, region) for region in regions for metric in shown
     ]
-    note = f"Mean over the images that have such a region, {_count(rows)}."
-    return [Table("regions", "Regions", note, tuple(columns), tuple(lines))]
+    return [measured.table("regions", "Regions", "Mean over the images that have such a region.", measures)]
 
 
 def _column(group: str, metric: str, digits: int | None = None) -> Column:
     digits = _DIGITS.get(metric, 4) if digits is None else digits
-    return Column(group, _LABELS[metric], digits, _MORE_IS_BETTER.get(metric, False))
-
-
-def _of(rows: Sequence[Row], renderer: str) -> list[Row]:
-    return [row for row in rows if row["renderer"] == renderer]
-
-
-def _count(rows: Sequence[Row]) -> str:
-    images = len({row["image"] for row in rows})
-    return f"{images} image" + ("" if images == 1 else "s")
+    return Column(group, _LABELS[metric], digits, None if metric == "seconds" else _MORE_IS_BETTER.get(metric, False))
 
 
 def value(row: Row, metric: str, region: str) -> float | None:
     """A number of a row: of the whole frame at its top level, of a region below."""
     return row.get(metric) if region == "all" else row["regions"].get(region, {}).get(metric)
-
-
-def _values(rows: Sequence[Row], metric: str, region: str) -> list[float]:
-    return [number for row in rows if (number := value(row, metric, region)) is not None]
-
-
-def _cell(rows: Sequence[Row], metric: str, region: str, *, std: bool = False) -> Cell:
-    values = _values(rows, metric, region)
-    if not values:
-        return Cell(None)
-    return Cell(statistics.fmean(values), statistics.pstdev(values) if std else None)
-
-
-def _median(rows: Sequence[Row], metric: str) -> Cell:
-    values = _values(rows, metric, "all")
-    return Cell(statistics.median(values) if values else None)
 
 
 def _tex(text: str) -> str:
