@@ -31,13 +31,8 @@ from raytrace.tracer import Tracer
 from runtime import backend
 from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
-<<<<<<< HEAD
-from scenes.color import HALF_MAX, display_rmse
-from scenes.lens import ThinLens, disparity_from_distance
-=======
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_rmse
-from scenes.lens import ThinLens, disparity_from_distance, signed_defocus_px
->>>>>>> docs
+from scenes.lens import ThinLens, disparity_from_distance
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bokehforge[blender] is not installed")
 
