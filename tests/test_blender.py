@@ -21,6 +21,7 @@ from blender_scripts.camera import blender_lens
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
+from blender_scripts.scene_names import SCENE_NAMES
 from bokehdata import images
 from bokehdata.kinds.camera import CameraFolder
 from bokehdata.reader import Dataset
@@ -30,7 +31,7 @@ from raytrace.tracer import Tracer
 from runtime import backend
 from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
-from scenes.color import HALF_MAX, display_rmse
+from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_rmse
 from scenes.lens import ThinLens, disparity_from_distance
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bokehforge[blender] is not installed")
@@ -265,6 +266,18 @@ def test_variants_of_a_scene_differ_and_equal_seeds_give_equal_bytes(dataset, tm
     assert first == same
     assert render_blb.main([*arguments, "--scenes", "1", "--seed", "1", "--out", str(tmp_path / "other")]) == 0
     assert not np.array_equal(Dataset(tmp_path / "other")[0].depth(), dataset[0].depth())
+
+
+@pytest.mark.slow
+def test_every_built_in_scene_has_light_and_depth(tmp_path):
+    arguments = [*TINY, "--samples", "2", "--scenes", str(len(SCENE_NAMES)), "--out", str(tmp_path / "set")]
+    assert render_blb.main(arguments) == 0
+    assert not verify(tmp_path / "set").problems
+    for name, folder in zip(SCENE_NAMES, Dataset(tmp_path / "set"), strict=True):
+        far, near = folder.info["focus_distances"]
+        assert far > 1.5 * near, name
+        # Neither dark nor burnt out.
+        assert 0.05 < np.mean(np.clip(folder.image(), 0.0, 1.0) ** (1.0 / REFERENCE_GAMMA)) < 0.95, name
 
 
 def test_finished_dataset_is_left_alone(dataset, monkeypatch):

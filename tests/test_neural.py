@@ -1,6 +1,7 @@
 """BokehMe's inference does what its release does, whatever the weights: sizes, calls, clipping, masks, fusion."""
 
 import math
+from importlib import import_module
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from renderers.neural.bokehme.inference import (
     render_neurally,
     upsampled,
 )
-from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.bokehme.network import ARNet
 from renderers.neural.checkpoints import loaded
 from renderers.neural.deepfocus.inference import deepfocus_inputs, refocus
 from renderers.neural.deepfocus.network import DeepFocus
@@ -141,9 +142,10 @@ def weights(tmp_path_factory) -> dict:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
-    for name, network in (("arnet", ARNet()), ("iunet", IUNet()), ("deepfocus", DeepFocus())):
+    modules = {entry.modules[-1] for entry in RENDERERS.values() if entry.checkpoints}
+    for name, network in sorted(pair for module in modules for pair in import_module(module).NETWORKS.items()):
         paths[name] = folder / f"{name}.safetensors"
-        save_file(network.state_dict(), paths[name])
+        save_file(network().state_dict(), paths[name])
     return paths
 
 
