@@ -7,6 +7,7 @@ writes results/default/results.json; `python evaluation/report.py results/defaul
 
 import os
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +23,11 @@ from bokehdata.opening import open_cases
 from evaluation.external import RendererSpec, RendererSpecError, command_spec, python_spec
 from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench
-from evaluation.protocols import PROTOCOLS, Task, tasks
-from evaluation.rendering import RenderProcess
-from evaluation.results import PICTURES_FOLDER, ResultsError, RowLog, write_results
+from evaluation.protocols import PROTOCOLS, BenchmarkProtocol, Task, tasks
+from evaluation.rendering import Border, RenderProcess
+from evaluation.results import PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
 from evaluation.run import Run
-from evaluation.tables import weights_used
+from evaluation.tables import headline, in_words, value, weights_used
 from renderers import RENDERERS
 from runtime import command
 from runtime.backend import Backend
@@ -61,6 +62,8 @@ class Options:
     """Measure at most this many pictures, drawn at random: equal limits draw equal pictures. Default: all."""
     arch: Backend = "cpu"
     """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
+    border: Border = "replicate"
+    """How pictures and disparities go on beyond the frame, for every method that is not given layers."""
     repeats: int = 1
     """Timed calls per picture; its time is their median."""
     lpips: bool = True
@@ -89,8 +92,8 @@ def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
 
 def _benchmark(options: Options) -> int:
     _require_counts(options)
-    specs = _specs(options)
     protocol = PROTOCOLS[options.protocol]
+    specs = _fitting(protocol, _specs(options))
     cases = open_cases(options.data)
     try:
         wanted = tasks(protocol, cases, options.limit)
@@ -108,17 +111,17 @@ def _benchmark(options: Options) -> int:
         return command.DONE
 
     digests = _digests(wanted)
-    settings = {"data": options.data.resolve().name, "protocol": asdict(protocol)}
+    settings = {"protocol": asdict(protocol), "border": options.border}
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
-        run = Run(log, bench, specs, wanted, digests, pictured, options.arch)
+        run = Run(log, bench, specs, wanted, digests, pictured, options.arch, options.border)
         if done := run.rows_there:
             print(f"{done} rows are there already")
         try:
             run.measure()
         finally:
-            document = run.document(settings, lpips_state)
+            document = run.document(options.data.resolve().name, lpips_state)
             path = write_results(options.out, document)
     return _report(path, document, bench.seconds)
 
@@ -147,6 +150,18 @@ def _specs(options: Options) -> list[RendererSpec]:
             with RenderProcess(spec):
                 pass
     return specs
+
+
+def _fitting(protocol: BenchmarkProtocol, specs: Sequence[RendererSpec]) -> list[RendererSpec]:
+    """Those that a protocol can compare: with a corrupted disparity, none that is given the true layers."""
+    if not protocol.corruptions:
+        return list(specs)
+    fitting = [spec for spec in specs if spec.load().information not in ("layers", "truth")]
+    if left_out := [spec.name for spec in specs if spec not in fitting]:
+        print(f"left out, their true layers would not be corrupted: {', '.join(left_out)}", file=sys.stderr)
+    if not fitting:
+        raise OptionError(f"--protocol is {protocol.name}; it needs a renderer that is not given the true layers")
+    return fitting
 
 
 def _lpips(options: Options) -> tuple[Lpips | None, dict[str, Any]]:
@@ -178,10 +193,11 @@ def _spread(names: Sequence[str], at_most: int) -> set[str]:
 
 def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -> int:
     """Print the means of every renderer."""
+    region = headline(document)
     print(f"{'renderer':24} {'rows':>6} {'failed':>6} {'PSNR dB':>8} {'RMSE':>7} {'SSIM':>7} {'seconds':>8}")
     for renderer in document["renderers"]:
         rows = [row for row in document["rows"] if row["renderer"] == renderer["name"] and "error" not in row]
-        numbers = (_mean(rows, name) for name in ("psnr", "rmse", "ssim"))
+        numbers = (_mean(rows, name, region) for name in ("psnr", "rmse", "ssim"))
         psnr, rmse, ssim = ("-" if value is None else f"{value:.4f}" for value in numbers)
         seconds = "-" if renderer["seconds_median"] is None else f"{renderer['seconds_median']:.3f}"
         counts = f"{renderer['rows']:6} {renderer['failed']:6}"
@@ -191,12 +207,12 @@ def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -
     if total := sum(stages.values()):
         shares = ", ".join(f"{stage} {100.0 * seconds / total:.0f} %" for stage, seconds in stages.items())
         print(f"measured in {total:.0f} s: {shares}")
-    print(f"whole frame; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
+    print(f"{in_words(region)}; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
     return command.DONE if any("error" not in row for row in document["rows"]) else command.FAILED
 
 
-def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
-    values = [row[name] for row in rows if row[name] is not None]
+def _mean(rows: Sequence[Row], metric: str, region: str) -> float | None:
+    values = [number for row in rows if (number := value(row, metric, region)) is not None]
     return statistics.fmean(values) if values else None
 
 

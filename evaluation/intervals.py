@@ -73,7 +73,7 @@ class Scenes:
         scenes = [self._index_of[picture] for picture in values]
         size = len(self._names)
         sums = np.bincount(scenes, weights=list(values.values()), minlength=size)
-        return sums, np.bincount(scenes, minlength=size).astype(np.float64)
+        return sums.astype(np.float64), np.bincount(scenes, minlength=size).astype(np.float64)
 
 
 def ranking(values: Mapping[str, Values], scenes: Scenes, *, more_is_better: bool) -> str:

@@ -16,7 +16,7 @@ from bokehdata.preview import disparity_palette
 from evaluation.pictures import ALL_IN_FOCUS, ERROR_MAX, TRUTH, error_file, picture_file
 from evaluation.plots import colour, error_versus_blur, error_versus_time
 from evaluation.results import PICTURES_FOLDER
-from evaluation.tables import weights_used
+from evaluation.tables import GIVEN, rankings, weights_used
 
 DEFAULT_CASES = 24
 
@@ -78,9 +78,16 @@ def _numbers(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "images": images,
         "renderers": [
-            {"name": r["name"], "memory": r["peak_memory_bytes"], "failed": r["failed"], "colour": colour(i)}
+            {
+                "name": r["name"],
+                "given": GIVEN.get(r.get("information", ""), ""),
+                "memory": r["peak_memory_bytes"],
+                "failed": r["failed"],
+                "colour": colour(i),
+            }
             for i, r in enumerate(document["renderers"])
         ],
+        "given": ["", *GIVEN.values()],
         "regions": [
             name for name in document["regions"] if any(name in r.get("regions", {}) for r in document["rows"])
         ],
@@ -167,9 +174,11 @@ def _case_facts(row: Mapping[str, Any]) -> str:
 
 def _facts(document: Mapping[str, Any]) -> str:
     renderers, images = len(document["renderers"]), document["data"]["images"]
+    scenes = len({row["scene"] for row in document["rows"]})
     machine = document["machine"]
     return (
-        f"{counted(renderers, 'renderer')} on {counted(images, 'image')}. "
+        f"{counted(renderers, 'renderer')} on {counted(images, 'image')} of {counted(scenes, 'scene')}, "
+        f"data {document['data']['sha256'][:12]}. "
         f"Compared as {document['rules']['space']}. Times on {machine['processor']}, {machine['cores']} cores."
     )
 
@@ -182,6 +191,7 @@ def _remarks(document: Mapping[str, Any], shown: int, left_out: int) -> Iterator
     """What a reader must know to read the numbers right."""
     if not document["complete"]:
         yield "The benchmark has not finished: some rows are missing."
+    yield from rankings(document)
     yield from weights_used(document)
     if not document["lpips"]["available"]:
         yield f"LPIPS was not computed: {document['lpips']['reason']}."

@@ -1,5 +1,7 @@
 """Two plots of a benchmark as hand-made SVG: error against blur, error against time. Both axes of the error are log.
 
+A dashed line is the noise of the truth: differences below it cannot be measured.
+
 The colours are variables with defaults, so that the same picture stands alone and in a page with a dark side.
 """
 
@@ -9,6 +11,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from evaluation.results import Row
+from evaluation.tables import headline, in_words, value
 
 WIDTH, HEIGHT = 640, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 150, 34, 50
@@ -37,7 +42,8 @@ class Series:
 
 def error_versus_blur(document: Mapping[str, Any]) -> str:
     """RMSE against the largest blur radius of the picture: means over the blur levels, or over bins of equal count."""
-    rows = [row for row in _good(document) if row["blur_radius_px"]]
+    region = headline(document)
+    rows = [row for row in _good(document) if row["blur_radius_px"] and value(row, "rmse", region) is not None]
     bin_of, bins = _bins(rows)
     series = []
     for name in _names(document):
@@ -46,24 +52,41 @@ def error_versus_blur(document: Mapping[str, Any]) -> str:
             inside = [row for row in rows if row["renderer"] == name and bin_of(row) == index]
             if inside:
                 points.append(
-                    (statistics.fmean(r["blur_radius_px"] for r in inside), statistics.fmean(r["rmse"] for r in inside))
+                    (
+                        statistics.fmean(r["blur_radius_px"] for r in inside),
+                        statistics.fmean(value(r, "rmse", region) or 0.0 for r in inside),
+                    )
                 )
         series.append(_series(name, points))
-    title = "Error against blur"
-    return _plot(title, "largest blur radius in the picture, px", "RMSE, whole frame", series, log_x=False)
+    title, x_name = "Error against blur", "largest blur radius in the picture, px"
+    return _plot(title, x_name, f"RMSE, {in_words(region)}", series, noise_floor(document), log_x=False)
 
 
 def error_versus_time(document: Mapping[str, Any]) -> str:
     """Mean RMSE of each renderer against its median time."""
+    region = headline(document)
     series = []
     for name in _names(document):
-        rows = [row for row in _good(document) if row["renderer"] == name]
+        of = [row for row in _good(document) if row["renderer"] == name]
+        rows = [row for row in of if value(row, "rmse", region) is not None]
         point = (
             statistics.median(row["seconds"] for row in rows) if rows else 0.0,
-            statistics.fmean(row["rmse"] for row in rows) if rows else 0.0,
+            _mean_rmse(rows, region) if rows else 0.0,
         )
         series.append(_series(name, [point]))
-    return _plot("Error against time", "median time per picture, s", "RMSE, whole frame", series, log_x=True)
+    title, x_name = "Error against time", "median time per picture, s"
+    return _plot(title, x_name, f"RMSE, {in_words(region)}", series, noise_floor(document), log_x=True)
+
+
+def _mean_rmse(rows: Sequence[Row], region: str) -> float:
+    return statistics.fmean(number for row in rows if (number := value(row, "rmse", region)) is not None)
+
+
+def noise_floor(document: Mapping[str, Any]) -> float | None:
+    """Mean noise of the truths, display RMSE: no method can be measured to be better. None where it is not known."""
+    noise = {row["image"]: row["noise_rmse"] for row in _good(document)}
+    known = [rmse for rmse in noise.values() if rmse]
+    return statistics.fmean(known) if known else None
 
 
 def colour(index: int) -> str:
@@ -71,7 +94,7 @@ def colour(index: int) -> str:
     return _COLOURS[index % len(_COLOURS)]
 
 
-def _good(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _good(document: Mapping[str, Any]) -> list[Row]:
     return [row for row in document["rows"] if "error" not in row and row["corruption"] is None]
 
 
@@ -142,10 +165,11 @@ def _linear_ticks(low: float, high: float) -> list[float]:
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_x: bool) -> str:
+def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], floor: float | None, *, log_x: bool) -> str:
     points = [point for one in series for point in one.points]
+    floors = [floor] if floor is not None and points else []
     x = _Axis([p[0] for p in points], _LEFT, WIDTH - _RIGHT, log=log_x)
-    y = _Axis([p[1] for p in points], HEIGHT - _BOTTOM, _TOP, log=True)
+    y = _Axis([p[1] for p in points] + floors, HEIGHT - _BOTTOM, _TOP, log=True)
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">',
@@ -163,6 +187,10 @@ def _plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log
     middle = (_TOP + bottom) / 2
     parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{y_name}</text>')
 
+    for noise in floors:
+        at = f'x1="{_LEFT}" x2="{right}" y1="{y(noise):.1f}" y2="{y(noise):.1f}"'
+        parts.append(f'<line class="floor" {at} stroke="var(--faint,#67666b)" stroke-dasharray="5 4"/>')
+        parts.append(f'<text x="{_LEFT + 6}" y="{y(noise) - 5:.1f}">noise of the truth</text>')
     if not points:
         parts.append(f'<text x="{(_LEFT + right) / 2}" y="{middle}" text-anchor="middle">no numbers</text>')
 

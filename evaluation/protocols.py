@@ -38,7 +38,7 @@ class Search:
 class BenchmarkProtocol:
     """A protocol.
 
-    region        the one whose numbers are the headline
+    region        the one whose numbers are the headline, and whose error a search minimises
     level         only pictures of this blur level, the middle one where the data has fewer; None for all
     corruptions   what is done to the disparity, each in turn beside leaving it as it is
     search        None for the true blur parameter
@@ -47,7 +47,7 @@ class BenchmarkProtocol:
 
     name: str
     source: str
-    region: str = "all"
+    region: str = "border_cropped"
     level: int | None = None
     corruptions: tuple[Corruption, ...] = ()
     search: Search | None = None
@@ -68,7 +68,6 @@ PROTOCOLS = {
         BenchmarkProtocol(
             "drbokeh",
             "Dr.Bokeh (Sheng et al. 2023), Table 1: the best blur parameter of each method, and the true one",
-            region="border_cropped",
             search=Search("true", grid=(0.25, 0.5, 0.75, 1.0, 1.25, 1.5), step=0.01),
             table="mean-std",
         ),

@@ -1,5 +1,6 @@
 """Each renderer runs in a process of its own: its memory can be measured, and its crash does not end the benchmark."""
 
+import math
 import multiprocessing
 import os
 import resource
@@ -11,17 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from bokehdata.cases import known_disparity
 from evaluation.external import RendererSpec, RendererSpecError
 from evaluation.protocols import Task
-from renderers.base import RendererError
+from renderers.base import Information, RendererError
 from runtime.backend import Backend, BackendError
-from scenes.arrays import Picture
+from scenes.arrays import Picture, Plane
+from scenes.lens import ThinLens
 
+# How a picture goes on beyond its frame, for the methods that are given no layers.
+Border = Literal["replicate", "reflect", "none"]
+
+BORDER_RULE = (
+    "every method that is given a picture and its disparity gets both extended by the largest blur radius + 2 px on all "
+    "sides, in the same way, and what it renders is cropped to the frame; true layers go on beyond the frame by themselves"
+)
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
     "ru_maxrss where there is no /proc; the larger one of that process and its children)"
@@ -47,15 +58,18 @@ class Rendered:
 class RenderProcess:
     """Renders tasks one at a time; a context manager. Starts a new process after the renderer's has died.
 
-    arch      where our renderers run
+    arch          where our renderers run
+    border        how pictures go on beyond the frame (BORDER_RULE)
+    information   what the renderer is given
 
     RendererSpecError where the renderer cannot be loaded, or cannot run there.
     """
 
-    def __init__(self, spec: RendererSpec, arch: Backend = "cpu"):
-        self._spec, self._arch = spec, arch
+    def __init__(self, spec: RendererSpec, arch: Backend = "cpu", border: Border = "replicate"):
+        self._spec, self._arch, self._border = spec, arch, border
         self.peak_memory_bytes = 0
         self.start_memory_bytes = 0
+        self.information: Information = "disparity"
         self._start()
 
     def __enter__(self) -> "RenderProcess":
@@ -89,7 +103,7 @@ class RenderProcess:
         # A fresh interpreter: a fork would carry our memory and our threads along.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._spec, self._arch), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._spec, self._arch, self._border), daemon=True)
         self._process.start()
         theirs.close()
         try:
@@ -100,9 +114,10 @@ class RenderProcess:
             self._process.join()
             raise RendererSpecError(answer["error"])
         self.start_memory_bytes = answer["memory"]
+        self.information = answer["information"]
 
 
-def _serve(connection: Connection, spec: RendererSpec, arch: Backend) -> None:
+def _serve(connection: Connection, spec: RendererSpec, arch: Backend, border: Border) -> None:
     """What the process does: load the renderer, then answer tasks until the other end closes."""
     # What a renderer prints must not mix with the output of the benchmark.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -113,7 +128,7 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Backend) -> None:
     except (RendererSpecError, RendererError, BackendError) as error:
         connection.send({"error": str(error)})
         return
-    connection.send({"memory": _peak_memory_bytes()})
+    connection.send({"memory": _peak_memory_bytes(), "information": renderer.information})
     inputs = _Inputs(layered=renderer.information in ("layers", "truth"))
     warm = False
     while True:
@@ -124,11 +139,13 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Backend) -> None:
         try:
             image, disparity, layers = inputs.of(task)
             lens = task.case.lens(blur_parameter)
-            call = partial(renderer, image, disparity, lens, gamma=task.case.gamma, scene=layers)
+            margin = 0 if layers is not None else margin_px(disparity, lens, border)
+            given = (extended(plane, margin, border) for plane in (image, disparity))
+            call = partial(renderer, *given, lens, gamma=task.case.gamma, scene=layers)
             if not warm:
                 call()
             rendered, seconds = _timed(call, repeats)
-            rendered = _checked(rendered, image)
+            rendered = _checked(rendered, image, margin)
         except Exception as error:  # a renderer may raise anything, and the next picture may go well
             connection.send({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
             continue
@@ -166,10 +183,27 @@ class _Inputs:
         return self._image, disparity, self._layers
 
 
-def _checked(rendered: Any, image: Picture) -> Picture:
-    rendered = np.ascontiguousarray(rendered, np.float32)
-    if rendered.shape != image.shape:
-        raise ValueError(f"the renderer returned {rendered.shape}, not {image.shape}")
+def margin_px(disparity: Plane, lens: ThinLens, border: Border) -> int:
+    """Pixels by which a picture is extended: what the largest blur of the picture reaches, and two more."""
+    return 0 if border == "none" else math.ceil(float(np.abs(lens.defocus_px(disparity)).max())) + 2
+
+
+def extended(plane: NDArray[np.float32], margin: int, border: Border) -> NDArray[np.float32]:
+    """An array (H, W) or (H, W, 3) with `margin` more pixels on every side."""
+    if margin == 0:
+        return plane
+    how = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.copyMakeBorder(plane, margin, margin, margin, margin, how), np.float32)
+
+
+def _checked(rendered: Any, image: Picture, margin: int) -> Picture:
+    """The picture without its margin; ValueError where it is none."""
+    rendered = np.asarray(rendered, np.float32)
+    height, width = image.shape[:2]
+    expected = (height + 2 * margin, width + 2 * margin, 3)
+    if rendered.shape != expected:
+        raise ValueError(f"the renderer returned {rendered.shape}, not {expected}")
+    rendered = np.ascontiguousarray(rendered[margin : margin + height, margin : margin + width])
     if not np.isfinite(rendered).all():
         raise ValueError("the renderer returned NaN or infinity")
     return rendered

@@ -14,7 +14,7 @@ import tyro
 from evaluation.page import DEFAULT_CASES, page
 from evaluation.plots import error_versus_blur, error_versus_time
 from evaluation.results import ResultsError, read_results, write_text
-from evaluation.tables import tables, weights_used
+from evaluation.tables import rankings, tables, weights_used
 from runtime import command
 
 
@@ -51,11 +51,12 @@ def _report(options: Options) -> int:
     write_text(folder / "plots" / "error-versus-blur.svg", error_versus_blur(document))
     write_text(folder / "plots" / "error-versus-time.svg", error_versus_time(document))
     protocol = document["protocol"]
-    heading = f"# {document['data']['name']}, protocol {protocol['name']}\n\n{protocol['source']}.\n"
-    weights = "\n".join(weights_used(document))
-    write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made), weights]))
+    data = document["data"]
+    heading = f"# {data['name']}, protocol {protocol['name']}\n\n{protocol['source']}. Data {data['sha256'][:12]}.\n"
+    remarks = "\n\n".join([*rankings(document), *weights_used(document)]) + "\n"
+    write_text(folder / "report.md", "\n".join([heading, *(table.markdown() for table in made), remarks]))
     write_text(folder / "report.html", page(document, folder, options.cases))
-    print(*(table.markdown() for table in made), sep="\n")
+    print(*(table.markdown() for table in made), remarks, sep="\n")
     print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")
     return command.DONE
 

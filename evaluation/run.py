@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from evaluation.external import RendererSpec
 from evaluation.measuring import Bench, GroundTruths, case_fields
 from evaluation.protocols import Task
 from evaluation.regions import REGIONS
-from evaluation.rendering import MEMORY_RULE, TIME_RULE, RenderProcess
+from evaluation.rendering import BORDER_RULE, MEMORY_RULE, TIME_RULE, Border, RenderProcess
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
 from runtime.backend import Backend
@@ -28,6 +28,7 @@ class Run:
     digests    of the data, by the name of a task
     pictured   names of the tasks whose pictures are kept
     arch       where renderers that use Taichi run
+    border     how pictures go on beyond the frame
     """
 
     log: RowLog
@@ -37,6 +38,7 @@ class Run:
     digests: Mapping[str, str]
     pictured: set[str]
     arch: Backend
+    border: Border
 
     @property
     def rows_there(self) -> int:
@@ -57,12 +59,18 @@ class Run:
     def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
         truths = GroundTruths()
         weights = {"weights": found} if (found := spec.weights()) else {}
-        with RenderProcess(spec, self.arch) as process:
+        with RenderProcess(spec, self.arch, self.border) as process:
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
                 if "error" in row:
                     print(f"{spec.name} failed on {task.name}: {row['error']}", file=sys.stderr)
-                made = {"renderer": spec.name, "target": spec.target, **weights, "data_sha256": self.digests[task.name]}
+                made = {
+                    "renderer": spec.name,
+                    "target": spec.target,
+                    "information": process.information,
+                    **weights,
+                    "data_sha256": self.digests[task.name],
+                }
                 self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
                 progress.add()
 
@@ -76,7 +84,14 @@ class Run:
 
     def _key(self, spec: RendererSpec, task: Task) -> str:
         """Equal keys mean equal numbers, except for times."""
-        made = [self._spec_digests[spec.name], task.name, self.digests[task.name], self.bench.repeats, self.arch]
+        made = [
+            self._spec_digests[spec.name],
+            task.name,
+            self.digests[task.name],
+            self.bench.repeats,
+            self.arch,
+            self.border,
+        ]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
 
     @cached_property
@@ -96,19 +111,25 @@ class Run:
                 chosen[spec.name, task.name] = self.log.row(self._key(spec, task))
         return [row for name in names for task in self.wanted if (row := chosen.get((name, task.name)))]
 
-    def document(self, settings: Mapping[str, Any], lpips_state: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of results.json as far as the rows go."""
+    def document(self, data: str, lpips_state: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of results.json as far as the rows go; `data` is the name of their folder."""
         rows = self._rows()
         names = list(dict.fromkeys(row["renderer"] for row in rows))
         everything = hashlib.sha256("".join(self.digests[task.name] for task in self.wanted).encode()).hexdigest()
         return {
             "schema": SCHEMA,
             "complete": not any(self.log.row(self._key(s, task)) is None for s in self.specs for task in self.wanted),
-            "data": {"name": settings["data"], "images": len(self.wanted), "sha256": everything},
-            "protocol": settings["protocol"],
+            "data": {"name": data, "images": len(self.wanted), "sha256": everything},
+            "protocol": asdict(self.bench.protocol),
             "metrics": METRICS,
             "regions": REGIONS,
-            "rules": {"space": SPACE, "seconds": TIME_RULE, "memory": MEMORY_RULE, "repeats": self.bench.repeats},
+            "rules": {
+                "space": SPACE,
+                "seconds": TIME_RULE,
+                "memory": MEMORY_RULE,
+                "border": f"{self.border}: {BORDER_RULE}",
+                "repeats": self.bench.repeats,
+            },
             "software": software(),
             "machine": {**machine(), "taichi": self.arch},
             "lpips": dict(lpips_state),
@@ -123,6 +144,7 @@ def _summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "name": name,
         "target": rows[-1]["target"],
+        "information": rows[-1]["information"],
         "weights": rows[-1].get("weights", {}),
         "rows": len(rows),
         "failed": len(rows) - len(good),

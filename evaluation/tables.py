@@ -1,8 +1,8 @@
 """Tables of a benchmark in the layouts of the papers, as Markdown, LaTeX and CSV; from the rows alone.
 
-A mean is over the images that the renderer could render, and has a 95 % interval over scenes (`evaluation.intervals`). A
-standard deviation is that of the population. A PSNR of a picture that equals its truth is infinite and left out of the
-mean. Renderers are compared with those that are given the same information, and with no others.
+A mean is over the images that the renderer could render, and has a 95 % interval over scenes (`evaluation.intervals`).
+A standard deviation is that of the population. A PSNR of a picture that equals its truth is infinite and left out of
+the mean. Renderers are compared with those that are given the same information, and with no others.
 """
 
 import csv
@@ -190,10 +190,10 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
     which = " at the best blur parameter of each picture and method" if searched else ""
     for part in dict.fromkeys((region, "all")):
         suffix = "" if part == region else f"-{part}"
-        title = f"Mean ± standard deviation{which}, {_in_words(part)}"
+        title = f"Mean ± standard deviation{which}, {in_words(part)}"
         found["mean-std"].append(_mean_std(f"mean-std{suffix}", title, clean, metrics, part))
         if at_true:
-            title = f"Mean ± standard deviation at the true blur parameter, {_in_words(part)}"
+            title = f"Mean ± standard deviation at the true blur parameter, {in_words(part)}"
             true = replace(clean, rows=tuple(at_true))
             found["mean-std"].append(_mean_std(f"mean-std-true{suffix}", title, true, metrics, part))
     if any(row["level"] is not None for row in clean.rows):
@@ -216,7 +216,7 @@ def rankings(document: Mapping[str, Any]) -> Iterator[str]:
             line = ranking(values, clean.scenes, more_is_better=True)
             given = f", {GIVEN[information]}" if information in GIVEN else ""
             yield (
-                f"By PSNR, {_in_words(clean.headline)}{given}: {line} "
+                f"By PSNR, {in_words(clean.headline)}{given}: {line} "
                 "(> where the 95 % interval of the difference over scenes excludes 0, else =)."
             )
 
@@ -229,7 +229,13 @@ def weights_used(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"{renderer['name']} renders with the weights {named}."
 
 
-def _in_words(region: str) -> str:
+def headline(document: Mapping[str, Any]) -> str:
+    """The region whose numbers stand for a protocol: "all" where the blur parameter is unknown, and so are regions."""
+    region = document["protocol"]["region"]
+    return region if any(region in row["regions"] for row in document["rows"] if "error" not in row) else "all"
+
+
+def in_words(region: str) -> str:
     return "whole frame" if region == "all" else region.replace("_", " ")
 
 
@@ -254,11 +260,8 @@ class _Measured:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "_Measured":
         rows = tuple(row for row in document["rows"] if "error" not in row)
-        region = document["protocol"]["region"]
-        # Without a blur parameter there are no regions.
-        headline = region if any(region in row["regions"] for row in rows) else "all"
         information = {renderer["name"]: renderer.get("information", "") for renderer in document["renderers"]}
-        return cls(rows, information, headline, Scenes({row["image"]: row["scene"] for row in rows}))
+        return cls(rows, information, headline(document), Scenes({row["image"]: row["scene"] for row in rows}))
 
     def where(self, chosen: Callable[[Row], bool]) -> "_Measured":
         return replace(self, rows=tuple(row for row in self.rows if chosen(row)))
@@ -290,9 +293,9 @@ class _Measured:
             for name in names:
                 lines.append(Line(name, information, tuple(column[name] for column in columns)))
         note = (
-            f"{note} {self.count()}; in brackets 95 % intervals over scenes. Bold: the best of its class, and what is "
+            f"{note} {self.count()}; in brackets 95 % intervals over scenes. "
+            "Bold: the best of its class, and what is not significantly worse."
         )
-        note += "not significantly worse."
         return Table(key, title, note, tuple(measure.column for measure in measures), tuple(lines))
 
 
@@ -351,7 +354,7 @@ def _levels(measured: _Measured) -> Table:
             _Measure(_column(f"Level {level}", "ssim"), "ssim", measured.headline, of_level),
             _Measure(_column(f"Level {level}", "seconds"), "seconds", "all", of_level),
         ]
-    region = _in_words(measured.headline)
+    region = in_words(measured.headline)
     note = f"Mean over the images of a level, {region}; median time per image."
     return measured.table("levels", "Blur levels", note, measures)
 
@@ -367,7 +370,7 @@ def _corruptions(measured: _Measured) -> Table:
         _Measure(_column(kind or "as it is", "psnr"), "psnr", measured.headline, _with_corruption(kind))
         for kind in kinds
     ]
-    region = _in_words(measured.headline)
+    region = in_words(measured.headline)
     note = f"Mean PSNR in dB, {region}; the number behind blur, dilate and erode is the level."
     return measured.table("corruptions", "Imperfect disparity", note, measures)
 
@@ -380,7 +383,7 @@ def _best(measured: _Measured) -> Table:
     """The layout of BokehMe's Table 2."""
     shown = (("psnr", measured.headline), ("ssim", measured.headline), ("blur_parameter", "all"))
     measures = [_Measure(_column("", metric), metric, region) for metric, region in shown]
-    note = f"Mean over the pictures at the best blur parameter of each, {_in_words(measured.headline)}."
+    note = f"Mean over the pictures at the best blur parameter of each, {in_words(measured.headline)}."
     return measured.table("best", "Best blur parameter", note, measures)
 
 
@@ -401,7 +404,7 @@ def _differences(measured: _Measured) -> Iterator[Table]:
         columns = tuple(Column("", f"- {name}", 2, signed=True) for name in values)
         key = f"differences-{information}" if information else "differences"
         note = (
-            f"PSNR of the line minus that of the column in dB, {_in_words(measured.headline)}, {measured.count()}; in "
+            f"PSNR of the line minus that of the column in dB, {in_words(measured.headline)}, {measured.count()}; in "
             "brackets 95 % intervals over scenes. Bold: the interval excludes 0."
         )
         yield Table(key, "Differences in PSNR", note, columns, tuple(lines))

@@ -65,6 +65,7 @@ class Tracer:
         pixel: Pixel = "point",
         samples: int | None = None,
         noise: float | None = None,
+        turn: float = 0.0,
     ) -> Render:
         """Trace one image.
 
@@ -73,6 +74,7 @@ class Tracer:
         samples   number of lens points of the one set to trace, or:
         noise     add lens points until the display RMSE is below this over the image, and below four times this over
                   every 16 x 16 block
+        turn      of the lens points, in [0, 1): another value gives another image, whose noise is independent
         raises    ValueError unless exactly one of `samples` and `noise` is given, it and all gammas are positive, and
                   the pixel rule exists; SceneError if the scene's overscan is too small for the lens
         """
@@ -90,7 +92,7 @@ class Tracer:
         planar = self._numba and not scene.is_slanted
         parts = []
         for group in _gamma_groups(scene, tuple(gammas), planar):
-            transport = Transport(self._textures_of(scene, group, planar), lens, pixel)
+            transport = Transport(self._textures_of(scene, group, planar), lens, pixel, turn)
             blocks = BlockErrors(scene.width, scene.height, group, pixel)
             if noise is not None:
                 parts.append(trace_to_noise(transport, blocks, noise))

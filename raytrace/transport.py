@@ -70,13 +70,15 @@ class Transport:
 
     tile_layers    (tiles, 1 + L) int32, the layers that each tile can see (`visibility`)
     tile_blur_px   (tiles,) largest blur radius among these layers
+    turn           of the lens points (`scenes.aperture.aperture_points`)
     """
 
-    def __init__(self, textures: Textures, lens: ThinLens, pixel: Pixel):
+    def __init__(self, textures: Textures, lens: ThinLens, pixel: Pixel, turn: float = 0.0):
         self._textures = textures
         self._scene = textures.scene
         self._lens = lens
         self._pixel = pixel
+        self._turn = turn
         reach_px = np.array(
             [
                 largest_blur_radius_px(self._scene.disparity_interval(i), layer.slope, lens)
@@ -99,7 +101,7 @@ class Transport:
         """
         if not len(tiles):
             return
-        points = aperture_points(self._lens.aperture, num_samples)
+        points = aperture_points(self._lens.aperture, num_samples, turn=self._turn)
         jitter = np.zeros_like(points)
         if self._pixel == "box":
             # Sets of N and 2 N points have no offsets in common, so their errors are independent (`convergence`).

@@ -25,6 +25,7 @@ RENDERERS: dict[str, Renderer] = {
     "d2f-layered": ClassicalRenderer("renderers.classical.d2f_layered:d2f_layered"),
     "cocnet-physical": ClassicalRenderer("renderers.classical.cocnet_physical:cocnet_physical"),
     "drbokeh": ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers"),
+    "drbokeh-single": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_single"),
     "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
     "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
     "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("taichi_cpu")
 
 EVERY = sorted(RENDERERS)
 
-# What the truth itself is made from: no disparity, and a field of view in pixels.
-FROM_DISPARITY = [name for name in EVERY if RENDERERS[name].information != "truth"]
+FROM_DISPARITY = [name for name in EVERY if RENDERERS[name].information in ("picture", "disparity")]
+FROM_LAYERS = [name for name in EVERY if name not in FROM_DISPARITY]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,13 @@ def test_a_gamma_of_zero_is_named(name):
         RENDERERS[name](image, disparity, ThinLens(3.0, 0.0), gamma=0.0)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if RENDERERS[name].information == "layers"])
+@pytest.mark.parametrize("name", FROM_LAYERS)
+def test_without_the_layers_that_it_is_given_it_says_so(name, picture):
+    with pytest.raises(RendererError, match="needs the true layers"):
+        RENDERERS[name](*picture, ThinLens(3.0, 0.0))
+
+
+@pytest.mark.parametrize("name", FROM_LAYERS)
 def test_layers_of_another_picture_are_named(name, scene):
     image, disparity = np.ones((14, 15, 3), np.float32), np.ones((14, 15), np.float32)
     with pytest.raises(RendererError, match=r"the scene is \(37, 51\), the image \(14, 15\)"):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("taichi_cpu")
 # What networks make of light depends on their weights: test_neural.py has what does not.
 ALL = sorted(name for name, renderer in RENDERERS.items() if not renderer.checkpoints)
 BLURRING = [name for name in ALL if name != "identity"]
-FROM_DISPARITY = [name for name in ALL if name != "oracle-layers"]
+FROM_DISPARITY = [name for name in ALL if RENDERERS[name].information in ("picture", "disparity")]
 
 # Part of a pixel's light that the method gives to its neighbours in focus, in linear light. BokehMe's tanh and D2F's
 # overlapping masks leave 0.3 and 0.2 per cent; Dr.Bokeh's soft step gives 8.5 per cent (methods, 4.7.1).

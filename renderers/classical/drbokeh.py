@@ -20,6 +20,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.base import RendererError
 from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
 from renderers.splatting.outline import signed_distance_px
 from renderers.splatting.splat import gather, splat
@@ -62,8 +63,16 @@ def drbokeh(
     gamma: float,
     scene: LayeredScene | None,
 ) -> NDArray[np.float32]:
-    """Blur in linear light: (H, W, 3) float32. With the true layers of `scene`, else the picture as a single layer."""
-    return _render(linear, disparity, lens, arch, gamma, scene, "disk")
+    """Blur in linear light: (H, W, 3) float32, of the true layers of `scene`; RendererError without them."""
+    return _render(lens, arch, gamma, scene, "disk")
+
+
+def drbokeh_single(linear: Picture, disparity: Plane, lens: ThinLens, *, arch: Backend = "cpu") -> Picture:
+    """Blur in linear light: (H, W, 3) float32, of the picture as a single opaque layer."""
+    opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
+    layer = DefocusedLayer(opaque, lens.defocus_px(disparity))
+    colour, _ = blur_layer(layer, _px_per_range(disparity, lens), lens.aperture, None, arch)
+    return colour
 
 
 def drbokeh_release(
@@ -76,12 +85,10 @@ def drbokeh_release(
     scene: LayeredScene | None,
 ) -> NDArray[np.float32]:
     """As `drbokeh`, with the V of the released code: rims are half as wide as physics has them."""
-    return _render(linear, disparity, lens, arch, gamma, scene, "box")
+    return _render(lens, arch, gamma, scene, "box")
 
 
 def _render(
-    linear: Picture,
-    disparity: Plane,
     lens: ThinLens,
     arch: Backend,
     gamma: float,
@@ -89,12 +96,7 @@ def _render(
     visibility: Visibility,
 ) -> NDArray[np.float32]:
     if scene is None:
-        defocus_px = lens.defocus_px(disparity)
-        opaque = np.concatenate([linear, np.ones_like(linear[..., :1])], axis=-1)
-        colour, _ = blur_layer(
-            DefocusedLayer(opaque, defocus_px), _px_per_range(disparity, lens), lens.aperture, None, arch
-        )
-        return colour
+        raise RendererError("Dr.Bokeh needs the true layers of the scene; drbokeh-single renders a picture alone")
     scene = scene.for_lens(lens)
     px_per_range = _px_per_range(scene.composite_disparity(), lens)
     refocused = np.zeros((*scene.extended_shape, 3), np.float32)
