@@ -480,7 +480,7 @@ def test_a_full_disk_is_named(refused, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(writer, "write_whole", full)
-    assert re.search(r"index\.jsonl: No space left on device", refused())
+    assert re.search(r"index\.jsonl: cannot be written \(No space left on device\)", refused())
 
 
 def test_a_second_run_on_the_same_folder_is_refused(refused, tmp_path):
