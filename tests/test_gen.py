@@ -476,11 +476,11 @@ def test_a_run_that_cannot_fit_is_refused(refused, monkeypatch):
 
 
 def test_a_full_disk_is_named(refused, monkeypatch):
-    def full(path, text):
+    def full(path, text, **_):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(writer, "_replace_file", full)
-    assert re.search(r"index\.jsonl: No space left on device", refused())
+    monkeypatch.setattr(writer, "write_whole", full)
+    assert re.search(r"index\.jsonl: cannot be written \(No space left on device\)", refused())
 
 
 def test_a_second_run_on_the_same_folder_is_refused(refused, tmp_path):
