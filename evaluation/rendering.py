@@ -30,8 +30,8 @@ from scenes.lens import ThinLens
 Border = Literal["replicate", "reflect", "none"]
 
 BORDER_RULE = (
-    "every method that is given a picture and its disparity gets both extended by the largest blur radius + 2 px on all "
-    "sides, in the same way, and what it renders is cropped to the frame; true layers go on beyond the frame by themselves"
+    "picture and disparity are extended on all sides by the largest blur radius + 2 px, in the same way for every "
+    "method that is not given layers, and what it renders is cropped to the frame; true layers have their own border"
 )
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
@@ -107,7 +107,7 @@ class RenderProcess:
         self._process.start()
         theirs.close()
         try:
-            answer = self._connection.recv()
+            answer: dict[str, Any] = self._connection.recv()
         except EOFError:
             answer = {"error": f"{self._spec.target}: its process died while it was loaded"}
         if "error" in answer:

@@ -15,8 +15,9 @@ results.json
 
 A row: renderer, target (what it is), information, its weights if it has any, image, data_sha256, scene, level,
 focus_index, gamma, corruption, width, height, focus_disparity, blur_parameter (the one used), true_blur_parameter,
-blur_radius_px (largest in the picture), noise_rmse of the truth. Then rmse, rmse_s, psnr, ssim, ssim_uniform7, zncc, lpips over the
-whole frame, `regions` by name with all of these but ssim_uniform7, seconds, peak_memory_bytes, start_memory_bytes.
+blur_radius_px (largest in the picture), noise_rmse of the truth. Then rmse, rmse_s, psnr, ssim, ssim_uniform7, zncc,
+lpips over the whole frame, `regions` by name with all of these but ssim_uniform7, seconds, peak_memory_bytes,
+start_memory_bytes.
 Where the protocol searches: `searched`, pairs of blur parameter and error, and `at_true_blur_parameter`, the same
 scores and regions there. Or `error`, the message of a failure, and no scores.
 """

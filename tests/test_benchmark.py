@@ -1,6 +1,7 @@
 """The benchmark measures what it says on every kind of data, survives bad renderers, and goes on where it stopped."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -22,7 +23,10 @@ from bokehdata.opening import open_cases
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
-from evaluation.protocols import PROTOCOLS, best_on_lattice, tasks
+from evaluation.external import python_spec
+from evaluation.protocols import PROTOCOLS, Task, best_on_lattice, tasks
+from evaluation.rendering import RenderProcess
+from raytrace import gen
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.stack import Stack
@@ -44,6 +48,10 @@ STRANGERS = """
 
     def copy(image, disparity, lens, *, gamma, scene):
         note(image, disparity, lens, gamma, scene)
+        return image
+
+    def without_layers(image, disparity, lens, *, gamma):
+        note(image, disparity, lens, gamma, None)
         return image
 
     def brighter(image, disparity, lens, *, gamma, scene):
@@ -277,11 +285,13 @@ def test_memory_is_that_of_the_renderer_alone(dataset, strangers, tmp_path):
 # ---------- protocols
 
 
-def test_a_corrupted_disparity_reaches_the_renderer_and_the_regions_stay_true(dataset, strangers, tmp_path):
+def test_a_corrupted_disparity_reaches_the_renderer_and_the_regions_stay_true(dataset, strangers, tmp_path, capsys):
     out = tmp_path / "out"
     benchmark(
-        "--data", dataset, "--protocol", "blb-corrupted", "--limit", 1, "--renderers", f"{strangers}:copy", "--out", out
+        *("--data", dataset, "--protocol", "blb-corrupted", "--limit", 1, "--border", "none", "--out", out),
+        *("--renderers", f"{strangers}:without_layers", f"{strangers}:copy"),
     )
+    assert "left out, their true layers would not be corrupted: copy" in capsys.readouterr().err
     rows = results(out)["rows"]
     assert [row["corruption"] for row in rows] == [
         None,
@@ -545,3 +555,50 @@ def test_pairs_without_disparity_are_cases_that_no_protocol_can_refocus(tmp_path
     assert case.image().shape == case.truth().shape == (HEIGHT, WIDTH, 3)
     assert main(["--data", str(tmp_path / "pairs"), "--out", str(tmp_path / "out"), "--renderers", "scatter"]) == 2
     assert "street has no disparity to focus on, and every protocol refocuses with one" in capsys.readouterr().err
+
+
+BORDERS = """
+    import numpy as np
+
+    def seen(image, disparity, lens, *, gamma):
+        # What lies two pixels above each pixel: at the upper border it shows how the picture goes on.
+        assert image.shape[:2] == disparity.shape
+        return np.roll(image, 2, axis=0)
+"""
+
+
+@pytest.mark.parametrize("border", ["replicate", "reflect", "none"])
+def test_pictures_go_on_beyond_the_frame_the_same_way_for_every_method(dataset, tmp_path, border):
+    (tmp_path / "borders.py").write_text(textwrap.dedent(BORDERS))
+    spec = python_spec(f"{tmp_path / 'borders.py'}:seen")
+    case = open_cases(dataset)[0]
+    image = case.image()
+    above = {"replicate": image[[0, 0]], "reflect": image[[2, 1]], "none": image[[-2, -1]]}[border]
+    with RenderProcess(spec, border=border) as process:
+        rendered = process.render(Task(case), 4.0, repeats=1).image
+    np.testing.assert_array_equal(rendered, np.concatenate([above, image[:-2]]))
+
+
+def test_the_oracle_shows_the_noise_of_the_truth(tmp_path):
+    """Its lens points are others than those of the truth: two independent errors of 0.002, not none."""
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text("size_px: 128\nforegrounds: [2, 2]\nblur_parameters: [15]\nfocus_count: 2\n")
+    data = tmp_path / "data"
+    arguments = ["--recipe", str(recipe), "--out", str(data), "--scenes", "2", "--workers", "1", "--arch", "cpu"]
+    assert gen.main(arguments) == 0
+    benchmark("--data", data, "--renderers", "oracle-layers", "--no-lpips", "--out", tmp_path / "out")
+    document = results(tmp_path / "out")
+    assert document["renderers"][0]["information"] == "truth"
+    ratios = [row["rmse"] / math.hypot(row["noise_rmse"], 0.002) for row in document["rows"]]
+    # Each estimate is within a factor of two, and the tracer stops below what it was asked for.
+    assert all(0.2 < ratio < 2.0 for ratio in ratios)
+
+
+def test_a_folder_that_was_renamed_keeps_its_rows(dataset, tmp_path, capsys):
+    """Rows belong to the data by its digest."""
+    copy = tmp_path / "renamed"
+    shutil.copytree(dataset, copy)
+    words = ("--renderers", "identity", "--no-lpips", "--out", tmp_path / "out")
+    assert benchmark("--data", dataset, *words) == 0
+    assert benchmark("--data", copy, *words) == 0
+    assert "16 rows are there already" in capsys.readouterr().out

@@ -19,10 +19,10 @@ import pytest
 
 from evaluation import page as page_module
 from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
-from evaluation.plots import error_versus_blur, error_versus_time
+from evaluation.plots import error_versus_blur, error_versus_time, noise_floor
 from evaluation.report import main
 from evaluation.results import PICTURES_FOLDER, SCHEMA
-from evaluation.tables import tables, weights_used
+from evaluation.tables import rankings, tables, weights_used
 
 WIDTH, HEIGHT = 64, 48
 RENDERERS = ("soft", "hard", "slow")
@@ -215,6 +215,82 @@ def test_corrupted_disparities_have_a_column_each():
     assert [c.group for c in tables(document)[0].columns] == ["as it is", "blur1", "dilate1"]
     # The other tables are of the disparity as it is.
     assert "4 images" in named(document, "mean-std").note
+
+
+def of_classes(document: dict, **information: str) -> dict:
+    """The document with what its renderers are given."""
+    renderers = [{**entry, "information": information[entry["name"]]} for entry in document["renderers"]]
+    return document | {"renderers": renderers}
+
+
+def test_renderers_are_compared_with_those_that_are_given_the_same(document):
+    """soft is best of all; hard and slow are given less, and the best of them is bold too."""
+    table = named(of_classes(document, soft="layers", hard="disparity", slow="disparity"), "mean-std")
+    assert [line.name for line in table.lines] == ["hard", "slow", "soft"]
+    text = table.markdown()
+    assert text.index("*given picture and disparity*") < text.index("| hard") < text.index("*given the true layers")
+    best = {line.name: line.cells[0].is_best for line in table.lines}
+    # One alone has nothing to be better than.
+    assert best == {"hard": True, "slow": False, "soft": False}
+    assert table.latex().count(r"\emph{given") == 2
+    assert [row["given"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["disparity", "disparity", "layers"]
+
+
+def test_what_is_not_significantly_worse_than_the_best_is_bold_too():
+    """hard is worse than soft on one scene and better on the other."""
+    rows = [make_row(renderer, image) for renderer in RENDERERS for image in IMAGES]
+    for row in rows:
+        if row["renderer"] == "hard":
+            row["psnr"] = 40.0 if row["scene"] == "000000" else 10.0
+        if row["renderer"] != "hard":
+            row["psnr"] = {"soft": 26.0, "slow": 20.0}[row["renderer"]]
+    table = named(make_document(rows), "mean-std")
+    index = [column.name for column in table.columns].index("PSNR")
+    best = {line.name: line.cells[index].is_best for line in table.lines}
+    assert best["soft"] and best["hard"] and not best["slow"]
+
+
+def test_every_mean_has_an_interval_and_counts_its_scenes(document):
+    table = named(document, "mean-std")
+    assert "4 images of 2 scenes" in table.note
+    for line in table.lines:
+        for cell in line.cells:
+            assert cell.low is not None and cell.high is not None
+            assert cell.low <= cell.value <= cell.high
+    header = next(csv.reader(io.StringIO(table.csv())))
+    assert header[2:6] == ["RMSE", "RMSE std", "RMSE low", "RMSE high"]
+
+
+def test_every_pair_has_its_difference_and_interval(document):
+    table = named(document, "differences")
+    values = {line.name: [cell.value for cell in line.cells] for line in table.lines}
+    psnr = column(named(document, "mean-std"), "", "PSNR")
+    assert values["soft"][0] is None
+    assert values["soft"][1] == pytest.approx(psnr["soft"] - psnr["hard"])
+    assert values["hard"][0] == pytest.approx(-values["soft"][1])
+    assert "| soft | - | **+" in table.markdown()
+
+
+def test_a_ranking_is_a_sentence_for_every_class(document):
+    (sentence,) = rankings(document)
+    assert "whole frame: soft > hard > slow" in sentence
+    split = of_classes(document, soft="layers", hard="disparity", slow="disparity")
+    (sentence,) = rankings(split)
+    assert "given picture and disparity: hard > slow" in sentence
+
+
+def test_the_noise_of_the_truth_is_a_line_in_every_plot(document):
+    assert noise_floor(document) == pytest.approx(0.001)
+    for plot in (error_versus_blur(document), error_versus_time(document)):
+        svg = xml.etree.ElementTree.fromstring(plot)
+        (floor,) = [line for line in svg.iter() if line.get("class") == "floor"]
+        assert floor.attrib["y1"] == floor.attrib["y2"]
+        # Below every point: all errors are larger.
+        circles = [float(circle.attrib["cy"]) for circle in svg.iter() if circle.tag.endswith("circle")]
+        assert float(floor.attrib["y1"]) > max(circles)
+    for row in document["rows"]:
+        row["noise_rmse"] = None
+    assert 'class="floor"' not in error_versus_blur(document)
 
 
 def test_plots_are_pictures_of_every_renderer(document):
