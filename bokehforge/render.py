@@ -50,7 +50,7 @@ class Options:
     renderer: str = "bokehme"
     """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
     weights: tuple[Path, ...] = ()
-    """Checkpoints of your own for neural renderers: arnet.safetensors, iunet.safetensors, deepfocus.safetensors."""
+    """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:

@@ -55,9 +55,9 @@ class Options:
     commands: tuple[str, ...] = ()
     """Programs as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity} {gamma}", see above."""
     weights: tuple[Path, ...] = ()
-    """Checkpoints of your own for neural renderers: arnet.safetensors, iunet.safetensors, deepfocus.safetensors."""
+    """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
-    """At the true blur parameter; with 15 imperfect disparities; at each method's best; at the best of 1 to 100 px."""
+    """At the true blur parameter; with 15 imperfect disparities; at each method's best; searched from 1 to 100 px."""
     limit: int | None = None
     """Measure at most this many pictures, drawn at random: equal limits draw equal pictures. Default: all."""
     arch: Backend = "cpu"

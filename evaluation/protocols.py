@@ -73,7 +73,8 @@ PROTOCOLS = {
         ),
         BenchmarkProtocol(
             "best-k",
-            "BokehMe, Table 2 (EBB400): unknown blur parameter, the best of 1, 2, ..., 100 px",
+            "BokehMe, Table 2 (EBB400): the blur parameter is unknown, and searched in whole pixels from 1 to 100 by a "
+            "grid and a golden section",
             search=Search("span", grid=(1, 2, 4, 7, 11, 16, 23, 31, 41, 53, 67, 83, 100), step=1.0),
             table="best",
         ),

@@ -11,7 +11,8 @@ import pytest
 
 from renderers import RENDERERS, renderer
 from renderers.base import Information, Renderer, RendererError, render_batch
-from scenes.billboard import Scene
+from scenes.aperture import Polygon
+from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import display_from_linear
 from scenes.lens import ThinLens
 
@@ -128,6 +129,27 @@ def test_without_files_of_its_networks_and_on_the_cpu_it_is_itself(name, entry, 
     lens = ThinLens(9.0, 0.3)
     on_cpu = entry(name).on("cpu")(*picture, lens, scene=scene)
     np.testing.assert_array_equal(on_cpu, entry(name)(*picture, lens, scene=scene))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_shape_of_the_aperture_is_rendered_or_refused_and_never_ignored(name, entry):
+    """A light far out of focus becomes the shape: a triangle has about a third of its circle's area."""
+    overscan = overscan_px(9.0)
+    rgba = np.full((37 + 2 * overscan, 51 + 2 * overscan, 4), 0.03, np.float16)
+    rgba[..., 3] = 1.0
+    rgba[overscan + 18, overscan + 25, :3] = 100.0
+    flat = Scene((Billboard(rgba, 1.0),), 51, 37, overscan)
+    given = display_from_linear(flat.composite()), flat.composite_disparity()
+    try:
+        shown = entry(name)(*given, ThinLens(9.0, 0.0, Polygon(3)), scene=flat)
+    except RendererError as error:
+        assert "round aperture" in str(error)
+        return
+    if name != "identity":
+        disk = entry(name)(*given, ThinLens(9.0, 0.0), scene=flat)
+        lit = [np.count_nonzero(refocused.mean(axis=2) > 0.3) for refocused in (shown, disk)]
+        # VDSLR's noise leaves holes in the disk. A shape that is ignored would give 1.
+        assert lit[0] < (0.85 if name == "vdslr" else 0.7) * lit[1]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from scenes.lens import Lens
 
 _BAND_ROWS = 32
 
+# This far inside the rim, tanh(4 (r - rho)) is 1 in float32: a sensible loop computes neither root nor tanh there.
+_SATURATED_PX = 2.3
+
 
 def scatter_plain(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32; round apertures only."""
@@ -42,10 +45,15 @@ def _scatter(linear, radius_px, sums):
                 r = radius_px[y, x]
                 reach = int(r) + 1
                 scale = np.float32(0.5) / (r * r + np.float32(0.2))
+                saturated = max(r - np.float32(_SATURATED_PX), np.float32(-1.0))
+                saturated = saturated * abs(saturated)
                 for ty in range(max(y - reach, top), min(y + reach + 1, bottom)):
                     for tx in range(max(x - reach, 0), min(x + reach + 1, width)):
-                        rho = math.sqrt(np.float32((tx - x) * (tx - x) + (ty - y) * (ty - y)))
-                        w = scale + scale * math.tanh(np.float32(4.0) * (r - rho))
+                        square = np.float32((tx - x) * (tx - x) + (ty - y) * (ty - y))
+                        if square < saturated:
+                            w = scale + scale
+                        else:
+                            w = scale + scale * math.tanh(np.float32(4.0) * (r - math.sqrt(square)))
                         sums[ty, tx, 0] += w * linear[y, x, 0]
                         sums[ty, tx, 1] += w * linear[y, x, 1]
                         sums[ty, tx, 2] += w * linear[y, x, 2]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from renderers.base import Information, RendererError, require_inputs
 from runtime.backend import Backend, BackendError
+from scenes.aperture import Disk
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
@@ -86,6 +87,8 @@ class NeuralRenderer:
             raise RendererError(f"the image is {image.shape}; networks need at least {_SIDE_MIN_PX} px each way")
         if lens.is_pinhole:
             return image.copy()
+        if not isinstance(lens.aperture, Disk):
+            raise RendererError(f"{self.folder} was trained on round apertures, and the lens has {lens.aperture}")
         return self._refocus(self._loaded, image, disparity, lens, gamma=gamma, arch=self.arch, **self.options)
 
     @cached_property
