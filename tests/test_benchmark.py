@@ -58,6 +58,14 @@ STRANGERS = """
         # Right at K = 12 times the focus disparity, and off by a brightness beyond it.
         return image + np.float32(abs(lens.blur_parameter / 12.0 / lens.focus_disparity - 1.0))
 
+    def framed(image, disparity, lens, *, gamma, scene):
+        # Its border is right at K = 5, and far off elsewhere.
+        out = image + np.float32(0.1 * abs(lens.blur_parameter / 9.6 - 1.0))
+        border = np.ones(disparity.shape, bool)
+        border[2:-2, 2:-2] = False
+        out[border] = image[border] * np.float32(5.0 / (5.0 + abs(lens.blur_parameter - 5.0)))
+        return out
+
     def flat(image, disparity, lens):
         # Asks for neither gamma nor layers, and is given neither.
         return np.full_like(image, 0.5)
@@ -324,6 +332,18 @@ def test_the_best_blur_parameter_of_each_renderer_is_found(tmp_path, strangers):
     assert [10.0 * g for g in (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)] == pytest.approx(
         [k for k, _ in row["searched"] if abs(k / 2.5 - round(k / 2.5)) < 1e-9]
     )
+
+
+def test_the_best_blur_parameter_is_that_of_the_region_which_the_protocol_names(tmp_path, strangers):
+    """A renderer whose border is right at another K, by a large error: the border is not what is compared."""
+    data = write_dataset(tmp_path / "one", 1, Stack((10.0,), (0.8,)))
+    shutil.copy(data / "000000" / "image.exr", data / "000000" / "bokeh_00_00.exr")
+    out = tmp_path / "out"
+    # The blur reaches 10 (0.8 - 0.2) = 6 px, and the border is 2 px wide.
+    benchmark("--data", data, "--protocol", "drbokeh", "--renderers", f"{strangers}:framed", "--out", out)
+    (row,) = results(out)["rows"]
+    assert row["blur_parameter"] == pytest.approx(9.6, abs=0.1)
+    assert row["regions"]["border_cropped"]["rmse"] < 0.01 < row["rmse"]
 
 
 def test_an_unknown_blur_parameter_is_searched_from_1_to_100_px(tmp_path, strangers):

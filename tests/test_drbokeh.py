@@ -2,12 +2,13 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
 from renderers import RENDERERS
 from renderers.classical.drbokeh import DefocusedLayer, blur_layer
-from scenes.aperture import Disk
+from scenes.aperture import Disk, Donut, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
 from scenes.lens import ThinLens
@@ -185,6 +186,31 @@ def test_a_foreground_in_focus_keeps_the_background_out():
     foreground = refocused[:, 32:]
     # 0.0025 of V's soft edge reaches the border pixel, of a difference of 0.75 (methods, 4.7.3).
     np.testing.assert_allclose(foreground, 0.25, atol=0.0025)
+
+
+@pytest.mark.parametrize("defocus_px", [12.0, -12.0])
+@pytest.mark.parametrize("aperture", [Polygon(3, rotation_deg=90.0), Donut(0.5), Disk()])
+def test_a_pixel_in_focus_gets_light_inside_the_outline_only(aperture, defocus_px):
+    """The ray of a lens point s lands at -S s from its source: where none lands, the source is not seen."""
+    size, middle = 41, 20
+    rgba = np.ones((size, size, 4), np.float32)
+    rgba[..., :3] = 0.0
+    rgba[middle, middle, :3] = 1.0
+    # Before what is in focus; or behind it, where O lets 1 - exp(-3) of it through at 1 px of defocus.
+    defocus = np.full((size, size), 0.0 if defocus_px > 0 else 1.0, np.float32)
+    defocus[middle, middle] = defocus_px
+    seen = blur_layer(DefocusedLayer(rgba, defocus), 12.0, aperture, None)[0][..., 0]
+    landed = np.rint(middle - defocus_px * aperture_points(aperture, 4096)).astype(int)
+    covered = np.zeros((size, size), np.uint8)
+    covered[landed[:, 1], landed[:, 0]] = 1
+    away = np.hypot(*(np.indices((size, size)) - middle)) > 1.5
+    inside = (cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0) & away
+    outside = (cv2.dilate(covered, np.ones((5, 5), np.uint8)) == 0) & away
+    assert inside.sum() > 20 and outside.sum() > 500
+    level = np.median(seen[inside])
+    np.testing.assert_allclose(seen[inside], level, rtol=0.05)
+    # The soft step is half at 0.23 px outside the outline, and 1 / (1 + 10 exp(3)) at 2 px.
+    assert level > 1e-4 and seen[outside].max() < 0.01 * level
 
 
 def test_what_is_behind_does_not_cover_what_is_in_focus_in_one_layer():

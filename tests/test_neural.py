@@ -80,6 +80,31 @@ def test_sizes_and_defocus_shrink_together(size):
     assert picture.shape[-2:] == error.shape[-2:] == size
 
 
+def test_a_blur_radius_is_the_same_part_of_the_picture_at_every_size():
+    """A picture q times as large has blur disks q times as large: so ARNet and every step of IUNet are told."""
+    arnet, iunet, defocus = ArnetSpy(), Spy(), torch.full((1, 1, 64, 96), 8.0)
+    render_neurally(arnet, iunet, torch.rand(1, 3, 64, 96), defocus, defocus, GAMMA, ABLATIONS["B2"])
+    assert [call[0].shape[-1] for call in (*arnet.calls, *iunet.calls)] == [12, 24, 48, 96, 96]
+    for image, told, *_ in (*arnet.calls, *iunet.calls):
+        # Resizing sums bilinear weights in float32.
+        torch.testing.assert_close(told / image.shape[-1], torch.full_like(told, 8.0 / 96.0), atol=1e-6, rtol=0.0)
+
+
+def test_iunet_paints_wherever_the_dilated_blur_is_within_its_range_at_that_size():
+    """Blur of 1.5 units spreads over everything: IUNet knows up to 1, which it is in a picture 0.6 times as large."""
+    defocus, dilated = torch.full((1, 1, 32, 48), 0.2), torch.full((1, 1, 32, 48), 1.5)
+    defocus[..., 0] = 3.2
+
+    class Counting(Spy):
+        def __call__(self, *inputs):
+            super().__call__(*inputs)
+            return torch.full_like(inputs[0], float(len(self.calls)))
+
+    picture, _ = render_neurally(ArnetSpy(0.0), Counting(), torch.rand(1, 3, 32, 48), defocus, dilated, GAMMA)
+    # Kept of the first step, at 2 / 3.2 of the size, where the blur is 0.94 units; not of the one at full size.
+    torch.testing.assert_close(picture, torch.ones_like(picture), atol=1e-6, rtol=0.0)
+
+
 def test_iunet_sees_clipped_defocus_but_in_b2():
     for name, largest in (("B2", 3.7), ("B3", 1.0), ("B5", 1.0)):
         iunet = Spy()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from bokehdata.cases import Case
+from bokehdata.corruptions import every_corruption, random_corruption
 from bokehdata.format import DatasetError
 from bokehdata.images import write_exr_rgb, write_png
 from bokehdata.opening import open_cases
@@ -371,6 +373,27 @@ def test_highlights_are_added_in_linear_light_with_finite_slopes():
     assert torch.isfinite(picture.grad).all()
 
 
+class Seeing(torch.nn.Module):
+    """An ARNet that records what it is given."""
+
+    def forward(self, image, defocus, gamma):
+        self.image, self.defocus = image, defocus
+        return image, torch.zeros_like(image[:, :1])
+
+
+def test_an_arnet_at_half_size_is_told_half_the_blur():
+    """A disk of radius S covers S / W of the picture's width, at half size as at full: S / 2 of W / 2."""
+    arnet = Seeing()
+    training = IunetTraining(IUNET.presets["smoke"], 10, arnet)
+    image, plane = torch.rand(1, 3, 32, 32), torch.full((1, 1, 32, 32), 14.0)
+    planes = {"truth": image, "classical": image, "highlights": torch.zeros_like(image), "error_map": 0.0 * plane}
+    gamma = torch.tensor([2.2])
+    training.objective({"image": image, "defocus_px": plane, "dilated_px": plane, "gamma": gamma, **planes})
+    assert arnet.image.shape[-2:] == (16, 16)
+    told_px = arnet.defocus * DEFOCUS_UNIT_PX
+    torch.testing.assert_close(told_px / 16.0, torch.full_like(told_px, 14.0 / 32.0), atol=1e-6, rtol=0.0)
+
+
 def test_an_iunet_that_begins_below_black_learns():
     training = IunetTraining(IUNET.presets["smoke"], 10, ARNet())
     # Every channel read: where IUNet begins, some are not yet.
@@ -441,10 +464,63 @@ def test_precision_and_recall_of_masks():
     assert np.isnan(precision_and_recall(nothing, actual)[0]) and np.isnan(precision_and_recall(predicted, nothing)[1])
 
 
-# Models
+# Presets
 
 
 STAGES = {model.name: model for stages in MODELS.values() for model in stages}
+
+
+def test_the_paper_is_trained_as_it_says():
+    """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px."""
+    said = {
+        name: (preset.learning_rate, preset.batch, preset.epochs, preset.steps, preset.crop_px)
+        for name, preset in ((name, stage.presets["paper"]) for name, stage in STAGES.items())
+    }
+    assert said == {
+        "arnet": (1e-4, 16, 50, None, 128),
+        "iunet": (1e-4, 16, 50, None, 256),
+        "error-map": (1e-4, 16, 50, None, 128),
+        "deepfocus": (1e-4, 16, 200, None, 128),
+    }
+    for stage in STAGES.values():
+        preset = stage.presets["paper"]
+        assert (preset.schedule, preset.gradient_norm_max, preset.ema_decay) == ("constant", None, None)
+        # Three of four disparities are imperfect (methods, 6.4).
+        assert preset.augmentation == 0.75 and getattr(preset, "elsewhere", 1.0) == 1.0
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
+def test_networks_learn_the_blur_that_they_are_used_at(preset):
+    """At inference ARNet sees 10 px at most, and IUNet steps from half a picture's blur to all of it, 20 px."""
+    for name, largest in (("arnet", 10.0), ("error-map", 10.0), ("deepfocus", 10.0), ("iunet", 20.0)):
+        trained = STAGES[name].presets[preset]
+        # The papers leave a fifth to spare: K = 12 and K = 24.
+        assert trained.blur_parameter_max == pytest.approx(1.2 * largest), name
+        # What blurs into the middle of a crop is in the crop.
+        assert trained.crop_px > trained.blur_parameter_max
+        assert 0.0 < trained.augmentation < 1.0
+
+
+def test_disparities_are_corrupted_as_often_as_asked_and_as_they_are_measured():
+    """Training draws from the 15 maps of the benchmark alike: none is left out, and none is worse."""
+    drawn = Counter(random_corruption(rng=np.random.default_rng(i)) for i in range(6000))
+    assert drawn.keys() == set(every_corruption())
+    # 400 of each are expected, with a deviation of 19: four of them.
+    assert all(abs(n - 400) < 80 for n in drawn.values()), drawn
+
+
+@pytest.mark.parametrize("augmentation", [0.0, 0.25, 0.75, 1.0])
+def test_a_preset_says_how_many_crops_have_an_imperfect_disparity(data, augmentation):
+    def corrupted(crop):
+        return {"is": np.full((*crop.image.shape[:2], 1), crop.corruption is not None, np.float32)}
+
+    crops = PictureCrops(open_cases(data), CropSettings(24, 0, augmentation), seed=0, planes=corrupted)
+    part = np.mean([float(crops[n]["is"].mean()) for n in range(400)])
+    # Four deviations of a share among 400.
+    assert part == pytest.approx(augmentation, abs=4.0 * np.sqrt(augmentation * (1.0 - augmentation) / 400))
+
+
+# Models
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -1,11 +1,12 @@
-"""CoCNet's physical model (Eqs. 1 to 8): layers of one blur radius, each convolved with a disk times a Butterworth rim.
+"""CoCNet's physical model (Eqs. 1 to 8): layers a pixel of radius deep, convolved with a disk times a Butterworth rim.
 
     H = C (beta + (1 - beta) b / b_max),  b = rho / (1 + rho),  rho = (|x|^2 / d0^2)^n,  d0 = 2 r / alpha
     B <- I_i * H_i + (1 - M_i * H_i) B,  W <- M_i * H_i + (1 - M_i * H_i) W    far to near,  result B / W
 
 The kernel's details are those of the dual-pixel code that the paper takes it from (Abuolaim et al. 2021) with n = 3,
-alpha = 2.5, beta = 0.2. The printed blend (8) attenuates each layer twice and draws a seam at every step in depth; this
-is ordinary `over`, every layer treated alike. Left out is the final smoothing of the kernel, which widens its radius.
+alpha = 2.5, beta = 0.2. It knows whole radii; between two of them, their kernels are interpolated linearly. The printed
+blend (8) attenuates each layer twice and draws a seam at every step in depth; this is ordinary `over`, every layer
+treated alike. Left out is the final smoothing of the kernel, which widens its radius.
 """
 
 import numpy as np
@@ -30,12 +31,14 @@ _PLAIN_UP_TO_PX = 2
 def cocnet_physical(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "cpu") -> NDArray[np.float32]:
     """Blur in linear light: (H, W, 3) float32."""
     defocus_px = lens.defocus_px(disparity)
-    layer_of_pixel = np.rint(defocus_px).astype(np.int64)
-    layers, layer_of_pixel = np.unique(layer_of_pixel, return_inverse=True)
-    layer_of_pixel = layer_of_pixel.reshape(defocus_px.shape)
-    composite = Composite(linear, butterworth_disks(layers.astype(np.float64), lens.aperture), arch)
-    for i in range(len(layers)):
-        composite.add(i, (layer_of_pixel == i).astype(np.float32))
+    farther = np.floor(defocus_px)
+    share_of_nearer = defocus_px - farther
+    layers = np.unique(farther)
+    kernels = np.union1d(layers, layers + 1.0)
+    composite = Composite(linear, butterworth_disks(kernels.astype(np.float64), lens.aperture), arch)
+    for layer in layers:
+        mask = (farther == layer).astype(np.float32)
+        composite.add(int(np.searchsorted(kernels, layer)), mask, share_of_next=share_of_nearer)
     return composite.normalized()
 
 

@@ -33,27 +33,37 @@ class Composite:
         self._scale = (1.0 / bank.totals()).astype(np.float32)
         self.accumulated: NDArray[np.float32] = np.zeros_like(self._source)
 
-    def add(self, kernel: int, mask: Plane, *, blurred_mask_hides: bool = True) -> None:
+    def add(
+        self, kernel: int, mask: Plane, *, share_of_next: Plane | None = None, blurred_mask_hides: bool = True
+    ) -> None:
         """Put the next nearer slice on top.
 
         kernel               its index in the bank
         mask                 (H, W) float32 in [0, 1], membership of the pixels
+        share_of_next        (H, W) float32 in [0, 1], part of each pixel that has the next kernel of the bank instead
         blurred_mask_hides   whether k * M hides what is behind, or M itself
         """
         rows = np.flatnonzero(mask.any(axis=1))
         if not rows.size:
             return
-        reach = int(self._bank.reach[kernel])
+        parts = {kernel: mask}
+        if share_of_next is not None:
+            parts = {kernel: mask * (1.0 - share_of_next), kernel + 1: mask * share_of_next}
+        reach = max(int(self._bank.reach[k]) for k in parts)
         near = slice(max(rows[0] - reach, 0), rows[-1] + 1 + reach)
         mask = mask[near]
-        sums = self._blurred(self._source[near] * mask[..., None], mask > 0.0, kernel)
-        sums *= self._scale[kernel]
+        sums = sum(self._blurred(near, part[near], k) for k, part in parts.items() if part.any())
         _over(self.accumulated[near], sums, np.ascontiguousarray(sums[..., 3]) if blurred_mask_hides else mask)
 
-    def _blurred(self, values: NDArray[np.float32], members: NDArray[np.bool_], kernel: int) -> NDArray[np.float32]:
+    def _blurred(self, rows: slice, mask: Plane, kernel: int) -> NDArray[np.float32]:
+        """k * (M I) and k * M of some rows, in whose mask all of M lies."""
+        values = self._source[rows] * mask[..., None]
+        members = mask > 0.0
         if self._arch == "cpu" and members.mean() * self._bank.taps(kernel) > _DENSE_TAPS:
-            return convolve(values, self._bank, kernel)
-        return splat(values, np.where(members, np.int32(kernel), np.int32(-1)), self._bank, self._arch)
+            sums = convolve(values, self._bank, kernel)
+        else:
+            sums = splat(values, np.where(members, np.int32(kernel), np.int32(-1)), self._bank, self._arch)
+        return sums * self._scale[kernel]
 
     def normalized(self) -> NDArray[np.float32]:
         """C / N: (H, W, 3) float32. Every pixel has weight: at least part of its own light stays with it."""
@@ -64,6 +74,7 @@ class Composite:
 def _over(accumulated, sums, hidden):
     for y in numba.prange(accumulated.shape[0]):
         for x in range(accumulated.shape[1]):
-            transmittance = np.float32(1.0) - hidden[y, x]
+            # Where kernels of two sizes meet in one slice, their sum may exceed 1.
+            transmittance = max(np.float32(1.0) - hidden[y, x], np.float32(0.0))
             for c in range(4):
                 accumulated[y, x, c] = accumulated[y, x, c] * transmittance + sums[y, x, c]

@@ -1,0 +1,983 @@
+"""Deliberate faults, each of which some test must see.
+
+    python tests/mutations.py                         every fault
+    python tests/mutations.py sterefo-near-to-far     some, by name
+    python tests/mutations.py --draw 10               as many, drawn by the commit
+
+The tree is copied. The tests that are named by the faults must pass on the copy; then each fault in turn is put there,
+and its tests must fail. `pytest -m mutation` does the same, a test a fault.
+
+To add a fault, write a line below. Its tests should take seconds: the first that fails ends them.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+_SECONDS_MAX = 600
+
+# Exit codes of pytest.
+_PASSED, _FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of one line.
+
+    file          in the repository
+    text          what is replaced; it occurs once
+    replacement   what is put there
+    tests         files or ids of pytest, one of which must fail; separated by blanks
+    """
+
+    name: str
+    file: str
+    text: str
+    replacement: str
+    tests: str
+
+
+class MutationError(RuntimeError):
+    """A fault that cannot be put in place, or tests that neither pass nor fail."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the tree that faults are put into, with caches of compiled code of its own."""
+
+    folder: Path
+    caches: Path
+
+    def require_passing(self, faults: Iterable[Fault]) -> None:
+        """MutationError where the tests of some faults fail without them."""
+        tests = dict.fromkeys(test for fault in faults for test in fault.tests.split())
+        code, output = self._run(list(tests), self.caches / "whole")
+        if code != _PASSED:
+            raise MutationError(f"tests fail without a fault:\n{output}")
+
+    def catches(self, fault: Fault) -> bool:
+        """Whether a test of the fault fails with it. MutationError where they end otherwise."""
+        path = self.folder / fault.file
+        whole = path.read_bytes()
+        # numba compiles the functions of a changed file anew, and no compiled function calls one of another file.
+        caches = self.caches / "faulty"
+        shutil.rmtree(caches, ignore_errors=True)
+        if (self.caches / "whole").is_dir():
+            shutil.copytree(self.caches / "whole", caches)
+        times = path.stat()
+        path.write_text(faulty(whole.decode(), fault))
+        try:
+            code, output = self._run(fault.tests.split(), caches)
+        finally:
+            path.write_bytes(whole)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        if code not in (_PASSED, _FAILED):
+            raise MutationError(f"{fault.name}: its tests end with code {code}:\n{output}")
+        return code == _FAILED
+
+    def _run(self, tests: list[str], caches: Path) -> tuple[int, str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(self.folder / part) for part in (".", "datasets")),
+            # A file that is changed twice within a second would be read from its bytecode.
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NUMBA_CACHE_DIR": str(caches / "numba"),
+            "TI_OFFLINE_CACHE_FILE_PATH": str(caches / "taichi"),
+        }
+        words = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(
+            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=_SECONDS_MAX
+        )
+        return done.returncode, (done.stdout + done.stderr)[-4000:]
+
+
+def faulty(content: str, fault: Fault) -> str:
+    """A file with the fault; MutationError where its text is not there once."""
+    if (found := content.count(fault.text)) != 1:
+        raise MutationError(f"{fault.name}: {fault.file} holds {fault.text!r} {found} times; it must be there once")
+    return content.replace(fault.text, fault.replacement)
+
+
+@contextmanager
+def copied() -> Iterator[Copy]:
+    """A copy of what git tracks and of new files that it does not ignore, for a while."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    with tempfile.TemporaryDirectory(prefix="mutations-") as temporary:
+        copy = Copy(Path(temporary) / "tree", Path(temporary) / "caches")
+        for name in listed:
+            if (ROOT / name).is_file():
+                (copy.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, copy.folder / name)
+        yield copy
+
+
+def drawn(count: int) -> list[Fault]:
+    """Some of the faults: the same for the same commit."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return random.Random(commit).sample(FAULTS, min(count, len(FAULTS)))
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Put deliberate faults into a copy of the tree; its tests must fail.")
+    parser.add_argument("names", nargs="*", help="faults; all of them where none is named")
+    parser.add_argument("--draw", type=int, metavar="N", help="N faults, drawn by the commit")
+    arguments = parser.parse_args(words)
+    known = {fault.name: fault for fault in FAULTS}
+    if unknown := [name for name in arguments.names if name not in known]:
+        parser.error(f"there is no fault {', '.join(unknown)}")
+    faults = [known[name] for name in arguments.names] or FAULTS
+    if arguments.draw is not None:
+        faults = drawn(arguments.draw)
+    survivors = []
+    try:
+        with copied() as copy:
+            copy.require_passing(faults)
+            for fault in faults:
+                begin = time.monotonic()
+                caught = copy.catches(fault)
+                survivors += [] if caught else [fault.name]
+                verdict = "caught" if caught else "SURVIVED"
+                print(f"{verdict:9}{fault.name} ({time.monotonic() - begin:.0f} s)", flush=True)
+    except MutationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"caught {len(faults) - len(survivors)} of {len(faults)}")
+    return 1 if survivors else 0
+
+
+FAULTS = [
+    # Lens and aperture
+    Fault(
+        "defocus-of-the-other-sign",
+        "scenes/lens.py",
+        "return blur_parameter * (disparity - focus_disparity)\n",
+        "return blur_parameter * (focus_disparity - disparity)\n",
+        "tests/test_lens.py",
+    ),
+    Fault(
+        "slanted-plane-met-on-the-other-side",
+        "scenes/lens.py",
+        "(1.0 - blur_parameter * slope_along_lens)",
+        "(1.0 + blur_parameter * slope_along_lens)",
+        "tests/test_lens.py",
+    ),
+    Fault(
+        "blur-diameter-for-radius",
+        "scenes/lens.py",
+        "width_px / (2.0 * sensor_width_m)\n",
+        "width_px / sensor_width_m\n",
+        "tests/test_lens.py",
+    ),
+    Fault(
+        "no-focus-breathing",
+        "scenes/lens.py",
+        "focal_length_m / (1.0 - focal_length_m * focus_disparity)",
+        "focal_length_m",
+        "tests/test_lens.py",
+    ),
+    Fault(
+        "infinity-at-a-distance",
+        "scenes/lens.py",
+        "return 0.0 if distance >= HALF_MAX",
+        "return 0.0 if distance > HALF_MAX",
+        "tests/test_lens.py",
+    ),
+    Fault(
+        "disk-denser-in-its-middle",
+        "scenes/aperture.py",
+        "_polar(np.sqrt(u), 2.0 * np.pi * v)",
+        "_polar(u, 2.0 * np.pi * v)",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "ring-denser-at-its-hole",
+        "scenes/aperture.py",
+        "_polar(np.sqrt(self.inner_radius**2 + u * self.area)",
+        "_polar(self.inner_radius + u * (1.0 - self.inner_radius)",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "polygon-denser-in-its-middle",
+        "scenes/aperture.py",
+        "self.outline(theta) * np.sqrt(u)",
+        "self.outline(theta) * u",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "blades-turned-the-other-way",
+        "scenes/aperture.py",
+        "(angle - np.radians(self.rotation_deg))",
+        "(angle + np.radians(self.rotation_deg))",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "mask-beyond-the-disk",
+        "scenes/aperture.py",
+        "points / np.maximum(1.0, np.linalg.norm(points, axis=-1, keepdims=True))",
+        "points",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "lens-points-on-four-spokes",
+        "scenes/aperture.py",
+        "_GOLDEN = (3.0 - np.sqrt(5.0)) / 2.0",
+        "_GOLDEN = 0.25",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "lens-points-off-the-middle-of-their-cells",
+        "scenes/aperture.py",
+        "aperture.warp((i + 0.5) / n",
+        "aperture.warp(i / n",
+        "tests/test_aperture.py",
+    ),
+    # Scenes
+    Fault(
+        "planes-half-a-pixel-off",
+        "scenes/billboard.py",
+        "x = np.arange(width) + 0.5 - width / 2",
+        "x = np.arange(width) - width / 2",
+        "tests/test_tracer.py::test_a_point_light_on_a_slanted_plane_becomes_the_disk_of_its_own_disparity "
+        "tests/test_camera_scenes.py tests/test_kinds.py",
+    ),
+    Fault(
+        "overscan-without-the-pixels-area",
+        "scenes/billboard.py",
+        "math.ceil(self.blur_radius_max_px(lens)) + 2",
+        "math.ceil(self.blur_radius_max_px(lens))",
+        "tests/test_tracer.py::test_a_lens_too_wide_for_the_overscan_is_refused",
+    ),
+    Fault(
+        "disparity-of-the-faintest-layer",
+        "scenes/layered.py",
+        "self.frame_rgba(i)[..., 3] >= 0.5",
+        "self.frame_rgba(i)[..., 3] > 0.0",
+        "tests/test_tracer.py tests/test_kinds.py tests/test_bokehdata.py",
+    ),
+    Fault(
+        "straight-alpha-taken-for-premultiplied",
+        "scenes/color.py",
+        "rgba[..., :3] *= rgba[..., 3:]",
+        "rgba[..., :3] *= 1.0",
+        "tests/test_tracer.py::test_the_pinhole_image_is_the_composite_of_the_layers",
+    ),
+    # Tracer
+    Fault(
+        "layers-shifted-the-other-way",
+        "raytrace/transport.py",
+        "shift = defocus_px[:, None, None] * points + jitter",
+        "shift = -defocus_px[:, None, None] * points + jitter",
+        "tests/test_tracer.py::test_a_triangle_aperture_turns_around_across_focus",
+    ),
+    Fault(
+        "pixel-area-off-its-centre",
+        "raytrace/transport.py",
+        "_PLASTIC % 1.0 - 0.5",
+        "_PLASTIC % 1.0",
+        "tests/test_tracer.py::test_a_box_pixel_averages_over_its_area",
+    ),
+    Fault(
+        "inverse-gamma",
+        "raytrace/transport.py",
+        "rgba_at_gamma[..., :3] **= gamma / REFERENCE_GAMMA",
+        "rgba_at_gamma[..., :3] **= REFERENCE_GAMMA / gamma",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "one-row-in-four-without-occlusion",
+        "raytrace/kernels_cpu.py",
+        "t2[x] *= one - a2",
+        "t2[x] *= one",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "rows-interpolated-the-wrong-way-round",
+        "raytrace/kernels_cpu.py",
+        "w[2] * a1 + w[3] * a2",
+        "w[3] * a1 + w[2] * a2",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "columns-interpolated-the-wrong-way-round-in-taichi",
+        "raytrace/kernels.py",
+        "row, w[0], w[1], w[2], w[3])",
+        "row, w[1], w[0], w[2], w[3])",
+        "tests/test_tracer.py::test_shifting_in_numba_shifting_in_taichi_and_gathering_agree",
+    ),
+    Fault(
+        "slope-along-y-of-the-other-sign",
+        "raytrace/kernels.py",
+        "gx * point[0] + gy * point[1], blur_parameter",
+        "gx * point[0] - gy * point[1], blur_parameter",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "tiles-that-see-their-own-pixels-only",
+        "raytrace/visibility.py",
+        "first + size + reach",
+        "first + size",
+        "tests/test_visibility.py",
+    ),
+    Fault(
+        "a-hole-hides-what-is-behind-it",
+        "raytrace/visibility.py",
+        ">= 1.0, np.all)",
+        ">= 1.0, np.any)",
+        "tests/test_visibility.py::test_a_hole_of_one_texel_keeps_the_ground_in_the_list",
+    ),
+    Fault(
+        "noise-decay-1-for-2",
+        "raytrace/convergence.py",
+        '"point": 2.0',
+        '"point": 1.0',
+        "tests/test_noise.py::test_the_estimate_is_that_of_the_error",
+    ),
+    Fault(
+        "noise-decay-2-for-1-in-box-pixels",
+        "raytrace/convergence.py",
+        '"box": 1.0',
+        '"box": 2.0',
+        "tests/test_noise.py::test_the_estimate_is_that_of_the_error",
+    ),
+    Fault(
+        "noise-of-the-difference-taken-for-that-of-the-image",
+        "raytrace/convergence.py",
+        "dtype=np.float64) / (1.0 + self._fall)",
+        "dtype=np.float64)",
+        "tests/test_noise.py::test_the_estimate_is_that_of_the_error",
+    ),
+    Fault(
+        "blocks-without-a-limit",
+        "raytrace/convergence.py",
+        "_BLOCK_LIMIT = 3.0",
+        "_BLOCK_LIMIT = 300.0",
+        "tests/test_noise.py::test_no_block_is_much_worse_than_the_image "
+        "tests/test_noise.py::test_a_lone_light_becomes_a_filled_disk_and_the_flat_ground_stays_cheap",
+    ),
+    Fault(
+        "pilot-that-misses-lights",
+        "raytrace/convergence.py",
+        "_PILOT_SPACING_PX = 8.0",
+        "_PILOT_SPACING_PX = 80.0",
+        "tests/test_noise.py::test_a_lone_light_becomes_a_filled_disk_and_the_flat_ground_stays_cheap",
+    ),
+    # Classical renderers
+    Fault(
+        "sterefo-near-to-far",
+        "renderers/classical/sterefo.py",
+        "for i, s in enumerate(slices):",
+        "for i, s in reversed(list(enumerate(slices))):",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "rvr-near-to-far",
+        "renderers/classical/rvr.py",
+        "for i in range(len(slices)):",
+        "for i in reversed(range(len(slices))):",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "sterefo-slices-of-four-pixels",
+        "renderers/classical/sterefo.py",
+        "np.abs(defocus_px - s) < 1.0",
+        "np.abs(defocus_px - s) < 2.0",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "rvr-dagger-not-normalized",
+        "renderers/classical/rvr.py",
+        "return _composite(linear, disparity, lens, arch).normalized()",
+        "return _composite(linear, disparity, lens, arch).accumulated[..., :3]",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "disks-half-a-pixel-wide",
+        "renderers/classical/sterefo.py",
+        ">= -_ON_THE_RIM_PX",
+        ">= -0.5",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "light-added-and-nothing-hidden",
+        "renderers/classical/composite.py",
+        "accumulated[y, x, c] * transmittance + sums",
+        "accumulated[y, x, c] + sums",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "d2f-with-the-far-in-front",
+        "renderers/classical/d2f_layered.py",
+        "behind = -np.sign(defocus_px)",
+        "behind = np.sign(defocus_px)",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "d2f-table-not-stretched",
+        "renderers/classical/d2f_layered.py",
+        "return np.unique(np.rint(stretch * curve))",
+        "return LAYER_RADII_PX.astype(np.float64)",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "d2f-table-without-its-small-radii",
+        "renderers/classical/d2f_layered.py",
+        "int(np.ceil((_LAYERS - 1) * max(stretch, 1.0)))",
+        "_LAYERS - 1",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "cocnet-radii-floored",
+        "renderers/classical/cocnet_physical.py",
+        "mask, share_of_next=share_of_nearer)",
+        "mask)",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "cocnet-rim-fainter",
+        "renderers/classical/cocnet_physical.py",
+        "_BETA = 0.2",
+        "_BETA = 0.4",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "vdslr-without-bisection",
+        "renderers/classical/vdslr.py",
+        "_BISECTIONS = 4",
+        "_BISECTIONS = 0",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "vdslr-never-drops-a-ray",
+        "renderers/classical/vdslr.py",
+        "if surface - delta > stratum:",
+        "if surface - delta > np.float32(1e9):",
+        "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "vdslr-rays-through-the-other-side-of-the-lens",
+        "renderers/classical/vdslr.py",
+        "within_reach, points.astype(np.float32)",
+        "within_reach, -points.astype(np.float32)",
+        "tests/test_renderers.py::test_a_triangle_points_the_other_way_on_the_other_side_of_focus",
+    ),
+    Fault(
+        "scatter-in-focus-too-light",
+        "renderers/classical/scatter.py",
+        "np.square(defocus_px) + np.float32(0.2)",
+        "np.square(defocus_px) + np.float32(1.2)",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "scatter-with-softer-rims",
+        "renderers/classical/scatter.py",
+        "np.tanh(4.0 *",
+        "np.tanh(2.0 *",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "shapes-not-turned-before-focus",
+        "renderers/splatting/outline.py",
+        "np.where(defocus_px > 0.0, -1.0, 1.0)",
+        "np.where(defocus_px > 0.0, 1.0, 1.0)",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "kernel-mirrored-in-the-transform",
+        "renderers/splatting/splat.py",
+        "bank.dense(kernel)[::-1, ::-1]",
+        "bank.dense(kernel)",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "radii-rounded-to-quarters-of-a-pixel",
+        "renderers/splatting/kernels.py",
+        "_KERNELS_PER_ROOT = 512",
+        "_KERNELS_PER_ROOT = 8",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "drbokeh-occlusion-with-the-printed-sign",
+        "renderers/classical/drbokeh.py",
+        "half * (one - math.tanh",
+        "half * (one + math.tanh",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-equal-depths-not-hidden",
+        "renderers/classical/drbokeh.py",
+        "/ px_per_range - np.float32(0.1)",
+        "/ px_per_range",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-in-focus-with-disks-for-any-shape",
+        "renderers/classical/drbokeh.py",
+        "isinstance(aperture, Disk)",
+        "True",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-sees-the-image-of-a-point-not-turned",
+        "renderers/classical/drbokeh.py",
+        "seen_px = -np.copysign",
+        "seen_px = np.copysign",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-near-layers-hide-too-little",
+        "renderers/classical/drbokeh.py",
+        "transmittance *= 1.0 - visible\n",
+        "transmittance *= 1.0 - visible**2\n",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-box-of-the-paper-in-the-release",
+        "renderers/classical/drbokeh.py",
+        "np.floor((np.abs(defocus_px) + 1.0) / 2.0)",
+        "np.floor(np.abs(defocus_px) + 1.0)",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-gradient-without-the-area",
+        "renderers/differentiable/drbokeh.py",
+        "(3.0 * (1.0 - self.step) - 2.0 / self.radius)",
+        "(3.0 * (1.0 - self.step))",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-gradient-without-visibility",
+        "renderers/differentiable/drbokeh.py",
+        "per_weight * weight + grad_v[x] * pair.disk / area[x]",
+        "per_weight * weight",
+        "tests/test_drbokeh.py",
+    ),
+    # BokehMe's maps
+    Fault(
+        "error-map-that-falls-too-early",
+        "renderers/neural/bokehme/error_map.py",
+        "1.0 - alpha_squared * alpha_squared",
+        "1.0 - alpha_squared",
+        "tests/test_error_map.py",
+    ),
+    Fault(
+        "error-map-of-almost-equal-blur",
+        "renderers/neural/bokehme/error_map.py",
+        "_BETA_LIMIT = 2.0 / 3.0",
+        "_BETA_LIMIT = 0.5",
+        "tests/test_error_map.py",
+    ),
+    Fault(
+        "error-map-of-slopes",
+        "renderers/neural/bokehme/error_map.py",
+        "(size > threshold) & (beyond_slope > threshold)",
+        "size > threshold",
+        "tests/test_error_map.py",
+    ),
+    Fault(
+        "dilated-defocus-rounded",
+        "renderers/neural/bokehme/dilated_defocus.py",
+        "np.trunc(defocus_px)",
+        "np.rint(defocus_px)",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "far-blur-dilated-over-near",
+        "renderers/neural/bokehme/dilated_defocus.py",
+        "np.argsort(-whole.ravel()",
+        "np.argsort(-np.abs(whole).ravel()",
+        "tests/test_scatter.py",
+    ),
+    # Networks
+    Fault(
+        "iunet-steps-without-the-ratio-on-s",
+        "renderers/neural/bokehme/inference.py",
+        "ratio * resized(defocus, size)",
+        "resized(defocus, size)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "iunet-steps-without-the-ratio-on-dilated-s",
+        "renderers/neural/bokehme/inference.py",
+        "ratio * resized(dilated, size)",
+        "resized(dilated, size)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "arnet-told-the-whole-blur",
+        "renderers/neural/bokehme/inference.py",
+        "resized(defocus, small) / factor",
+        "resized(defocus, small)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "iunet-clipped-to-its-training",
+        "renderers/neural/bokehme/inference.py",
+        "defocus.clamp(-1.0, 1.0)",
+        "defocus.clamp(-1.2, 1.2)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "scatter-where-it-is-wrong",
+        "renderers/neural/bokehme/inference.py",
+        "torch.lerp(classical, rendered, error)",
+        "torch.lerp(rendered, classical, error)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "iunet-kept-by-the-other-defocus",
+        "renderers/neural/bokehme/inference.py",
+        'dilated if upsampling.kept_by == "dilated" else defocus',
+        "defocus",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "rims-softer-than-opencvs",
+        "renderers/neural/bokehme/inference.py",
+        "0.3 * (radius - 1) + 0.8",
+        "0.3 * radius + 0.8",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "one-iunet-step-more",
+        "renderers/neural/bokehme/inference.py",
+        "range(int(math.log2(factor)))",
+        "range(math.ceil(math.log2(factor)))",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "gamma-on-another-scale",
+        "renderers/neural/bokehme/inference.py",
+        "((gamma - low) / (high - low))",
+        "(gamma / high)",
+        "tests/test_neural.py",
+    ),
+    Fault(
+        "blocks-without-their-sums",
+        "renderers/neural/bokehme/network.py",
+        "x = block(x) + x",
+        "x = block(x)",
+        "tests/test_networks.py",
+    ),
+    Fault(
+        "coarse-picture-with-aligned-corners",
+        "renderers/neural/bokehme/network.py",
+        'mode="bilinear", align_corners=False',
+        'mode="bilinear", align_corners=True',
+        "tests/test_networks.py",
+    ),
+    Fault(
+        "pictures-resized-without-aligned-corners",
+        "renderers/neural/layers.py",
+        "align_corners=True",
+        "align_corners=False",
+        "tests/test_networks.py",
+    ),
+    Fault(
+        "deepfocus-without-its-last-sum",
+        "renderers/neural/deepfocus/network.py",
+        "i in (2, 4, 6)",
+        "i in (2, 4)",
+        "tests/test_networks.py",
+    ),
+    Fault(
+        "deepfocus-channels-in-the-order-of-pytorch",
+        "renderers/neural/deepfocus/network.py",
+        "reshape(b, c, 4, h // 2, w // 2).transpose(1, 2)",
+        "reshape(b, c, 4, h // 2, w // 2)",
+        "tests/test_networks.py",
+    ),
+    Fault(
+        "deepfocus-told-the-radius",
+        "renderers/neural/deepfocus/inference.py",
+        "2.0 * defocus_px.abs()",
+        "defocus_px.abs()",
+        "tests/test_neural.py",
+    ),
+    # Metrics
+    Fault(
+        "rmse-s-scaled-the-other-way",
+        "evaluation/metrics.py",
+        "_dot(prediction, truth) / energy",
+        "energy / _dot(prediction, truth)",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "psnr-of-an-amplitude-in-10-log",
+        "evaluation/metrics.py",
+        "20.0 * math.log10",
+        "10.0 * math.log10",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "ssim-in-wider-windows",
+        "evaluation/metrics.py",
+        "_GAUSSIAN_SIGMA = 11, 1.5",
+        "_GAUSSIAN_SIGMA = 11, 1.6",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "ssim-with-another-constant",
+        "evaluation/metrics.py",
+        "(0.03 * data_range) ** 2",
+        "(0.02 * data_range) ** 2",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "uniform-ssim-with-variances-of-the-population",
+        "evaluation/metrics.py",
+        "unbiased = _UNIFORM_SIZE**2 / (_UNIFORM_SIZE**2 - 1)",
+        "unbiased = 1.0",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "zncc-without-a-mean",
+        "evaluation/metrics.py",
+        "g = truth - truth.dtype.type(truth.mean(dtype=np.float64))",
+        "g = truth",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "highlights-of-a-prediction-not-clipped",
+        "evaluation/scoring.py",
+        "np.clip(prediction, 0.0, 1.0), np.clip(truth",
+        "prediction, np.clip(truth",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "ssim-of-a-region-beside-it",
+        "evaluation/scoring.py",
+        "mask[border:-border, border:-border]",
+        "mask[: -2 * border, : -2 * border]",
+        "tests/test_metrics.py",
+    ),
+    Fault(
+        "lpips-of-display-values",
+        "evaluation/lpips.py",
+        "((2.0 * x - 1.0) - self._shift)",
+        "(x - self._shift)",
+        "tests/test_lpips.py",
+    ),
+    Fault(
+        "lpips-without-unit-features",
+        "evaluation/lpips.py",
+        "features.append(x / (x.square().sum(0, keepdim=True).sqrt() + _EPSILON))",
+        "features.append(x)",
+        "tests/test_lpips.py",
+    ),
+    # Protocols
+    Fault(
+        "search-over-the-whole-frame",
+        "evaluation/measuring.py",
+        "mask = ground.masks.get(self.protocol.region)",
+        'mask = ground.masks.get("all")',
+        "tests/test_benchmark.py::test_the_best_blur_parameter_is_that_of_the_region_which_the_protocol_names",
+    ),
+    Fault(
+        "span-multiplied",
+        "evaluation/measuring.py",
+        "return 1.0 / span",
+        "return span",
+        "tests/test_benchmark.py::test_an_unknown_blur_parameter_is_searched_from_1_to_100_px",
+    ),
+    Fault(
+        "search-away-from-the-minimum",
+        "evaluation/protocols.py",
+        "if at(high - inner) <= at(low + inner):",
+        "if at(high - inner) > at(low + inner):",
+        "tests/test_benchmark.py::test_the_search_finds_the_minimum_to_a_step",
+    ),
+    Fault(
+        "the-first-pictures-for-a-limit",
+        "evaluation/protocols.py",
+        "np.random.default_rng(0).permutation(len(cases))[:limit]",
+        "range(limit)",
+        "tests/test_benchmark.py::test_a_limit_draws_from_the_data_without_its_rhythm",
+    ),
+    Fault(
+        "in-focus-within-two-pixels",
+        "evaluation/regions.py",
+        "radius_px < IN_FOCUS_PX",
+        "radius_px < 2.0 * IN_FOCUS_PX",
+        "tests/test_regions.py",
+    ),
+    Fault(
+        "boundaries-of-the-farther-side",
+        "evaluation/regions.py",
+        "np.maximum(np.abs(highest), np.abs(lowest))",
+        "np.minimum(np.abs(highest), np.abs(lowest))",
+        "tests/test_regions.py",
+    ),
+    Fault(
+        "corruption-in-smaller-windows",
+        "datasets/bokehdata/corruptions.py",
+        "side = 2 * self.level + 1",
+        "side = 2 * self.level - 1",
+        "tests/test_regions.py",
+    ),
+    # Training
+    Fault(
+        "arnet-at-half-size-told-s",
+        "training/models/iunet.py",
+        "resized(defocus, half) / 2.0",
+        "resized(defocus, half)",
+        "tests/test_training.py::test_an_arnet_at_half_size_is_told_half_the_blur",
+    ),
+    Fault(
+        "training-in-units-of-12-px",
+        "training/models/bokehme.py",
+        'batch["defocus_px"] / DEFOCUS_UNIT_PX',
+        'batch["defocus_px"] / 12.0',
+        "tests/test_training.py::test_an_arnet_at_half_size_is_told_half_the_blur",
+    ),
+    Fault(
+        "scatter-of-the-true-disparity",
+        "training/models/bokehme.py",
+        "classical_half(base, known.disparity_given,",
+        "classical_half(base, known.disparity,",
+        "tests/test_torch_data.py",
+    ),
+    Fault(
+        "error-map-of-the-given-disparity",
+        "training/models/bokehme.py",
+        "improved_error_map(known.disparity, known.lens)",
+        "improved_error_map(known.disparity_given, known.lens)",
+        "tests/test_torch_data.py",
+    ),
+    Fault(
+        "differences-along-x-alone",
+        "training/losses.py",
+        "difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()",
+        "2.0 * difference.diff(dim=-1).abs().mean()",
+        "tests/test_losses.py",
+    ),
+    Fault(
+        "cross-entropy-of-full-weight",
+        "training/models/arnet.py",
+        "BCE_WEIGHT = 0.1",
+        "BCE_WEIGHT = 1.0",
+        "tests/test_losses.py",
+    ),
+    Fault(
+        "errors-counted-where-the-scatter-is-right",
+        "training/losses.py",
+        "torch.lerp(truth, rendered, error_map.clamp(min=elsewhere))",
+        "torch.lerp(truth, rendered, (1.0 - error_map).clamp(min=elsewhere))",
+        "tests/test_losses.py",
+    ),
+    Fault(
+        "presets-for-twice-the-blur",
+        "training/presets.py",
+        "blur_parameter_max: float = 12.0",
+        "blur_parameter_max: float = 24.0",
+        "tests/test_training.py::test_networks_learn_the_blur_that_they_are_used_at",
+    ),
+    Fault(
+        "iunet-on-the-blur-of-arnet",
+        "training/models/iunet.py",
+        "steps=12000, blur_parameter_max=24.0",
+        "steps=12000, blur_parameter_max=12.0",
+        "tests/test_training.py::test_networks_learn_the_blur_that_they_are_used_at",
+    ),
+    Fault(
+        "paper-trained-on-perfect-disparity",
+        "training/presets.py",
+        "augmentation: float = 0.75",
+        "augmentation: float = 0.0",
+        "tests/test_training.py::test_the_paper_is_trained_as_it_says",
+    ),
+    Fault(
+        "augmentation-without-erosion",
+        "datasets/bokehdata/corruptions.py",
+        "OPERATIONS[rng.integers(len(OPERATIONS))]",
+        "OPERATIONS[rng.integers(2)]",
+        "tests/test_training.py::test_disparities_are_corrupted_as_often_as_asked_and_as_they_are_measured",
+    ),
+    Fault(
+        "augmentation-of-the-lower-levels",
+        "datasets/bokehdata/corruptions.py",
+        "rng.choice(LEVELS)",
+        "rng.choice(LEVELS[:3])",
+        "tests/test_training.py::test_disparities_are_corrupted_as_often_as_asked_and_as_they_are_measured",
+    ),
+    Fault(
+        "augmentation-the-other-way-round",
+        "datasets/bokehdata/torch_data.py",
+        "rng.uniform() < settings.augmentation",
+        "rng.uniform() > settings.augmentation",
+        "tests/test_training.py::test_a_preset_says_how_many_crops_have_an_imperfect_disparity",
+    ),
+    Fault(
+        "planes-mirrored-apart",
+        "datasets/bokehdata/torch_data.py",
+        "turned[:, ::-1] if mirrored else turned",
+        "turned[:, ::-1] if mirrored and turned.ndim == 3 else turned",
+        "tests/test_torch_data.py::test_planes_are_turned_together",
+    ),
+    Fault(
+        "held-out-scenes-trained-on",
+        "training/held_out.py",
+        "[case for case in cases if case.origin not in held_out]",
+        "list(cases)",
+        "tests/test_training.py::test_held_out_scenes_are_never_trained_on",
+    ),
+    Fault(
+        "every-process-with-the-same-samples",
+        "training/data.py",
+        "range(first * world + rank,",
+        "range(first * world,",
+        "tests/test_training.py::test_ranks_share_the_steps_out",
+    ),
+    Fault(
+        "crops-without-what-blurs-into-them",
+        "training/data.py",
+        "math.ceil(blur_radius_max_px) + 3",
+        "math.ceil(blur_radius_max_px) - 3",
+        "tests/test_torch_data.py",
+    ),
+    Fault(
+        "detail-that-fades-too-slowly",
+        "training/models/sharp_start.py",
+        "FADING = 3.0",
+        "FADING = 1.0",
+        "tests/test_training.py::test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewhere",
+    ),
+    Fault(
+        "precision-for-recall",
+        "training/models/error_map.py",
+        "both / first if first else math.nan, both / second if second else math.nan",
+        "both / second if second else math.nan, both / first if first else math.nan",
+        "tests/test_training.py::test_precision_and_recall_of_masks",
+    ),
+    # Data
+    Fault(
+        "png-of-display-values-read-as-linear",
+        "datasets/bokehdata/images.py",
+        "return linear_from_display(read_png(path)) if",
+        "return read_png(path) if",
+        "tests/test_bokehdata.py::test_one_power_decodes_every_gamma",
+    ),
+    Fault(
+        "linear-light-read-as-display-values",
+        "datasets/bokehdata/images.py",
+        "return display_from_linear(np.maximum(picture, 0.0))",
+        "return np.maximum(picture, 0.0)",
+        "tests/test_benchmark.py::test_integer_files_are_display_values_and_floating_point_ones_linear_light",
+    ),
+]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
