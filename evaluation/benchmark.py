@@ -59,7 +59,7 @@ class Options:
     protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
     """At the true blur parameter; with 15 imperfect disparities; at each method's best; searched from 1 to 100 px."""
     limit: int | None = None
-    """Measure at most this many pictures, drawn at random: equal limits draw equal pictures. Default: all."""
+    """Measure at most this many pictures, as many of each scene, level and focus as can be. Default: all."""
     arch: Backend = "cpu"
     """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
     border: Border = "replicate"

@@ -5,11 +5,13 @@ a grid, refined by golden section around its best point.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bokehdata.cases import Case
 from bokehdata.corruptions import Corruption, every_corruption
@@ -96,10 +98,10 @@ class Task:
 
 
 def tasks(protocol: BenchmarkProtocol, cases: Sequence[Case], limit: int | None = None) -> list[Task]:
-    """The rows of a protocol in order; `limit` keeps at most this many pictures, drawn at random from a fixed seed.
+    """The rows of a protocol in order; `limit` keeps at most this many pictures, drawn from a fixed seed.
 
-    A smaller limit keeps a part of what a larger one keeps. Taking every n-th picture instead could select a single
-    blur level or focus.
+    The draw is balanced over scenes, blur levels, focuses and gammas (`_balanced`). A smaller limit keeps a part of
+    what a larger one keeps.
 
     ValueError where the data has no disparity, or not the blur parameter that the protocol needs.
     """
@@ -117,9 +119,55 @@ def tasks(protocol: BenchmarkProtocol, cases: Sequence[Case], limit: int | None 
                     f"the blur parameter of {case.name} is not known; give it, or take the protocol best-k"
                 )
     if limit is not None and limit < len(cases):
-        drawn = np.random.default_rng(0).permutation(len(cases))[:limit]
-        cases = [cases[i] for i in sorted(drawn)]
+        cases = [cases[i] for i in sorted(_balanced(cases)[:limit])]
     return [Task(case, corruption) for case in cases for corruption in (None, *protocol.corruptions)]
+
+
+def _balanced(cases: Sequence[Case]) -> list[int]:
+    """Numbers of the cases in an order of which every beginning is balanced over scenes, levels and focuses.
+
+    All kinds of pictures come once in each pass, and the scenes take turns. A kind is a level and a focus, and where
+    several pictures agree in both, such as those of several gammas, the place in the data. Where all scenes have the
+    same stack, counts are equal up to one or two: the first 500 of 50 scenes x 5 levels x 10 focuses are 10 of each
+    scene, 100 of each level and 50 of each focus. Where scenes lack pictures, those that there are keep this order.
+    """
+    rng = np.random.default_rng(0)
+    seen: Counter[tuple] = Counter()
+    keys: list[tuple] = []
+    for case in cases:
+        alike = (case.scene, case.level, case.focus_index)
+        keys.append((*alike, seen[alike]))
+        seen[alike] += 1
+    digits, sizes = [], []
+    for values in zip(*keys, strict=True):
+        distinct = list(dict.fromkeys(values))
+        number = dict(zip(distinct, rng.permutation(len(distinct)).tolist(), strict=True))
+        digits.append([number[value] for value in values])
+        sizes.append(len(distinct))
+    scenes, *kind_sizes = sizes
+    kinds = _interleaved(kind_sizes)
+    passes, turns = np.divmod(np.arange(scenes * len(kinds)), len(kinds))
+    # Scenes come in turn, one turn back in every round, so that a scene does not keep to one level. From pass to pass
+    # each kind goes on to a scene that has not had it.
+    period = math.lcm(scenes, len(kinds)) // len(kinds)
+    scene = (turns - turns // scenes + passes * len(kinds) + passes // period) % scenes
+    order = scene * len(kinds) + kinds[turns]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return np.argsort(rank[np.ravel_multi_index(digits, sizes)]).tolist()
+
+
+def _interleaved(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Every combination of digits below `sizes` once, as its number in row-major order.
+
+    All digits count up at once. With two of sizes A and B, combination n is (n, n + n // lcm(A, B)) modulo the sizes:
+    after lcm(A, B) steps the same combinations would come again, so the second digit moves on by one.
+    """
+    order = np.zeros(1, np.int64)
+    for size in reversed(sizes):
+        n, inner = np.arange(size * len(order)), len(order)
+        order = n % size * inner + order[(n + n // math.lcm(size, inner)) % inner]
+    return order
 
 
 def best_on_lattice(

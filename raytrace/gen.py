@@ -43,7 +43,7 @@ class Options:
     """Number of scenes."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the recipe's, 512)")] = None
     """Side of the square frame, pixels; the recipe's blur does not scale with it."""
-    seed: Annotated[int, arg(metavar="N")] = 0
+    seed: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 0 for most)")] = None
     """Seed of all random choices; scene i depends only on the seed, the recipe and i."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
     """Folder of the dataset."""
@@ -118,7 +118,7 @@ def _generate(options: Options) -> int:
         job = TracingJob(
             root=out,
             recipe=recipe,
-            seed=options.seed,
+            seed=recipe.seed,
             photographs=photographs,
             cutouts=cutouts,
             image_format=options.format,
@@ -150,7 +150,7 @@ def _recipe(options: Options) -> Recipe:
     )
     if options.noise is not None and not 0.0 < options.noise < 1.0:
         raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1, in display values")
-    changes = {"scenes": options.scenes, "size_px": options.size, "noise": options.noise}
+    changes = {"scenes": options.scenes, "seed": options.seed, "size_px": options.size, "noise": options.noise}
     return replace(load_recipe(options.recipe), **{key: v for key, v in changes.items() if v is not None})
 
 
@@ -173,9 +173,9 @@ def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -
         "generator": "raytrace/gen.py",
         "version": version("bokehforge"),
         "backend": arch,
-        "seed": options.seed,
+        "seed": recipe.seed,
         # Scenes may be added later. No scene depends on their number.
-        "recipe": {key: value for key, value in recipe.describe().items() if key != "scenes"},
+        "recipe": {key: value for key, value in recipe.describe().items() if key not in ("scenes", "seed")},
         "backgrounds": _origin(photographs),
         "foregrounds": _origin(cutouts),
         "image_format": options.format,

@@ -35,6 +35,7 @@ class Recipe:
     Scenes
     name                    of the recipe, and of the default output folder
     scenes                  number of scenes, unless the command gives another
+    seed                    of a dataset, unless the command gives another; training on the fly has its own
     size_px                 side of the square frame, pixels, unless the command gives another
     foregrounds             [fewest, most] cut-outs in front of the background
     foreground_scale        longest side of a cut-out relative to the frame
@@ -45,6 +46,9 @@ class Recipe:
     background_disparity    of the background at the centre of the frame, normalized: 0 is infinity, 1 the nearest plane
     foreground_disparity    of the foregrounds
     disparity_gap           smallest distance between the disparity intervals of two layers
+    full_range              the disparities are rescaled so that those seen in the frame span [0, 1]: the farthest
+                            pixel has 0, the nearest has 1, and a focus on either blurs the other by a radius of K.
+                            Gaps grow with them; layers must face the camera
     background_slant        largest change of disparity across the frame along each axis; 0 faces the camera
     foreground_slant        the same for each foreground
     night                   procedural backgrounds show places at night, with many small lights
@@ -69,6 +73,7 @@ class Recipe:
 
     name: str
     scenes: int = 100
+    seed: int = 0
     size_px: int = 512
     foregrounds: tuple[int, int] = (2, 5)
     foreground_scale: tuple[float, float] = (0.35, 1.0)
@@ -79,6 +84,7 @@ class Recipe:
     background_disparity: tuple[float, float] = (0.0, 0.3)
     foreground_disparity: tuple[float, float] = (0.1, 1.0)
     disparity_gap: float = 0.05
+    full_range: bool = False
     background_slant: float = 0.0
     foreground_slant: float = 0.0
     night: bool = False
@@ -115,6 +121,7 @@ class Recipe:
         self._require(0 <= self.visible_min < 1, "visible_min", "must lie in [0, 1)")
         for key in ("cluster", "lights"):
             self._require(0 <= getattr(self, key) <= 1, key, "must lie in [0, 1]")
+        self._require(self.seed >= 0, "seed", "must be at least 0")
         for key in ("rotation_deg", "colour_jitter", "background_slant", "foreground_slant", "expand_highlights"):
             self._require(getattr(self, key) >= 0, key, "must be at least 0")
         self._require(self.colour_jitter < 1, "colour_jitter", "must be below 1")
@@ -135,6 +142,11 @@ class Recipe:
             "background_slant",
             f"with background_disparity [{low}, {high}] it leaves [0, 1]",
         )
+        if self.full_range:
+            # A slanted layer that has disparity 0 or 1 at the edge of the frame leaves [0, 1] beyond it.
+            is_slanted = self.background_slant > 0 or self.foreground_slant > 0
+            self._require(not is_slanted, "full_range", "needs layers that face the camera, without slants")
+            self._require(self.foregrounds[0] >= 1, "full_range", "needs at least one foreground in every scene")
         count, gap = self.foregrounds[1], self.disparity_gap
         room = self.foreground_disparity[1] - max(self.foreground_disparity[0], high + self.background_slant + gap)
         needed = count * 2 * self.foreground_slant + (count - 1) * gap
@@ -158,6 +170,9 @@ class Recipe:
         """All keys as plain values, for dataset.yaml. As a YAML file, `load_recipe` reads them again."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         plain["apertures"] = [aperture.describe() for aperture in self.apertures]
+        if not self.full_range:
+            # Datasets are older than this key. A run that resumes one compares descriptions.
+            del plain["full_range"]
         return plain
 
 

@@ -9,6 +9,7 @@ from scenes.arrays import HalfRgba, Rgba
 from scenes.assets import CUTOUT_SIDE_MIN_PX, Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.color import HALF_MAX
+from scenes.layered import SceneError
 from scenes.matte import extend_colour, rotate_rgba
 from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
 from scenes.recipe import Recipe
@@ -16,6 +17,9 @@ from scenes.stack import Stack
 
 # Random places that are tried for a cut-out before it is put into the middle of the frame.
 _PLACEMENT_TRIES = 30
+
+# Times that the foregrounds of a scene are drawn until its nearest and its farthest layer are both seen.
+_DRAWING_TRIES = 20
 
 
 def sample_scene(
@@ -31,7 +35,8 @@ def sample_scene(
                   asset is made does not change the rest of the scene. `child` of a layer's asset is that child's index
     photographs   opaque backgrounds, procedural by default
     cutouts       foregrounds with alpha, procedural by default
-    raises        AssetError if one of the user's own files has become unusable
+    raises        AssetError if one of the user's own files has become unusable; SceneError if a scene of a recipe with
+                  `full_range` never shows both its background and its nearest foreground
     """
     photographs = photographs or ProceduralPhotographs(night=recipe.night)
     cutouts = cutouts or ProceduralCutouts(lights=recipe.lights)
@@ -43,17 +48,23 @@ def sample_scene(
     disparities, slopes = _planes(recipe, num_foregrounds, side, rng)
 
     background_rng, *foreground_rngs = rng.spawn(1 + num_foregrounds)
-    layers, outlines = [], []
-    for i, (foreground_rng, disparity, slope) in enumerate(zip(foreground_rngs, disparities, slopes, strict=False)):
-        cutout, asset = _drawn_cutout(recipe, cutouts, foreground_rng)
-        box = _placed(cutout, recipe, outlines, foreground_rng)
-        outlines.append(box)
-        rgba = extend_colour(_pasted(cutout, box, overscan, side))
-        layers.append(Billboard(_half(rgba), disparity, slope, {**asset, "x": box.x, "y": box.y, "child": 1 + i}))
     rgb, asset = photographs.draw(side, side, rng=background_rng)
     opaque = np.ones((side, side, 4), np.float32)
     opaque[..., :3] = rgb
-    layers.append(Billboard(_half(opaque), disparities[-1], slopes[-1], {**asset, "child": 0}))
+    background = Billboard(_half(opaque), disparities[-1], slopes[-1], {**asset, "child": 0})
+    planes = list(zip(disparities[:-1], slopes[:-1], strict=True))
+    for attempt in range(_DRAWING_TRIES):
+        first_child = 1 + attempt * num_foregrounds
+        foregrounds = _foregrounds(recipe, cutouts, planes, foreground_rngs, first_child=first_child)
+        scene = Scene((*foregrounds, background), recipe.size_px, recipe.size_px, overscan)
+        if not recipe.full_range or _spans_full_range(scene):
+            break
+        foreground_rngs = rng.spawn(num_foregrounds)
+    else:
+        raise SceneError(
+            f"recipe {recipe.name}: in {_DRAWING_TRIES} drawings of a scene its background or its nearest foreground "
+            "was seen nowhere in the frame; use other cut-outs, or leave full_range out"
+        )
 
     stack = Stack(
         blur_parameters=blur_parameters,
@@ -62,7 +73,36 @@ def sample_scene(
         aperture=aperture,
         pixel=recipe.pixel,
     )
-    return Scene(tuple(layers), recipe.size_px, recipe.size_px, overscan), stack
+    return scene, stack
+
+
+def _foregrounds(
+    recipe: Recipe,
+    cutouts: Cutouts,
+    planes: Sequence[tuple[float, tuple[float, float]]],
+    rngs: Sequence[np.random.Generator],
+    *,
+    first_child: int,
+) -> list[Billboard]:
+    """A cut-out at its place for each (disparity, slope), near to far.
+
+    rngs          one for each: children of the scene's generator, from number `first_child` on
+    """
+    overscan = overscan_of(recipe)
+    layers, outlines = [], []
+    for i, (rng, (disparity, slope)) in enumerate(zip(rngs, planes, strict=True)):
+        cutout, asset = _drawn_cutout(recipe, cutouts, rng)
+        box = _placed(cutout, recipe, outlines, rng)
+        outlines.append(box)
+        rgba = extend_colour(_pasted(cutout, box, overscan, recipe.size_px + 2 * overscan))
+        asset = {**asset, "x": box.x, "y": box.y, "child": first_child + i}
+        layers.append(Billboard(_half(rgba), disparity, slope, asset))
+    return layers
+
+
+def _spans_full_range(scene: Scene) -> bool:
+    disparity = scene.composite_disparity()
+    return float(disparity.min()) == 0.0 and float(disparity.max()) == 1.0
 
 
 def overscan_of(recipe: Recipe) -> int:
@@ -99,7 +139,11 @@ def _planes(
         used = 2.0 * reach[:i].sum() + recipe.disparity_gap * i
         far_to_near.append((float(begin + cut + used + reach[i]), (float(slopes[i, 0]), float(slopes[i, 1]))))
     layers = far_to_near[::-1] + [(float(background), (float(slopes[-1, 0]), float(slopes[-1, 1])))]
-    return [disparity for disparity, _ in layers], [slope for _, slope in layers]
+    disparities = [disparity for disparity, _ in layers]
+    if recipe.full_range:
+        nearest, farthest = disparities[0], disparities[-1]
+        disparities = [(d - farthest) / (nearest - farthest) for d in disparities]
+    return disparities, [slope for _, slope in layers]
 
 
 def _focus_disparities(recipe: Recipe, disparities: Sequence[float], rng: np.random.Generator) -> tuple[float, ...]:

@@ -14,6 +14,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
 from bokehdata.format import bokeh_settings
@@ -264,8 +267,8 @@ def test_a_program_exchanges_files(dataset, tmp_path):
     assert sorted({row["error"] for row in rows if "error" in row}) == [
         f"RendererError: {sys.executable} ended with exit code 1: cannot focus so near"
     ]
-    row = next(row for row in rows if row["image"] == "000000/bokeh_01_00")
-    truth = np.clip(read_exr_rgb(dataset / "000000" / "bokeh_01_00.exr"), 0, 1) ** (1 / 2.2)
+    row = next(row for row in rows if row["image"].endswith("/bokeh_01_00"))
+    truth = np.clip(read_exr_rgb(dataset / f"{row['image']}.exr"), 0, 1) ** (1 / 2.2)
     assert row["rmse"] == pytest.approx(float(np.sqrt(np.mean((0.5 - truth) ** 2))), rel=1e-5)
 
 
@@ -370,21 +373,94 @@ def test_the_search_passes_over_what_cannot_be_rendered():
     assert found == pytest.approx(0.9)
 
 
-def test_a_limit_draws_from_the_data_without_its_rhythm():
-    """Two focuses, five blurs: every second or fifth picture would be of one kind."""
-    kinds = [(scene, level, focus) for scene in range(10) for level in range(1, 6) for focus in range(2)]
+def stacks(scenes: int, levels: int, focuses: int, gammas: int = 1) -> list:
+    """Cases of whole stacks, in the order of the data."""
     given = {"blur_parameter": 8.0, "focus_disparity": 0.5}
-    cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], **given) for kind in kinds]
-    drawn = {limit: [task.case for task in tasks(PROTOCOLS["blb"], cases, limit)] for limit in (20, 50, 100, 1000)}
-    assert drawn[1000] == drawn[100] == cases
-    assert [len(drawn[limit]) for limit in (20, 50)] == [20, 50]
-    assert drawn[20] == [case for case in drawn[50] if case in drawn[20]]
-    half = [kinds[cases.index(case)] for case in drawn[50]]
-    assert half == sorted(half)
-    for part in (1, 2):
-        counts = Counter(kind[part] for kind in half)
-        expected = len(half) / len({kind[part] for kind in kinds})
-        assert all(0.5 * expected <= counts[kind[part]] <= 1.5 * expected for kind in kinds)
+    return [
+        SimpleNamespace(name=f"{s}/{k}_{f}_{g}", scene=f"{s}", level=k, focus_index=f, gamma=g, **given)
+        for s in range(scenes)
+        for k in range(1, levels + 1)
+        for f in range(focuses)
+        for g in range(gammas)
+    ]
+
+
+def drawn(cases: list, limit: int | None) -> list:
+    return [task.case for task in tasks(PROTOCOLS["blb"], cases, limit)]
+
+
+def counts(cases: list, factor: str, among: list) -> list[int]:
+    """How many of the cases have each value that the factor has among others."""
+    counted = Counter(getattr(case, factor) for case in cases)
+    return [counted[value] for value in dict.fromkeys(getattr(case, factor) for case in among)]
+
+
+def test_500_pictures_of_the_blb_levels_are_10_of_a_scene_100_of_a_level_and_50_of_a_focus():
+    cases = stacks(50, 5, 10)
+    chosen = drawn(cases, 500)
+    assert len(chosen) == len({case.name for case in chosen}) == 500
+    assert chosen == [case for case in cases if case in chosen]  # in the order of the data
+    assert counts(chosen, "scene", cases) == [10] * 50
+    assert counts(chosen, "level", cases) == [100] * 5
+    assert counts(chosen, "focus_index", cases) == [50] * 10
+    # Levels and focuses go together as often as they should, too.
+    assert set(Counter((case.level, case.focus_index) for case in chosen).values()) == {10}
+    assert set(Counter((case.scene, case.level) for case in chosen).values()) == {2}
+
+
+def test_100_pictures_of_blb_itself_show_every_scene_at_every_level_and_focus():
+    chosen = drawn(stacks(10, 5, 10), 100)
+    assert len({(case.scene, case.level) for case in chosen}) == 50
+    assert len({(case.scene, case.focus_index) for case in chosen}) == 100
+    assert len({(case.level, case.focus_index) for case in chosen}) == 50
+
+
+@examples(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 6), st.integers(1, 10), st.integers(1, 4)),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_every_limit_is_balanced_and_part_of_a_larger_one(shape, share, part):
+    cases = stacks(*shape)
+    limit = max(1, round(share * len(cases)))
+    chosen = drawn(cases, limit)
+    assert len(chosen) == limit and chosen == drawn(cases, limit)
+    smaller = {case.name for case in drawn(cases, max(1, round(part * limit)))}
+    assert smaller <= {case.name for case in chosen}
+    for factor, apart in {"scene": 2, "level": 1, "focus_index": 1, "gamma": 2}.items():
+        counted = counts(chosen, factor, cases)
+        assert max(counted) - min(counted) <= apart
+
+
+@pytest.mark.parametrize("rhythm", [2, 5, 10])
+def test_a_limit_draws_from_the_data_without_its_rhythm(rhythm):
+    """Two focuses, five levels: every second or fifth picture would be of one kind."""
+    cases = stacks(10, 5, 2)
+    chosen = drawn(cases, len(cases) // rhythm)
+    for factor in ("level", "focus_index"):
+        counted = counts(chosen, factor, cases)
+        assert min(counted) >= 1 and max(counted) - min(counted) <= 1
+
+
+def test_a_limit_takes_data_without_levels_and_stacks_with_gaps():
+    plain = [SimpleNamespace(**{**vars(case), "level": None, "focus_index": None}) for case in stacks(30, 1, 1)]
+    assert len(drawn(plain, 12)) == 12 and drawn(plain, 100) == drawn(plain, None) == plain
+    # Some pictures are missing everywhere, and one scene has nothing but level 3.
+    holes = [case for i, case in enumerate(stacks(20, 5, 10)) if i % 11 != 7]
+    holes = [case for case in holes if case.scene != "4" or case.level == 3]
+    chosen = drawn(holes, 200)
+    assert len(chosen) == 200 and any(case.scene == "4" for case in chosen)
+    whole = [case for case in holes if case.scene != "4"]
+    for factor, expected in {"scene": 10, "level": 40, "focus_index": 20}.items():
+        assert all(0.7 * expected <= count <= 1.3 * expected for count in counts(chosen, factor, whole))
+
+
+def test_only_the_level_of_the_protocol_is_drawn_from():
+    chosen = [task.case for task in tasks(PROTOCOLS["blb-corrupted"], stacks(10, 5, 10), 20) if not task.corruption]
+    assert {case.level for case in chosen} == {3}
+    assert set(Counter(case.scene for case in chosen).values()) == {2}
+    assert set(Counter(case.focus_index for case in chosen).values()) == {2}
 
 
 # ---------- going on, and other data

@@ -170,6 +170,38 @@ def test_another_seed_gives_other_scenes(whole, home, tmp_path):
         assert other[f"000000/{name}"] != whole.contents[f"000000/{name}"]
 
 
+def test_a_recipe_has_a_seed_of_its_own_and_the_command_wins(home, tmp_path):
+    (tmp_path / "own.yaml").write_text(TINY + "seed: 4\n")
+    for out, options in {"recipe": (), "same": ("--seed", 4), "zero": ("--seed", 0)}.items():
+        made("--recipe", "own.yaml", "--scenes", 1, "--workers", 1, *options, "--out", out, cwd=tmp_path)
+    headers = {out: yaml.safe_load((tmp_path / out / "dataset.yaml").read_text()) for out in ("recipe", "zero")}
+    assert (headers["recipe"]["seed"], headers["zero"]["seed"]) == (4, 0)
+    assert contents(tmp_path / "recipe") == contents(tmp_path / "same")
+    assert contents(tmp_path / "recipe")["000000/image.exr"] != contents(tmp_path / "zero")["000000/image.exr"]
+    assert yaml.safe_load((tmp_path / "recipe" / "000000" / "scene.yaml").read_text())["seed"] == 4
+
+
+def test_blb_levels_says_what_its_pictures_are_as_blb_does(tmp_path):
+    options = ("--recipe", "blb-levels", "--scenes", 1, "--size", 32, "--noise", 0.1, "--workers", 1)
+    made(*options, cwd=tmp_path)
+    root = tmp_path / "datasets" / "blb-levels"
+    assert yaml.safe_load((root / "dataset.yaml").read_text())["seed"] == load_recipe("blb-levels").seed
+    info = json.loads((root / "000000" / "info.json").read_text())
+    # 65504 is infinity.
+    focus = [0.0 if z == 65504 else 1 / z for z in info["focus_distances"]]
+    np.testing.assert_allclose(focus, np.arange(10) / 9, rtol=0, atol=1e-12)
+    # Reference 8.1: f-number = f^2 (W / w) / (2 K).
+    per_level = info["focal_length"] ** 2 * info["resolution_x"] / info["sensor_width"] / 2
+    np.testing.assert_allclose(info["f_stops"], [per_level / k for k in (10, 20, 30, 40, 50)], rtol=1e-12)
+    # As any reader of BLB computes it from the files.
+    disparity = 1 / images.read_exr_plane(root / "000000" / "depth.exr").astype(np.float64)
+    for level, k in enumerate(info["blur_parameters"]):
+        for j in (0, 9):
+            assert (root / "000000" / f"bokeh_{level:02d}_{j:02d}.exr").is_file()
+            assert np.abs(k * (disparity - focus[j])).max() == pytest.approx(10 * (level + 1), abs=k * 2 / 65504)
+    assert len(list((root / "000000").glob("bokeh_*.exr"))) == 50
+
+
 def test_the_recipe_in_the_dataset_makes_it_again(two_scenes, tmp_path):
     header = yaml.safe_load((two_scenes / "dataset.yaml").read_text())
     assert header["seed"] == 0 and header["version"] and header["backend"] == "cpu" and header["schema"] == 1

@@ -53,6 +53,29 @@ def test_bokehme_train_is_the_training_set_of_bokehme():
     assert (recipe.focus, recipe.focus_count, recipe.focus_range) == ("even", 20, (0.05, 1.0))
 
 
+def test_blb_levels_is_500_pictures_a_level_at_the_radii_of_blb():
+    recipe = load_recipe("blb-levels")
+    assert (recipe.scenes, recipe.blur_parameters, recipe.gammas) == (50, (10.0, 20.0, 30.0, 40.0, 50.0), (2.2,))
+    assert (recipe.focus, recipe.focus_count, recipe.focus_range) == ("even", 10, (0.0, 1.0))
+    assert recipe.full_range
+    # What is trained on the other recipes has not seen its scenes, unless somebody asks for its seed.
+    others = {load_recipe(name).seed for name in recipe_names() if name != "blb-levels"}
+    assert recipe.seed not in others
+
+
+def test_what_bokehme_is_trained_and_compared_on_spans_the_full_range_and_the_others_stay_as_they_were():
+    assert {name for name in recipe_names() if load_recipe(name).full_range} == {
+        "blb-levels",
+        "bokehme-small",
+        "bokehme-train",
+    }
+
+
+def test_a_recipe_without_the_full_range_is_described_as_before_there_was_the_key():
+    assert "full_range" not in load_recipe("default").describe()
+    assert load_recipe("blb-levels").describe()["full_range"] is True
+
+
 def test_drbokeh_benchmark_is_100_scenes_of_five_billboards_with_one_random_blur_and_focus():
     recipe = load_recipe("drbokeh-benchmark")
     assert recipe.scenes == 100
@@ -127,6 +150,15 @@ def test_a_recipe_that_just_fits_is_taken():
         ("scenes: 2.5", "scenes is 2.5"),
         ("scenes: true", "scenes is True"),
         ("scenes: 0", "scenes is 0"),
+        ("seed: -1", "seed is -1"),
+        ("seed: 1.5", "seed is 1.5; it must be a whole number"),
+        ("full_range: true\nforegrounds: [0, 2]", "full_range is True; needs at least one foreground"),
+        ("full_range: true\nforeground_slant: 0.01", "full_range is True; needs layers that face the camera"),
+        (
+            "full_range: true\nbackground_disparity: [0.1, 0.2]\nbackground_slant: 0.05",
+            "full_range is True; needs layers that face the camera",
+        ),
+        ("full_range: 1", "full_range is 1; it must be true or false"),
         ("size_px: 15", "size_px is 15"),
         ("size_px: -512", "size_px is -512"),
         ("noise: 0", "noise is 0.0"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenes.billboard import Scene
+from scenes.billboard import Scene, SceneError
 from scenes.matte import rotate_rgba
 from scenes.procedural import ProceduralCutouts
 from scenes.recipe import Recipe, load_recipe
@@ -81,6 +81,34 @@ def recipes(draw) -> Recipe:
     )
 
 
+def full_range_recipes():
+    def spanning(recipe: Recipe) -> Recipe:
+        least, most = (max(1, count) for count in recipe.foregrounds)
+        return replace(
+            recipe, full_range=True, foregrounds=(least, most), background_slant=0.0, foreground_slant=0.0
+        )  # fmt: skip
+
+    return recipes().map(spanning)
+
+
+class Pieces:
+    """Cut-outs of an even alpha, one after the other. They fill the frame, or a quarter of it."""
+
+    def __init__(self, *pieces: tuple[float, bool]):
+        self.left = list(pieces)
+
+    def draw(self, side_px, *, rng):
+        alpha, is_whole = self.left.pop(0)
+        side = side_px if is_whole else side_px // 2
+        return np.full((side, side, 4), alpha, np.float32), {"alpha": alpha}
+
+
+PIECES = Recipe(
+    name="pieces", size_px=32, foreground_scale=(2.0, 2.0), rotation_deg=0.0, visible_min=0.0, cluster=0.0,
+    full_range=True, blur_parameters=(4.0,), focus="even", focus_count=3,
+)  # fmt: skip
+
+
 # Every recipe, every seed
 
 
@@ -104,6 +132,33 @@ def test_disparities_lie_where_the_recipe_says(recipe, seed):
         assert recipe.foreground_disparity[0] - 1e-9 <= low <= high <= recipe.foreground_disparity[1] + 1e-9
     assert recipe.background_disparity[0] <= scene.layers[-1].disparity <= recipe.background_disparity[1]
     assert 0.0 <= background[0] and background[1] <= 1.0
+
+
+@properties
+@given(full_range_recipes(), st.integers(0, 2**32))
+def test_over_the_full_range_the_farthest_pixel_has_disparity_0_and_the_nearest_1(recipe, seed):
+    scene, stack = sampled(recipe, seed)
+    composite = scene.composite_disparity()
+    assert (composite.min(), composite.max()) == (0.0, 1.0)
+    disparities = [layer.disparity for layer in scene.layers]
+    assert (disparities[0], disparities[-1]) == (1.0, 0.0)
+    gaps = -np.diff(disparities)
+    assert (gaps >= recipe.disparity_gap - 1e-9).all()  # sums of float64
+    for _, _, lens in stack.lenses():
+        scene.require_overscan(lens)
+
+
+@properties
+@given(full_range_recipes(), st.integers(0, 2**32))
+def test_the_full_range_changes_disparities_by_one_scale_and_no_picture(recipe, seed):
+    spanning, _ = sampled(recipe, seed)
+    plain, _ = sampled(replace(recipe, full_range=False), seed)
+    if spanning.layers[0].asset == plain.layers[0].asset:  # not drawn again
+        for a, b in zip(spanning.layers, plain.layers, strict=True):
+            np.testing.assert_array_equal(a.rgba, b.rgba)
+    near, far = plain.layers[0].disparity, plain.layers[-1].disparity
+    for a, b in zip(spanning.layers, plain.layers, strict=True):
+        assert a.disparity * (near - far) + far == pytest.approx(b.disparity, abs=1e-12)
 
 
 @properties
@@ -318,3 +373,82 @@ def test_a_layer_is_drawn_again_from_what_its_record_says():
         scene.layers[0].rgba[y + top : y + height, x + left : x + width, 3],
         turned[top:height, left:width, 3].astype(np.float16),
     )
+
+
+# Scenes over the full range that do not show both of its ends at first
+
+
+@pytest.mark.parametrize(
+    "hidden, why",
+    [((0.4, False), "the foreground is too faint to have a disparity"), ((1.0, True), "it hides the background")],
+)
+def test_foregrounds_are_drawn_again_until_both_ends_of_the_range_are_seen(hidden, why):
+    recipe = replace(PIECES, foregrounds=(1, 1))
+    cutouts = Pieces(hidden, hidden, (1.0, False), (1.0, True))
+    scene, stack = sample_scene(recipe, rng=np.random.default_rng(0), photographs=GreyPhotographs(), cutouts=cutouts)
+    composite = scene.composite_disparity()
+    assert (composite.min(), composite.max()) == (0.0, 1.0), why
+    assert len(cutouts.left) == 1
+    # The third drawing is the third child of the scene's generator after the background, and its record says so.
+    assert scene.layers[0].asset["child"] == 3 and scene.layers[0].asset["alpha"] == 1.0
+
+
+def test_the_record_of_a_layer_that_was_drawn_again_names_the_generator_that_drew_it():
+    recipe = replace(PIECES, foregrounds=(2, 2), foreground_scale=(0.5, 2.0))
+    faint = [(0.4, False)] * 4
+    scene, _ = sample_scene(
+        recipe, rng=np.random.default_rng(1), photographs=GreyPhotographs(), cutouts=Pieces(*faint, *[(1.0, False)] * 2)
+    )
+    children = np.random.default_rng(1).spawn(7)
+    assert [layer.asset["child"] for layer in scene.layers] == [5, 6, 0]
+    for layer in scene.layers[:2]:
+        scale = children[layer.asset["child"]].uniform(*recipe.foreground_scale)
+        assert layer.asset["side_px"] == round(scale * recipe.size_px)
+
+
+def test_a_faint_layer_between_others_and_a_hidden_one_need_no_other_drawing():
+    recipe = replace(PIECES, foregrounds=(3, 3))
+    cutouts = Pieces((1.0, False), (0.4, False), (0.4, True))
+    scene, _ = sample_scene(recipe, rng=np.random.default_rng(0), photographs=GreyPhotographs(), cutouts=cutouts)
+    assert [layer.asset.get("child") for layer in scene.layers] == [1, 2, 3, 0]
+
+
+def test_cut_outs_that_never_show_both_ends_are_refused_after_a_few_drawings():
+    cutouts = Pieces(*[(0.4, False)] * 1000)
+    with pytest.raises(SceneError, match="recipe pieces: .*use other cut-outs, or leave full_range out"):
+        sample_scene(
+            replace(PIECES, foregrounds=(1, 1)),
+            rng=np.random.default_rng(0),
+            photographs=GreyPhotographs(),
+            cutouts=cutouts,
+        )
+    assert len(cutouts.left) >= 900
+
+
+# The protocol of BLB
+
+
+@pytest.fixture(scope="module")
+def blb_scenes() -> list[tuple[Scene, Stack]]:
+    recipe = replace(load_recipe("blb-levels"), size_px=64)
+    return [sample_scene(recipe, rng=np.random.default_rng([recipe.seed, i])) for i in range(6)]
+
+
+def test_every_level_of_blb_reaches_its_largest_radius_where_focus_is_at_an_end(blb_scenes):
+    for scene, stack in blb_scenes:
+        disparity = scene.composite_disparity()
+        assert len(list(stack.lenses())) == 50
+        for blur_index, focus_index, lens in stack.lenses():
+            radius_px = float(np.abs(lens.defocus_px(disparity)).max())
+            largest = 10.0 * (blur_index + 1)
+            if focus_index in (0, 9):
+                assert radius_px == largest
+            else:
+                # K times the distance to the farther end of [0, 1].
+                assert radius_px == pytest.approx(largest * max(focus_index, 9 - focus_index) / 9)
+
+
+def test_focus_of_blb_goes_in_even_steps_of_disparity_from_far_to_near(blb_scenes):
+    for _, stack in blb_scenes:
+        np.testing.assert_allclose(stack.focus_disparities, np.arange(10) / 9, rtol=0, atol=1e-12)
+        assert (stack.focus_disparities[0], stack.focus_disparities[-1]) == (0.0, 1.0)
