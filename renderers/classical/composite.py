@@ -5,6 +5,8 @@ a slice hides. Slices live in signed defocus S = K (d - d_f), in which one pixel
 depends on the unit of disparity.
 """
 
+from functools import reduce
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +54,7 @@ class Composite:
         reach = max(int(self._bank.reach[k]) for k in parts)
         near = slice(max(rows[0] - reach, 0), rows[-1] + 1 + reach)
         mask = mask[near]
-        sums = sum(self._blurred(near, part[near], k) for k, part in parts.items() if part.any())
+        sums = reduce(np.add, [self._blurred(near, part[near], k) for k, part in parts.items() if part.any()])
         _over(self.accumulated[near], sums, np.ascontiguousarray(sums[..., 3]) if blurred_mask_hides else mask)
 
     def _blurred(self, rows: slice, mask: Plane, kernel: int) -> NDArray[np.float32]:
