@@ -361,7 +361,7 @@ def test_the_search_passes_over_what_cannot_be_rendered():
 
 
 def test_a_limit_draws_from_the_data_without_its_rhythm():
-    """Two focuses, five blurs: every second or fifth picture would be of one kind."""
+    """Two focuses, five blurs: every second or fifth picture would be of one kind, the first of a few scenes."""
     kinds = [(scene, level, focus) for scene in range(10) for level in range(1, 6) for focus in range(2)]
     given = {"blur_parameter": 8.0, "focus_disparity": 0.5}
     cases: list = [SimpleNamespace(name=f"{kind}", level=kind[1], **given) for kind in kinds]
@@ -371,6 +371,7 @@ def test_a_limit_draws_from_the_data_without_its_rhythm():
     assert drawn[20] == [case for case in drawn[50] if case in drawn[20]]
     half = [kinds[cases.index(case)] for case in drawn[50]]
     assert half == sorted(half)
+    assert {scene for scene, _, _ in half} == set(range(10))
     for part in (1, 2):
         counts = Counter(kind[part] for kind in half)
         expected = len(half) / len({kind[part] for kind in kinds})
