@@ -66,6 +66,16 @@ def test_its_heads_are_those_of_torchmetrics():
         assert np.array_equal(head, published[f"lin{i}.model.1.weight"].numpy().ravel())
 
 
+def test_the_network_sees_pictures_as_classifiers_of_imagenet_do(metric, monkeypatch):
+    """Display values less their mean over ImageNet, in units of their standard deviation."""
+    seen, convolve = [], torch.nn.functional.conv2d
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda x, *rest: seen.append(x) or convolve(x, *rest))
+    p, _ = pair((64, 64))
+    metric(p, p)
+    expected = (p - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(seen[0][0].permute(1, 2, 0).numpy(), expected, atol=1e-6)
+
+
 def test_equal_pictures_are_at_distance_zero_and_noise_is_away(metric):
     p, g = pair((64, 64))
     assert metric(g, g) == 0.0

@@ -157,6 +157,22 @@ def test_a_lone_light_becomes_a_filled_disk_and_the_flat_ground_stays_cheap(taic
     assert max(samples_of_tiles[tile][-1] for tile in samples_of_tiles) >= math.pi * radius**2
 
 
+def test_no_block_of_a_wide_disk_is_missed_by_the_first_two_sets(taichi_cpu):
+    """16 and 32 points lie 66 and 47 px apart on a disk of 150 px: tiles between them would look alike, and dark."""
+    width, height, overscan, radius, plateau = 5 * TILE_WIDTH, 20 * TILE_HEIGHT, 154, 150.0, 0.4
+    rgba = np.zeros((height + 2 * overscan, width + 2 * overscan, 4), np.float16)
+    rgba[..., 3] = 1.0
+    rgba[height // 2 + overscan, width // 2 + overscan, :3] = plateau * math.pi * radius**2
+    scene = Scene((Billboard(rgba, 0.9),), width, height, overscan)
+    image = Tracer(taichi_cpu).render(scene, ThinLens(radius / 0.5, 0.4), noise=0.05).linear[0, ..., 0]
+    blocks = image.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).mean(axis=(1, 3))
+    y, x = (np.indices(blocks.shape) + 0.5) * BLOCK - np.array([height, width])[:, None, None] / 2.0
+    inside = np.hypot(x, y) < radius - BLOCK / math.sqrt(2.0)
+    assert inside.sum() > 10
+    # The noise that is asked for is 0.07 of linear light at this level.
+    np.testing.assert_allclose(blocks[inside], plateau, atol=0.1)
+
+
 def test_tiles_in_focus_take_one_point_beside_tiles_that_take_many(taichi_cpu, random_scene, samples_of_tiles):
     width, height, overscan = 2 * TILE_WIDTH, 2 * TILE_HEIGHT, 24
     scene = random_scene(rng=np.random.default_rng(1), width=width, height=height, overscan=overscan, num_layers=2)

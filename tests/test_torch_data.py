@@ -119,6 +119,24 @@ def test_planes_of_a_crop_are_those_of_the_whole_picture(cases):
             np.testing.assert_allclose(sample[name].numpy(), expected, atol=2e-5, rtol=1e-5, err_msg=name)
 
 
+def test_the_largest_blur_comes_into_a_crop_from_as_far_as_it_reaches():
+    """A network's largest K, and disparities as far from the focus as they can be."""
+    rng = np.random.default_rng(3)
+    picture = rng.random((96, 96, 3), np.float32)
+    disparity = np.kron(rng.integers(0, 2, (12, 12)), np.ones((8, 8))).astype(np.float32)
+    planes = (picture, picture, disparity)
+    case = MemoryCase(name="far", scene="far", blur_parameter=12.0, focus_disparity=0.0, planes=planes)
+    whole = sample_of(case, WHOLE, iunet_planes, rng=np.random.default_rng(0))
+    settings = CropSettings(crop_px=24, margin_px=margin_for(12.0), augmentation=0.0, turned=False)
+    for seed in range(6):
+        sample = sample_of(case, settings, iunet_planes, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        y, x = rng.integers(96 - 24 + 1), rng.integers(96 - 24 + 1)
+        for name in ("classical", "dilated_px", "error_map"):
+            expected = whole[name][:, y : y + 24, x : x + 24]
+            torch.testing.assert_close(sample[name], expected, atol=2e-5, rtol=0.0)
+
+
 def case_of(disparity: np.ndarray) -> Case:
     """A picture whose planes say where each pixel comes from."""
     h, w = disparity.shape

@@ -321,6 +321,23 @@ def test_a_point_light_on_a_slanted_plane_becomes_the_disk_of_its_own_disparity(
         assert distance[light > 0.0].max() == pytest.approx(defocus_px, abs=1.6)
 
 
+def test_the_map_of_a_slanted_plane_is_its_disparity_at_the_centre_of_every_pixel():
+    """Linear about the frame's centre, where it is the plane's own: pixels on opposite sides of it add up to twice."""
+    scene = point_light(0.5, 34.5, 15.5, SLANT)
+    disparity = scene.frame_disparity(0).astype(np.float64)
+    np.testing.assert_allclose(disparity + disparity[::-1, ::-1], 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.diff(disparity, axis=1), SLANT[0], atol=1e-6)
+    np.testing.assert_allclose(np.diff(disparity, axis=0), SLANT[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha, seen", [(0.0, 0.2), (0.1, 0.2), (0.4995, 0.2), (0.5, 0.8), (1.0, 0.8)])
+def test_the_disparity_of_a_pixel_is_that_of_the_layer_that_gives_most_of_its_light(alpha, seen):
+    near, far = (np.ones((8, 8, 4), np.float16) for _ in range(2))
+    near[..., 3] = alpha
+    scene = Scene((Billboard(near, 0.8), Billboard(far, 0.2)), 8, 8, 0)
+    np.testing.assert_array_equal(scene.composite_disparity(), np.float32(seen))
+
+
 # Properties
 
 

@@ -5,8 +5,6 @@ a slice hides. Slices live in signed defocus S = K (d - d_f), in which one pixel
 depends on the unit of disparity.
 """
 
-from functools import reduce
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +46,15 @@ class Composite:
         rows = np.flatnonzero(mask.any(axis=1))
         if not rows.size:
             return
-        parts = {kernel: mask}
-        if share_of_next is not None:
-            parts = {kernel: mask * (1.0 - share_of_next), kernel + 1: mask * share_of_next}
-        reach = max(int(self._bank.reach[k]) for k in parts)
+        last = kernel if share_of_next is None else kernel + 1
+        reach = int(self._bank.reach[kernel : last + 1].max())
         near = slice(max(rows[0] - reach, 0), rows[-1] + 1 + reach)
         mask = mask[near]
-        sums = reduce(np.add, [self._blurred(near, part[near], k) for k, part in parts.items() if part.any()])
+        if share_of_next is None:
+            sums = self._blurred(near, mask, kernel)
+        else:
+            of_next = mask * share_of_next[near]
+            sums = self._blurred(near, mask - of_next, kernel) + self._blurred(near, of_next, last)
         _over(self.accumulated[near], sums, np.ascontiguousarray(sums[..., 3]) if blurred_mask_hides else mask)
 
     def _blurred(self, rows: slice, mask: Plane, kernel: int) -> NDArray[np.float32]:
