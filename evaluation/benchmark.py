@@ -7,6 +7,7 @@ writes results/default/results.json; `python evaluation/report.py results/defaul
 
 import os
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,8 @@ def _benchmark(options: Options) -> int:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
         run = Run(log, bench, specs, wanted, digests, pictured, options.arch)
+        for warning in run.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
         if done := run.rows_there:
             print(f"{done} rows are there already")
         try:
