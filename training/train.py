@@ -32,6 +32,7 @@ from runtime import command
 from runtime.backend import Arch, BackendError
 from runtime.command import OptionError
 from runtime.files import sha256_of, write_whole
+from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
 from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal
 from training.data import Loaders, TrainingData, data_on_disk, data_on_the_fly
@@ -115,7 +116,7 @@ def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
     return command.exit_code(
         partial(_train, options, prog),
         prog,
-        refusals=(DatasetError, RecipeError, RendererError, BackendError),
+        refusals=(DatasetError, RecipeError, SceneError, RendererError, BackendError),
         failures=(TrainingStopped,),
         interrupted="stopped; the same command goes on from the last checkpoint",
         path=options.out,
