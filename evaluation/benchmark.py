@@ -116,6 +116,8 @@ def _benchmark(options: Options) -> int:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
         run = Run(log, bench, specs, wanted, digests, pictured, options.arch, options.border)
+        for warning in run.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
         if done := run.rows_there:
             print(f"{done} rows are there already")
         try:

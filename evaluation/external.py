@@ -21,9 +21,11 @@ import numpy as np
 import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
+from bokehdata.origins import Origins
 from evaluation.closure import module_files, plugin_files
 from renderers import RENDERERS
 from renderers.base import Information, Renderer, RendererError, WithoutNetworks
+from renderers.neural.training_record import read_record, seen_by
 from runtime.backend import Backend
 from runtime.files import sha256_of
 from scenes.aperture import Disk
@@ -96,6 +98,16 @@ class RendererSpec:
     def weights(self) -> dict[str, str]:
         """Name and sha256 of every checkpoint that one of our renderers uses; those that are missing are left out."""
         return {path.name: sha256_of(path) for path in self._checkpoints()}
+
+    def seen(self) -> Origins | None:
+        """What the checkpoints were trained or validated on; empty without checkpoints, None where one does not say."""
+        seen: Origins = frozenset()
+        for path in self._checkpoints():
+            origins = seen_by(read_record(path))
+            if origins is None:
+                return None
+            seen |= origins
+        return seen
 
     def _own(self) -> Renderer:
         try:

@@ -9,15 +9,17 @@ results.json
     software, machine       versions; processor, cores, system
     lpips                   whether it was available, and why not
     renderers               name, target, information (what it is given), weights (sha256 of every checkpoint), rows,
-                            failed, seconds_median, peak and start memory in bytes
+                            failed, seconds_median, peak and start memory in bytes; seen_in_training, the number of rows
+                            whose pictures show what the weights were trained or validated on, null where those do not
+                            say
     pictures                names of the images whose pictures lie in `pictures/`
     rows                    one per renderer and image
 
-A row: renderer, target (what it is), information, its weights if it has any, image, data_sha256, scene, level,
-focus_index, gamma, corruption, width, height, focus_disparity, blur_parameter (the one used), true_blur_parameter,
-blur_radius_px (largest in the picture), noise_rmse of the truth. Then rmse, rmse_s, psnr, ssim, ssim_uniform7, zncc,
-lpips over the whole frame, `regions` by name with all of these but ssim_uniform7, seconds, peak_memory_bytes,
-start_memory_bytes.
+A row: renderer, target (what it is), information, if it has weights these and seen_in_training (true, false, or null),
+image, data_sha256, scene, level, focus_index, gamma, corruption, width, height, focus_disparity, blur_parameter (the
+one used), true_blur_parameter, blur_radius_px (largest in the picture), noise_rmse of the truth. Then rmse, rmse_s,
+psnr, ssim, ssim_uniform7, zncc, lpips over the whole frame, `regions` by name with all of these but ssim_uniform7,
+seconds, peak_memory_bytes, start_memory_bytes.
 Where the protocol searches: `searched`, pairs of blur parameter and error, and `at_true_blur_parameter`, the same
 scores and regions there. Or `error`, the message of a failure, and no scores.
 """

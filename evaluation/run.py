@@ -4,11 +4,12 @@ import hashlib
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from bokehdata.origins import Origins
 from evaluation.external import RendererSpec
 from evaluation.measuring import Bench, GroundTruths, case_fields
 from evaluation.protocols import Task
@@ -58,7 +59,7 @@ class Run:
 
     def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
         truths = GroundTruths()
-        weights = {"weights": found} if (found := spec.weights()) else {}
+        weights = spec.weights()
         with RenderProcess(spec, self.arch, self.border) as process:
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
@@ -68,9 +69,10 @@ class Run:
                     "renderer": spec.name,
                     "target": spec.target,
                     "information": process.information,
-                    **weights,
                     "data_sha256": self.digests[task.name],
                 }
+                if weights:
+                    made |= {"weights": weights, "seen_in_training": self._is_seen(spec, task)}
                 self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
                 progress.add()
 
@@ -81,6 +83,27 @@ class Run:
             return False
         has_lpips = row["lpips"] is not None or self.bench.lpips is None
         return has_lpips and (task.name not in self.pictured or self.bench.has_picture(task, spec.name))
+
+    def warnings(self) -> Iterator[str]:
+        """A sentence for each renderer that was trained on what it is measured on, or may have been."""
+        for spec in self.specs:
+            if not (weights := spec.weights()):
+                continue
+            files = ", ".join(weights)
+            if self._seen[spec.name] is None:
+                yield f"{spec.name} may have been trained on these pictures: the record of {files} does not say"
+            elif seen := sum(self._is_seen(spec, task) is True for task in self.wanted):
+                rows = f"{seen} of the {len(self.wanted)} rows"
+                yield f"{spec.name} was trained or validated on what {rows} show ({files})"
+
+    def _is_seen(self, spec: RendererSpec, task: Task) -> bool | None:
+        """Whether the weights were trained or validated on what the picture shows; None where they do not say."""
+        seen = self._seen[spec.name]
+        return None if seen is None else not seen.isdisjoint(task.case.origins)
+
+    @cached_property
+    def _seen(self) -> dict[str, Origins | None]:
+        return {spec.name: spec.seen() for spec in self.specs}
 
     def _key(self, spec: RendererSpec, task: Task) -> str:
         """Equal keys mean equal numbers, except for times."""
@@ -146,9 +169,16 @@ def _summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:
         "target": rows[-1]["target"],
         "information": rows[-1]["information"],
         "weights": rows[-1].get("weights", {}),
+        "seen_in_training": _seen_rows(rows),
         "rows": len(rows),
         "failed": len(rows) - len(good),
         "seconds_median": statistics.median(row["seconds"] for row in good) if good else None,
         "peak_memory_bytes": max((row["peak_memory_bytes"] for row in good), default=None),
         "start_memory_bytes": max((row["start_memory_bytes"] for row in good), default=None),
     }
+
+
+def _seen_rows(rows: Sequence[Row]) -> int | None:
+    """How many rows show what the renderer was trained on; None where its weights do not say."""
+    seen = [row.get("seen_in_training") for row in rows if "weights" in row]
+    return None if None in seen else seen.count(True)

@@ -227,6 +227,8 @@ def weights_used(document: Mapping[str, Any]) -> Iterator[str]:
         if files := renderer.get("weights"):
             named = ", ".join(f"{name} ({sha256[:12]})" for name, sha256 in files.items())
             yield f"{renderer['name']} renders with the weights {named}."
+            if seen := renderer.get("seen_in_training"):
+                yield f"{renderer['name']} was trained or validated on what {seen} of its {renderer['rows']} rows show."
 
 
 def headline(document: Mapping[str, Any]) -> str:

@@ -801,7 +801,7 @@ FAULTS = [
     Fault(
         "the-first-pictures-for-a-limit",
         "evaluation/protocols.py",
-        "np.random.default_rng(0).permutation(len(cases))[:limit]",
+        "_balanced(cases)[:limit]",
         "range(limit)",
         "tests/test_benchmark.py::test_a_limit_draws_from_the_data_without_its_rhythm",
     ),

@@ -17,21 +17,26 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from skimage.metrics import peak_signal_noise_ratio
 
 from bokehdata.format import bokeh_settings
 from bokehdata.images import read_disparity, read_display, read_exr_rgb, write_png
 from bokehdata.kinds.billboards import write_billboards
 from bokehdata.opening import open_cases
+from bokehdata.origins import scene_origin
 from bokehdata.writer import DatasetWriter, SceneWriter
 from evaluation import lpips
 from evaluation.benchmark import main
-from evaluation.external import python_spec
+from evaluation.external import RendererSpec, python_spec
 from evaluation.protocols import PROTOCOLS, Task, best_on_lattice, tasks
 from evaluation.rendering import RenderProcess
 from raytrace import gen
+from renderers.neural.renderer import shipped
+from renderers.neural.training_record import metadata_of
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.recipe import load_recipe
 from scenes.stack import Stack
 
 WIDTH, HEIGHT = 64, 48
@@ -472,6 +477,71 @@ def test_a_benchmark_says_which_weights_it_rendered_with(dataset, tmp_path, caps
     printed = capsys.readouterr().out
     (sentence,) = [line for line in printed.splitlines() if "renders with the weights" in line]
     assert sentence.startswith("bokehme") and "arnet.safetensors (" in sentence and "iunet.safetensors (" in sentence
+
+
+def with_record(folder: Path, metadata: dict[str, str] | None) -> list[Path]:
+    """The weights of BokehMe that ship, with another record of what they were trained on."""
+    folder.mkdir()
+    for name in ("arnet", "iunet"):
+        save_file(load_file(shipped("bokehme", name)), folder / f"{name}.safetensors", metadata=metadata)
+    return [folder / "arnet.safetensors", folder / "iunet.safetensors"]
+
+
+def test_a_benchmark_warns_where_weights_were_trained_on_what_it_measures(dataset, tmp_path, capsys):
+    # The scenes are numbers 0 and 1 of seed 0.
+    record = {"trained_on": {"scene of seed 0": [[1, 40]]}, "validated_on": {"scene of seed 9": [[0, 3]]}}
+    weights = with_record(tmp_path / "weights", metadata_of(record))
+    words = ("--data", dataset, "--limit", 4, "--renderers", "identity", "bokehme", "--out", tmp_path / "out")
+    assert benchmark(*words, "--weights", *weights) == 0
+    said = capsys.readouterr()
+    assert "warning: bokehme was trained or validated on what 2 of the 4 rows show (arnet.safetensors" in said.err
+    assert "bokehme was trained or validated on what 2 of its 4 rows show." in said.out
+    document = results(tmp_path / "out")
+    flags = {(row["renderer"], row["scene"]): row.get("seen_in_training") for row in document["rows"]}
+    assert flags == {
+        ("identity", "000000"): None,
+        ("identity", "000001"): None,
+        ("bokehme", "000000"): False,
+        ("bokehme", "000001"): True,
+    }
+    assert {entry["name"]: entry["seen_in_training"] for entry in document["renderers"]} == {
+        "identity": 0,
+        "bokehme": 2,
+    }
+
+
+def test_what_chose_the_weights_counts_as_seen_and_a_network_of_two_files_has_seen_both(dataset, tmp_path, capsys):
+    record = {"trained_on": {}, "validated_on": {"scene of seed 0": [[0, 0]]}}
+    weights = with_record(tmp_path / "weights", metadata_of(record))
+    words = ("--data", dataset, "--limit", 2, "--renderers", "bokehme")
+    # Only the second file is other than what ships.
+    assert benchmark(*words, "--out", tmp_path / "out", "--weights", weights[1]) == 0
+    assert "validated on what 1 of the 2 rows show" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metadata", [None, {"training": "arnet, step 24000"}])
+def test_weights_that_do_not_say_what_they_saw_are_named(dataset, metadata, tmp_path, capsys):
+    weights = with_record(tmp_path / "weights", metadata)
+    words = ("--data", dataset, "--limit", 1, "--renderers", "bokehme", "--out", tmp_path / "out")
+    assert benchmark(*words, "--weights", *weights) == 0
+    assert "warning: bokehme may have been trained on these pictures: the record of" in capsys.readouterr().err
+    document = results(tmp_path / "out")
+    assert [entry["seen_in_training"] for entry in document["renderers"]] == [None]
+
+
+def test_the_weights_that_ship_have_not_seen_another_seed(dataset, tmp_path, capsys):
+    words = ("--data", dataset, "--limit", 1, "--renderers", "bokehme", "scatter", "--out", tmp_path / "out")
+    assert benchmark(*words) == 0
+    assert "warning" not in capsys.readouterr().err
+    document = results(tmp_path / "out")
+    assert [entry["seen_in_training"] for entry in document["renderers"]] == [0, 0]
+    assert not shipped_has_seen("blb-levels", 50)
+
+
+def shipped_has_seen(recipe: str, scenes: int) -> bool:
+    seen = RendererSpec("bokehme", "own", "bokehme").seen()
+    assert seen
+    return not seen.isdisjoint(scene_origin(load_recipe(recipe).seed, number) for number in range(scenes))
 
 
 def test_a_finished_run_renders_nothing_again(dataset, strangers, tmp_path):

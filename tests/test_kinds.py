@@ -1,5 +1,6 @@
 """Every folder opens as its kind, also an old one that does not say which it is."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -94,7 +95,7 @@ def content(path: Path) -> dict:
     folder = open_scene(path)
     read = {
         "class": type(folder),
-        "origin": folder.origin,
+        "origins": folder.origins,
         "stack": folder.stack(),
         "files": [file.name for file in folder.picture_files(folder.bokeh_settings()[0])],
         "problems": verify(path).problems,
@@ -138,10 +139,41 @@ def test_a_folder_without_a_document_is_one_of_blb(tmp_path):
     assert "layer 0" not in read
 
 
-def test_only_billboards_have_an_origin_that_outlives_their_folder(tmp_path):
-    assert open_scene(write_dataset(tmp_path / "a", "billboards")).origin == (3, 0)
-    for path in (write_dataset(tmp_path / "b", "camera"), write_blb_folder(tmp_path / "c")):
-        assert open_scene(path).origin == (path.resolve(),)
+def test_a_scene_of_billboards_is_its_seed_and_number_and_the_photographs_and_cut_outs_in_it(tmp_path):
+    path = write_dataset(tmp_path, "billboards")
+    assert open_scene(path).origins == {("scene of seed 3", 0)}
+
+    def own_pictures(document):
+        document["layers"][0]["asset"] = {"kind": "cutout", "sha256": "c0", "alpha_sha256": "a0"}
+        document["layers"][1]["asset"] = {"kind": "photograph", "sha256": "b0"}
+
+    edit_yaml(path / "scene.yaml", own_pictures)
+    assert open_scene(path).origins == {("scene of seed 3", 0), ("picture", "c0"), ("picture", "b0")}
+
+
+@pytest.mark.parametrize(
+    "source, origin",
+    [
+        ({"kind": "procedural", "name": "attic", "variant": 81, "device": "CPU"}, ("Blender scene attic", 81)),
+        ({"kind": "blend", "name": "room.blend", "sha256": "f00d", "frame": 3}, ("blend", "f00d")),
+    ],
+)
+def test_a_scene_of_blender_is_its_source_whatever_its_seed_and_settings(tmp_path, source, origin):
+    path = write_dataset(tmp_path, "camera")
+    edit_yaml(path / "scene.yaml", lambda document: document.update(source=source, seed=9))
+    assert open_scene(path).origins == {origin}
+
+
+def test_other_scenes_are_their_all_in_focus_picture_wherever_they_lie(tmp_path):
+    of_blb, again = write_blb_folder(tmp_path / "a"), write_blb_folder(tmp_path / "b")
+    (of_blb.parent / "277").mkdir()
+    moved = of_blb.rename(of_blb.parent / "277" / "copy")
+    sha256 = hashlib.sha256((moved / "image.exr").read_bytes()).hexdigest()
+    assert open_scene(moved).origins == open_scene(again).origins == {("picture", sha256)}
+    assert open_scene(write_dataset(tmp_path / "c", "camera")).origins == {("picture", sha256)}
+    (again / "image.exr").unlink()
+    with pytest.raises(DatasetError, match="image.exr: No such file"):
+        _ = open_scene(again).origins
 
 
 @pytest.mark.parametrize("value", ["mesh", "blb", 3, None, ["camera"]], ids=str)

@@ -181,6 +181,9 @@ def test_the_report_says_which_weights_were_used(document):
     document["renderers"][0]["weights"] = {"net.safetensors": "0123456789abcdef"}
     (sentence,) = weights_used(document)
     assert "soft" in sentence and "net.safetensors (0123456789ab)" in sentence
+    document["renderers"][0] |= {"seen_in_training": 3, "rows": 8}
+    _, warning = weights_used(document)
+    assert warning == "soft was trained or validated on what 3 of its 8 rows show."
 
 
 def test_a_renderer_without_a_number_has_a_dash(document):

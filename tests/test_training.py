@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +11,12 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
@@ -22,11 +26,15 @@ from bokehdata.corruptions import every_corruption, random_corruption
 from bokehdata.format import DatasetError
 from bokehdata.images import write_exr_rgb, write_png
 from bokehdata.opening import open_cases
+from bokehdata.origins import picture_origin, scene_origin
 from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, plain_planes
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.renderer import shipped
+from renderers.neural.training_record import read_record, seen_by
 from scenes.recipe import RecipeError, load_recipe
+from scenes.sampling import sample_scene
 from training import callbacks, held_out, train
 from training.data import Loaders, StepBatches, data_on_disk, margin_for
 from training.losses import fusion_loss, picture_l1
@@ -291,7 +299,8 @@ def test_held_out_scenes_are_never_trained_on(data, recipe, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(recipe.read_text().replace("noise: 0.02", "noise: 0.03"))
     same_seed = open_cases(generated(other, tmp_path / "same", scenes=1, seed=7))
-    with pytest.raises(DatasetError, match="which is trained on; validate on another seed"):
+    same = r"same/000000/image.exr: shows the same as .*/000000/image.exr \(scene of seed 7: 0\), which is trained on"
+    with pytest.raises(DatasetError, match=same):
         held_out.require_disjoint(cases, same_seed)
     held_out.require_disjoint(*held_out.split([*cases, *same_seed]))
     held_out.require_disjoint(cases, open_cases(generated(recipe, tmp_path / "fresh", scenes=2, seed=8)))
@@ -310,6 +319,149 @@ def test_crops_are_cut_with_the_margin_of_the_largest_blur(data):
 def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):
     assert run(tmp_path / "out", data, "--validation", str(data)) == 2
     assert "which is trained on" in capsys.readouterr().err
+
+
+def showing(*scenes: tuple[int, str]) -> list[Case]:
+    """A picture of every scene: its number, and the user's own photographs in it, a letter each."""
+    cases: list = []
+    for number, photographs in scenes:
+        origins = frozenset({scene_origin(1, number), *map(picture_origin, photographs)})
+        files = [Path(f"{number}/image.exr")]
+        cases.append(SimpleNamespace(name=f"{number}", origins=origins, files=lambda files=files: files))
+    return cases
+
+
+def numbers_of(cases: list[Case]) -> list[int]:
+    return [int(case.name) for case in cases]
+
+
+def test_scenes_that_share_a_photograph_are_not_parted():
+    cases = showing((0, "a"), (1, "b"), (2, "bc"), (3, ""), (4, "c"), (5, "d"))
+    training, validation = held_out.split(cases)
+    assert (numbers_of(training), numbers_of(validation)) == ([0, 1, 2, 3, 4], [5])
+    held_out.require_disjoint(training, validation)
+    # The last scenes hang together with others: all of these are held out, if they are not the largest group.
+    cases = showing((0, "a"), (1, "a"), (2, "a"), (3, "b"), (4, "c"), (5, "bc"))
+    training, validation = held_out.split(cases)
+    assert (numbers_of(training), numbers_of(validation)) == ([0, 1, 2], [3, 4, 5])
+    training, validation = held_out.split(showing((0, "a"), (1, "b"), (2, "b"), (3, "b")))
+    assert (numbers_of(training), numbers_of(validation)) == ([1, 2, 3], [0])
+
+
+def test_scenes_that_hang_together_one_by_one_cannot_be_split():
+    with pytest.raises(DatasetError, match="all 4 scenes share photographs .* give --validation a folder"):
+        held_out.split(showing((0, "a"), (1, "ab"), (2, "bc"), (3, "c")))
+
+
+@pytest.mark.parametrize("count, expected", [(2, 1), (10, 1), (19, 1), (20, 2), (192, 19)])
+def test_of_scenes_without_photographs_the_last_tenth_is_held_out(count, expected):
+    training, validation = held_out.split(showing(*((number, "") for number in range(count))))
+    assert numbers_of(validation) == list(range(count - expected, count))
+    assert len(training) == count - expected
+
+
+def test_a_photograph_in_two_datasets_is_found_whatever_their_seeds():
+    trained, validated = showing((0, "p"), (1, "q")), showing((7, ""), (8, "q"))
+    with pytest.raises(DatasetError, match=r"^8/image.exr: shows the same as 1/image.exr \(picture: q\)"):
+        held_out.require_disjoint(trained, validated)
+    held_out.require_disjoint(trained, showing((7, ""), (8, "r")))
+
+
+def test_a_users_photographs_and_a_copied_picture_are_not_validated_on(recipe, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    write_png(photos / "wall.png", np.random.default_rng(0).uniform(0, 1, (64, 64, 3)).astype(np.float32))
+    folders = []
+    for seed in (1, 2):
+        out = tmp_path / f"seed-{seed}"
+        options = ["--scenes", "2", "--seed", str(seed), "--backgrounds", str(photos), "--workers", "1"]
+        assert gen.main(["--recipe", str(recipe), "--out", str(out), *options]) == 0
+        folders.append(out)
+    capsys.readouterr()
+    assert run(tmp_path / "run", folders[0]) == 2
+    assert "all 2 scenes share photographs" in capsys.readouterr().err
+    assert run(tmp_path / "run", folders[0], "--validation", str(folders[1])) == 2
+    assert "which is trained on" in capsys.readouterr().err
+    # Two plain folders with the same pictures under other names.
+    plain(tmp_path / "one", disparity=True)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for file in (tmp_path / "two" / "image").iterdir():
+        (tmp_path / "two" / "image" / file.name).rename(file.with_name("9" + file.name))
+    for name in ("truth", "disparity"):
+        for file in (tmp_path / "two" / name).iterdir():
+            file.rename(file.with_name("9" + file.name))
+    lenses = json.loads((tmp_path / "two" / "settings.json").read_text())
+    (tmp_path / "two" / "settings.json").write_text(json.dumps({"9" + stem: lens for stem, lens in lenses.items()}))
+    assert run(tmp_path / "run", tmp_path / "one", "--validation", str(tmp_path / "two")) == 2
+    assert "two/image/90.exr: shows the same as" in capsys.readouterr().err
+
+
+def test_scenes_on_the_fly_are_drawn_from_generators_that_no_dataset_has(recipe, monkeypatch):
+    drawn = []
+
+    def recorded(recipe, *, rng):
+        drawn.append(rng.bit_generator.seed_seq)
+        return sample_scene(recipe, rng=rng)
+
+    monkeypatch.setattr("training.on_the_fly.sample_scene", recorded)
+    batches(on_the_fly(recipe, seed=7), 7)
+    assert len(drawn) >= 2
+    states = {tuple(sequence.generate_state(4)) for sequence in drawn}
+    of_datasets = {tuple(np.random.SeedSequence([7, i]).generate_state(4)) for i in range(100)}
+    assert not states & of_datasets
+    assert all(sequence.spawn_key[0] == 2 and len(sequence.spawn_key) == 3 for sequence in drawn)
+
+
+# What weights say of their training
+
+
+def test_weights_say_what_they_were_trained_and_validated_on(finished, data):
+    with safe_open(finished / "arnet.safetensors", "pt") as file:
+        assert list(file.metadata()) == ["training"]  # several entries would come in any order
+    record = read_record(finished / "arnet.safetensors")
+    assert record is not None
+    assert (record["network"], record["step"]) == ("arnet", 20) or record["step"] == 10
+    digest = held_out.digest(data, open_cases(data))
+    assert record["data"] == [{"role": "training", "sha256": digest, "recipe": "tiny", "seed": 7}]
+    assert record["trained_on"] == {"scene of seed 7": [[0, 2]]}
+    assert record["validated_on"] == {"scene of seed 7": [[3, 3]]}
+    assert seen_by(record) == {scene_origin(7, number) for number in range(4)}
+    said = json.loads((finished / "run.json").read_text())["record"]
+    assert said == {key: value for key, value in record.items() if key not in ("network", "step")}
+
+
+def test_weights_take_over_what_those_that_they_begin_with_saw(finished, data, recipe, tmp_path):
+    other = generated(recipe, tmp_path / "other", scenes=2, seed=8)
+    begin = ["--init", str(finished / "arnet.safetensors"), "--steps", "2"]
+    assert run(tmp_path / "on", other, *begin) == 0
+    assert seen_by(read_record(tmp_path / "on" / "arnet.safetensors")) == {
+        *(scene_origin(7, number) for number in range(4)),
+        *(scene_origin(8, number) for number in range(2)),
+    }
+    # Behind an ARNet whose file has no record, nobody knows.
+    save_file(ARNet().state_dict(), tmp_path / "arnet.safetensors")
+    behind = ["--behind", str(tmp_path / "arnet.safetensors"), "--steps", "2"]
+    assert run(tmp_path / "behind", other, *behind, model="iunet") == 0
+    record = read_record(tmp_path / "behind" / "iunet.safetensors")
+    assert record is not None and record["trained_on"] is None and seen_by(record) is None
+
+
+@pytest.mark.parametrize("name", ["arnet", "iunet"])
+def test_the_weights_that_ship_say_what_their_card_says(name):
+    record = read_record(shipped("bokehme", name))
+    assert record is not None and record["network"] == name
+    (folder,) = record["data"]
+    card = shipped("bokehme", name).with_name("README.md").read_text()
+    command = re.search(r"gen.py --recipe (\S+) --scenes (\d+) --seed (\d+)", card)
+    assert command is not None
+    assert (folder["recipe"], folder["seed"]) == (command[1], int(command[3]))
+    assert folder["sha256"][:12] in card
+    held = re.search(r"The last (\d+) scenes\s+are held out", card)
+    assert held is not None
+    count, kept = int(command[2]), int(held[1])
+    kind = f"scene of seed {command[3]}"
+    assert record["trained_on"] == {kind: [[0, count - kept - 1]]}
+    assert record["validated_on"] == {kind: [[count - kept, count - 1]]}
 
 
 def test_one_scene_cannot_be_split(data):
@@ -728,6 +880,9 @@ def test_training_on_the_fly_needs_no_disk(recipe, tmp_path, capsys):
     said = json.loads((tmp_path / "run.json").read_text())
     assert said["recipe"]["name"] == "tiny" and said["on_the_fly"] == {"workers": 0, "arch": "cpu"}
     assert load_file(tmp_path / "arnet.safetensors")
+    record = read_record(tmp_path / "arnet.safetensors")
+    assert record is not None and seen_by(record) == frozenset()
+    assert record["data"] == [{"role": "training", "recipe": "tiny", "seed": 0, "traced": "on the fly"}]
     # Other workers would trace other scenes.
     assert run(tmp_path, "on-the-fly", "--recipe", str(recipe), "--steps", "2", "--workers", "1") == 2
     assert "holds a run with another on_the_fly" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save
 
+from renderers.neural.training_record import metadata_of
 from runtime.files import is_unfinished_name, replacing, write_whole
 from runtime.progress import Progress
 from training.module import Training
@@ -23,6 +24,7 @@ class Checkpoints(Callback):
 
     checkpoint       file of the last checkpoint
     weights          file of the weights, NAME.safetensors
+    record           of the data, for the file of the weights (`renderers.neural.training_record`)
     every            steps between checkpoints
     validate_every   steps between validations, None without any
     """
@@ -31,11 +33,12 @@ class Checkpoints(Callback):
         self,
         checkpoint: Path,
         weights: Path,
+        record: Mapping[str, Any],
         every: int,
         validate_every: int | None,
         stop_asked: Callable[[], bool],
     ):
-        self._checkpoint, self._weights = checkpoint, weights
+        self._checkpoint, self._weights, self._record = checkpoint, weights, record
         self._every, self._validate_every, self._stop_asked = every, validate_every, stop_asked
         self._best: float | None = None
         self._save_after_validation = False
@@ -94,10 +97,8 @@ class Checkpoints(Callback):
             return
         assert isinstance(pl_module, Training)
         state = {name: value.detach().cpu().contiguous() for name, value in pl_module.validated.state_dict().items()}
-        # One entry: safetensors writes several in any order, and equal weights should be equal bytes.
-        write_whole(
-            self._weights, save(state, metadata={"training": f"{self._weights.stem}, step {trainer.global_step}"})
-        )
+        record = {"network": self._weights.stem, "step": trainer.global_step, **self._record}
+        write_whole(self._weights, save(state, metadata=metadata_of(record)))
 
 
 class MetricsFile(Callback):

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Sampler
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
+from bokehdata.origins import listed
 from bokehdata.torch_data import CropSettings, PictureCrops, Sample
+from renderers.neural.training_record import read_record, seen_by
 from runtime.backend import Arch
 from scenes.recipe import Recipe
 from training import held_out
@@ -29,14 +31,40 @@ class TrainingData:
     """What a run learns from.
 
     training, validation   pictures on disk; without training pictures, scenes of the recipe are traced while training
-    digests                sha256 of the folders, by role, in their order
+    folders                what they lie in, as `held_out.described`
     """
 
     training: list[Case]
     validation: list[Case]
-    digests: dict[str, list[str]]
+    folders: list[dict[str, Any]]
     recipe: Recipe | None = None
     arch: Arch = "cpu"
+
+    @property
+    def digests(self) -> dict[str, list[str]]:
+        """sha256 of the folders, by role, in their order."""
+        roles = dict.fromkeys(folder["role"] for folder in self.folders)
+        return {role: [folder["sha256"] for folder in self.folders if folder["role"] == role] for role in roles}
+
+    def record(self, seed: int, before: Sequence[Path]) -> dict[str, Any]:
+        """What weights say of this data (`renderers.neural.training_record`).
+
+        seed     of the run
+        before   weights that it begins with or stands behind; what they were trained on is taken over
+        """
+        trained, validated = (
+            frozenset(origin for case in cases for origin in case.origins) for cases in (self.training, self.validation)
+        )
+        data = list(self.folders)
+        if self.recipe is not None:
+            data.insert(0, {"role": "training", "recipe": self.recipe.name, "seed": seed, "traced": "on the fly"})
+        inherited = [seen_by(read_record(path)) for path in before]
+        known = [origins for origins in inherited if origins is not None]
+        return {
+            "data": data,
+            "trained_on": listed(trained.union(*known)) if len(known) == len(inherited) else None,
+            "validated_on": listed(validated),
+        }
 
 
 def data_on_disk(folders: Sequence[str | Path], validation: Path | None, model: Model[Any]) -> TrainingData:
@@ -46,28 +74,32 @@ def data_on_disk(folders: Sequence[str | Path], validation: Path | None, model: 
     raises       DatasetError where a folder cannot be read or lacks what the model is trained with, and where a scene
                  is both trained and validated on
     """
-    opened = [_opened(Path(folder), model) for folder in folders]
-    digests = {"training": [digest for _, digest in opened]}
+    opened = [_opened(Path(folder), model, "training") for folder in folders]
+    described = [description for _, description in opened]
     cases = [case for found, _ in opened for case in found]
     if validation is None:
         training, kept = held_out.split(cases)
     else:
-        training, (kept, digest) = cases, _opened(validation, model)
-        digests["validation"] = [digest]
+        training, (kept, description) = cases, _opened(validation, model, "validation")
+        described.append(description)
     held_out.require_disjoint(training, kept)
-    return TrainingData(training, kept, digests)
+    return TrainingData(training, kept, described)
 
 
 def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: Model[Any]) -> TrainingData:
-    """Scenes of a recipe, traced while training; DatasetError as for `data_on_disk`."""
+    """Scenes of a recipe, traced while training; DatasetError as for `data_on_disk`.
+
+    They are never those of a validation folder: their pictures are procedural, and no dataset has their generators
+    (`training.on_the_fly`).
+    """
     if validation is None:
-        return TrainingData([], [], {}, recipe, arch)
-    cases, digest = _opened(validation, model)
-    return TrainingData([], cases, {"validation": [digest]}, recipe, arch)
+        return TrainingData([], [], [], recipe, arch)
+    cases, description = _opened(validation, model, "validation")
+    return TrainingData([], cases, [description], recipe, arch)
 
 
-def _opened(folder: Path, model: Model[Any]) -> tuple[list[Case], str]:
-    """The pictures of a folder and their digest."""
+def _opened(folder: Path, model: Model[Any], role: str) -> tuple[list[Case], dict[str, Any]]:
+    """The pictures of a folder, and what the folder is."""
     cases = open_cases(folder)
     if model.information != "picture":
         # The first picture speaks for its folder: each has a disparity or none has.
@@ -79,7 +111,7 @@ def _opened(folder: Path, model: Model[Any]) -> tuple[list[Case], str]:
                     f"{folder}: {case.name} has no blur parameter or no focus disparity, which {model.name} is trained "
                     "with; add it to settings.json"
                 )
-    return cases, held_out.digest(folder, cases)
+    return cases, held_out.described(folder, cases, role)
 
 
 def margin_for(blur_radius_max_px: float) -> int:

@@ -1,33 +1,81 @@
 """Scenes to train on and scenes to validate on, and the proof that none is both."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bokehdata.cases import Case
 from bokehdata.format import DATASET_FILE, DatasetError
 from bokehdata.index import read_index
+from bokehdata.origins import Origin, Origins
+from bokehdata.reader import Dataset
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     """(training, validation): the pictures of the last tenth of the scenes, one scene at least, are held out.
 
-    DatasetError where there are fewer than two scenes.
+    Scenes that share a photograph stay together, so that more may be held out, and the largest group is trained on.
+
+    DatasetError where there are fewer than two scenes, or all of them hang together.
     """
-    origins = list(dict.fromkeys(case.origin for case in cases))
-    if len(origins) < 2:
-        raise DatasetError(f"there are {len(origins)} scenes; training needs two at least, one of them to validate on")
-    held_out = set(origins[-max(1, len(origins) // 10) :])
-    return [case for case in cases if case.origin not in held_out], [case for case in cases if case.origin in held_out]
+    scenes = list(dict.fromkeys(case.origins for case in cases))
+    if len(scenes) < 2:
+        raise DatasetError(f"there are {len(scenes)} scenes; training needs two at least, one of them to validate on")
+    groups = _connected(scenes)
+    if len(groups) < 2:
+        raise DatasetError(
+            f"all {len(scenes)} scenes share photographs or cut-outs with one another; "
+            "give --validation a folder that is made of others"
+        )
+    held_out: set[Origins] = set()
+    largest = max(groups, key=len)
+    for group in reversed(groups):
+        if len(held_out) < max(1, len(scenes) // 10) and group is not largest:
+            held_out.update(group)
+    training = [case for case in cases if case.origins not in held_out]
+    return training, [case for case in cases if case.origins in held_out]
+
+
+def _connected(scenes: Iterable[Origins]) -> list[list[Origins]]:
+    """Groups of scenes, in the order of their first ones. Two scenes that share an origin are in one group."""
+    leader: dict[Origin, Origin] = {}
+
+    def led_by(origin: Origin) -> Origin:
+        while (above := leader.setdefault(origin, origin)) != origin:
+            leader[origin] = leader[above]
+            origin = above
+        return origin
+
+    scenes = list(scenes)
+    for first, *others in scenes:
+        for other in others:
+            leader[led_by(other)] = led_by(first)
+    groups: dict[Origin, list[Origins]] = {}
+    for scene in scenes:
+        groups.setdefault(led_by(next(iter(scene))), []).append(scene)
+    return list(groups.values())
 
 
 def require_disjoint(training: Sequence[Case], validation: Sequence[Case]) -> None:
-    """DatasetError where a scene of one is in the other, as `Case.origin` tells scenes apart."""
-    trained = {case.origin: case for case in training}
+    """DatasetError where pictures of both show the same, by `Case.origins`."""
+    trained = {origin: case for case in training for origin in case.origins}
     for case in validation:
-        if (other := trained.get(case.origin)) is not None:
-            scene, same = case.files()[0], other.files()[0]
-            raise DatasetError(f"{scene}: is the scene of {same}, which is trained on; validate on another seed")
+        if shared := case.origins & trained.keys():
+            origin = min(shared, key=str)
+            raise DatasetError(
+                f"{case.files()[0]}: shows the same as {trained[origin].files()[0]} ({origin}), which is trained on; "
+                "validate on another seed, or on other pictures"
+            )
+
+
+def described(folder: Path, cases: Sequence[Case], role: str) -> dict[str, Any]:
+    """A dataset in a few plain values: its role, its digest, and its recipe and seed where it is one of ours."""
+    header = Dataset(folder).header if (folder / DATASET_FILE).is_file() else {}
+    recipe = header.get("recipe")
+    made = {"recipe": recipe["name"] if isinstance(recipe, dict) else recipe, "seed": header.get("seed")}
+    known = {key: value for key, value in made.items() if value is not None}
+    return {"role": role, "sha256": digest(folder, cases), **known}
 
 
 def digest(folder: Path, cases: Sequence[Case]) -> str:

@@ -43,6 +43,8 @@ class Stream:
 class OnTheFly(IterableDataset[Sample]):
     """Endless random crops of freshly traced scenes of a recipe, with procedural pictures.
 
+    No dataset has these scenes: the spawn keys of their generators begin with 2, and those of a dataset have none.
+
     Sample m of worker w depends on (seed, rank, w, number of workers, m) alone. The workers of a DataLoader make the
     steps in turn. A stream that begins at a later step goes on as an uninterrupted one would.
 

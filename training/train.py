@@ -32,6 +32,7 @@ from runtime import command
 from runtime.backend import Arch, BackendError
 from runtime.command import OptionError
 from runtime.files import sha256_of, write_whole
+from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
 from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal
 from training.data import Loaders, TrainingData, data_on_disk, data_on_the_fly
@@ -115,7 +116,7 @@ def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
     return command.exit_code(
         partial(_train, options, prog),
         prog,
-        refusals=(DatasetError, RecipeError, RendererError, BackendError),
+        refusals=(DatasetError, RecipeError, SceneError, RendererError, BackendError),
         failures=(TrainingStopped,),
         interrupted="stopped; the same command goes on from the last checkpoint",
         path=options.out,
@@ -197,16 +198,18 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     if options.init is not None:
         training.start_from(options.init)
     run = _run(options, stage, preset, steps, data, training)
+    begun_with = [] if options.init is None else [options.init]
+    record = data.record(options.seed, [*begun_with, *stage.weights.values()])
     _require_same_run(stage.out / RUN_FILE, run)
 
     checkpoint = stage.out / CHECKPOINT_FILE
     with StopSignal() as stop_asked, warnings.catch_warnings():
-        trainer = _trainer(options, stage, preset, loaders, steps, stop_asked)
+        trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
             print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
             return command.DONE
         stage.out.mkdir(parents=True, exist_ok=True)
-        _write_run(stage.out / RUN_FILE, run)
+        _write_run(stage.out / RUN_FILE, run, record)
         try:
             trainer.fit(training, loaders, ckpt_path=checkpoint if checkpoint.is_file() else None)
         except TrainingStopped as error:
@@ -246,7 +249,13 @@ def _steps_of_epochs(options: Options, preset: Preset, loaders: Loaders) -> int:
 
 
 def _trainer(
-    options: Options, stage: Stage, preset: Preset, loaders: Loaders, steps: int, stop_asked: StopSignal
+    options: Options,
+    stage: Stage,
+    preset: Preset,
+    loaders: Loaders,
+    steps: int,
+    record: Mapping[str, Any],
+    stop_asked: StopSignal,
 ) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Lightning warns of what is meant here: one worker, a loader without an end, checkpoints that are not its own.
@@ -276,6 +285,7 @@ def _trainer(
                 Checkpoints(
                     stage.out / CHECKPOINT_FILE,
                     weights_file(stage),
+                    record,
                     preset.checkpoint_every,
                     preset.validate_every if validates else None,
                     stop_asked,
@@ -318,12 +328,15 @@ def _require_same_run(path: Path, run: Mapping[str, Any]) -> None:
             raise OptionError(f"--out {path.parent}: {held}; give another folder")
 
 
-def _write_run(path: Path, run: Mapping[str, Any]) -> None:
-    """Write run.json, unless it is there. It appears whole: the processes of other nodes read it."""
+def _write_run(path: Path, run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write run.json, unless it is there. It appears whole: the processes of other nodes read it.
+
+    record   of what is trained on, which follows from `run` and is not compared when a run goes on
+    """
     if path.is_file():
         return
     software = {name: version(name) for name in ("bokehforge", "torch", "lightning", "numpy", "numba")}
-    document = {**run, "software": {"git": _git_revision(), **software}}
+    document = {**run, "record": record, "software": {"git": _git_revision(), **software}}
     write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
@@ -371,7 +384,7 @@ def _plan(
 
 
 def _scenes(cases: Sequence[Case]) -> str:
-    return _counted(len({case.origin for case in cases}), "scene")
+    return _counted(len({case.origins for case in cases}), "scene")
 
 
 def _counted(count: int, what: str) -> str:

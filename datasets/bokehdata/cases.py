@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bokehdata.folder import SceneFolder
 from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
+from bokehdata.origins import Origins
 from runtime.files import sha256_of
 from scenes.aperture import Aperture, Disk
 from scenes.arrays import Picture, Plane
@@ -49,8 +50,8 @@ class Case:
         return ThinLens(blur_parameter, self.focus_disparity, self.aperture)
 
     @property
-    def origin(self) -> tuple:
-        """Equal for pictures of the same scene, also from other datasets: no scene is both trained and validated on."""
+    def origins(self) -> Origins:
+        """What the picture shows, by content. Pictures that share one are never both trained and validated on."""
         raise NotImplementedError
 
     def image(self) -> Picture:
@@ -97,8 +98,8 @@ class StackCase(Case):
     setting: BokehSetting
 
     @property
-    def origin(self) -> tuple:
-        return self.folder.origin
+    def origins(self) -> Origins:
+        return self.folder.origins
 
     def image(self) -> Picture:
         # Files of every gamma decode with the reference gamma; what differs is what the renderer makes linear.

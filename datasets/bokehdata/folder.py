@@ -22,6 +22,7 @@ from bokehdata.format import (
     stack_from_scene_document,
 )
 from bokehdata.index import IndexEntry
+from bokehdata.origins import Origins, origin_of_file
 from scenes.arrays import Picture, Plane
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
@@ -63,10 +64,10 @@ class SceneFolder:
         """Content of `info.json`: resolution_x, resolution_y, blur_parameters, focus_distances, ..."""
         return read_json(self.path / INFO_FILE)
 
-    @property
-    def origin(self) -> tuple:
-        """Equal for folders of the same scene: here the folder itself."""
-        return (self.path.resolve(),)
+    @cached_property
+    def origins(self) -> Origins:
+        """What the scene shows, by content; folders of one scene have the same. Here its all-in-focus picture."""
+        return frozenset({origin_of_file(self.path / image_file(self.image_format))})
 
     @cached_property
     def image_format(self) -> ImageFormat:

@@ -18,6 +18,7 @@ Without `disparity/` the folder is one of pairs, and needs no settings.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ import numpy as np
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display
+from bokehdata.origins import Origins, origin_of_file
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -44,8 +46,12 @@ class PlainCase(Case):
     disparity_file: Path | None = None
 
     @property
-    def origin(self) -> tuple:
-        return (self.image_file.resolve(),)
+    def origins(self) -> Origins:
+        return self._origins
+
+    @cached_property
+    def _origins(self) -> Origins:
+        return frozenset({origin_of_file(self.image_file)})
 
     def image(self) -> Picture:
         return read_display(self.image_file)

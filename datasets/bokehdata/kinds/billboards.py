@@ -3,7 +3,7 @@
 Disparities lie in [0, 1] and have no unit. There is no real camera, only a nominal one.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from bokehdata.format import (
     layer_file,
 )
 from bokehdata.index import IndexEntry
+from bokehdata.origins import Origins, picture_origin, scene_origin
 from bokehdata.writer import SceneWriter
 from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene, SceneError
@@ -96,11 +97,14 @@ class BillboardFolder(SceneFolder):
 
     kind = KIND
 
-    @property
-    def origin(self) -> tuple:
-        """(seed, number): scenes where both are equal share their random choices even if their recipes differ."""
+    @cached_property
+    def origins(self) -> Origins:
+        """Its seed and number, and the user's own photographs and cut-outs in it."""
+        document = self.scene_document
         with self.interpreting():
-            return self.scene_document["seed"], self.scene_document["scene"]
+            assets = [layer["asset"] for layer in document["layers"]]
+            own = {picture_origin(asset["sha256"]) for asset in assets if "sha256" in asset}
+            return frozenset({scene_origin(document["seed"], document["scene"]), *own})
 
     def layers(self) -> Scene:
         return self.scene()

@@ -5,7 +5,7 @@ Their disparities are in 1/m, as in BLB. They cannot be traced again, but `sourc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import cv2
@@ -39,6 +39,7 @@ from bokehdata.format import (
     layer_file,
 )
 from bokehdata.index import IndexEntry
+from bokehdata.origins import Origin, Origins
 from bokehdata.writer import SceneWriter
 from scenes.arrays import Plane
 from scenes.color import HALF_MAX
@@ -138,6 +139,17 @@ class CameraFolder(SceneFolder):
     """The folder of a camera scene."""
 
     kind = KIND
+
+    @cached_property
+    def origins(self) -> Origins:
+        """The built-in scene and its variant, or the .blend file; else the all-in-focus picture."""
+        with self.interpreting():
+            source = self.scene_document["source"]
+            if "variant" in source:
+                return frozenset({Origin(f"Blender scene {source['name']}", source["variant"])})
+            if "sha256" in source:
+                return frozenset({Origin("blend", source["sha256"])})
+        return super().origins
 
     def depth_layers(self) -> tuple[DepthLayer, ...]:
         """The layers as stored, near to far, with what nearer ones hide; () where there are none."""
