@@ -928,7 +928,7 @@ FAULTS = [
     Fault(
         "held-out-scenes-trained-on",
         "training/held_out.py",
-        "[case for case in cases if case.origin not in held_out]",
+        "[case for case in cases if case.origins not in held_out]",
         "list(cases)",
         "tests/test_training.py::test_held_out_scenes_are_never_trained_on",
     ),
