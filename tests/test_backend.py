@@ -52,7 +52,7 @@ from renderers import RENDERERS
 from scenes.lens import ThinLens
 rng = np.random.default_rng(0)
 image, disparity = rng.random((40, 50, 3), np.float32), rng.random((40, 50), np.float32)
-for name in ("scatter", "vdslr", "sterefo", "drbokeh"):
+for name in ("scatter", "vdslr", "sterefo", "drbokeh-single"):
     print(hashlib.sha256(RENDERERS[name](image, disparity, ThinLens(9.0, 0.4)).tobytes()).hexdigest())
 """
 

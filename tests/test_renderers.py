@@ -29,6 +29,7 @@ LEAK_IN_FOCUS = {
     "scatter-taichi": 0.003,
     "d2f-layered": 0.003,
     "drbokeh": 0.086,
+    "drbokeh-single": 0.086,
     "drbokeh-release": 0.086,
 }
 
@@ -243,7 +244,7 @@ from renderers import RENDERERS
 from scenes.lens import ThinLens
 for name, renderer in RENDERERS.items():
     # The others need layers, Taichi started, or networks.
-    if not renderer.checkpoints and name not in ("oracle-layers", "scatter-taichi"):
+    if not renderer.checkpoints and renderer.information in ("picture", "disparity") and name != "scatter-taichi":
         renderer(np.ones((4, 5, 3), np.float32), np.ones((4, 5), np.float32), ThinLens(2.0, 0.0))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
