@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from bokehdata.cases import Case
+from bokehdata.cases import Case, known_disparity
 from bokehdata.corruptions import Corruption, random_corruption
 from bokehdata.format import DatasetError
 from scenes.arrays import Picture, Plane
@@ -90,10 +90,7 @@ class Crop:
     @cached_property
     def refocusing(self) -> Refocusing:
         """What is known of the refocusing; DatasetError for a picture whose disparity or lens is not known."""
-        lens, disparity = self.case.lens(), self.case.disparity()
-        if disparity is None:
-            raise DatasetError(f"{self.case.name}: has no disparity")
-        true = self._windowed(disparity)
+        lens, true = self.case.lens(), self._windowed(known_disparity(self.case))
         return Refocusing(true, true if self.corruption is None else self.corruption.apply(true), lens)
 
     def _windowed(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
