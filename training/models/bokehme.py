@@ -12,8 +12,8 @@ from renderers.neural.bokehme.error_map import improved_error_map
 from renderers.neural.bokehme.inference import (
     DEFOCUS_UNIT_PX,
     classical_half,
+    highlights,
     normalized_gamma,
-    without_highlights,
 )
 from training.measurements import shown_psnr
 from training.module import Batch, PictureBatch, PlaneBatch
@@ -49,7 +49,7 @@ class FusionBatch(SeenBatch):
 
     truth        display values, clipped as it is shown and compared
     classical    the scatter of the image clipped at white, display values
-    highlights   the scatter of the light above white, linear light
+    highlights   the blur of the light above white, linear light
     error_map    where the scatter is expected to be wrong
     """
 
@@ -66,13 +66,13 @@ def fusion_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     error map comes from the true one.
     """
     known, gamma = crop.refocusing, crop.case.gamma
-    base, highlights = without_highlights(crop.image, known.disparity_given, known.lens, gamma)
+    base = np.minimum(crop.image, np.float32(1.0))
     return {
         "image": crop.image,
         "defocus_px": known.defocus_px,
         "truth": np.clip(crop.truth, 0.0, 1.0),
         "classical": classical_half(base, known.disparity_given, known.lens, gamma),
-        "highlights": np.zeros_like(base) if highlights is None else highlights,
+        "highlights": highlights(crop.image, known.disparity_given, known.lens, gamma),
         "error_map": improved_error_map(known.disparity, known.lens),
     }
 
@@ -95,7 +95,7 @@ def with_highlights(picture: Tensor, highlights: Tensor, gamma: Tensor) -> Tenso
 
 
 def classical_picture(batch: FusionBatch) -> Tensor:
-    """The whole picture by the scatter alone, (B, 3, H, W)."""
+    """The whole picture without a network, (B, 3, H, W)."""
     return with_highlights(batch["classical"], batch["highlights"], batch["gamma"])
 
 

@@ -3,8 +3,8 @@
 Everything here is display-referred but the scatter itself. Defocus is in units of 10 px, so that the networks see it
 within [-1, 1]. Tensors are (B, C, H, W); gamma is (B), scaled by `normalized_gamma`.
 
-The paper's pictures end at white. Light above that is the scatter's alone: blur is linear, so it is split off,
-scattered, and added to the picture of the rest.
+The paper's pictures end at white. Blur is linear, so light above white is split off, blurred ray by ray
+(`highlights.py`), and added to the picture of the rest. The ablations are the networks alone: without that light.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from renderers.classical.scatter import scatter
 from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
+from renderers.neural.bokehme.highlights import blurred_highlights
 from renderers.neural.bokehme.network import ARNet, IUNet
 from renderers.neural.layers import resized
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
@@ -76,25 +77,21 @@ def refocus(
 
     ablation   a key of ABLATIONS: the networks' picture alone, upsampled as it says; None for the whole of BokehMe
     """
-    base, highlights = without_highlights(image, disparity, lens, gamma, arch)
+    base = np.minimum(image, np.float32(1.0))
     with torch.inference_mode():
         rendered, error = _rendered(networks, base, disparity, lens, gamma, arch, ABLATIONS.get(ablation or "", FULL))
-        if ablation is None:
-            classical = tensor_from_plane(classical_half(base, disparity, lens, gamma, arch), device_of(arch))
-            rendered = fused(classical, rendered, error)
-        picture = picture_from_tensor(rendered.clamp(0.0, 1.0))
-    return with_highlights(picture, highlights, gamma)
+        if ablation is not None:
+            return picture_from_tensor(rendered.clamp(0.0, 1.0))
+        classical = tensor_from_plane(classical_half(base, disparity, lens, gamma, arch), device_of(arch))
+        picture = picture_from_tensor(fused(classical, rendered, error).clamp(0.0, 1.0))
+    return with_highlights(picture, highlights(image, disparity, lens, gamma), gamma)
 
 
-def without_highlights(
-    image: Picture, disparity: Plane, lens: Lens, gamma: float, arch: Backend = "cpu"
-) -> tuple[Picture, Picture | None]:
-    """A picture clipped at white, and the scatter of the light above, (H, W, 3) linear; None where there is none."""
+def highlights(image: Picture, disparity: Plane, lens: Lens, gamma: float) -> Picture:
+    """The blur of the light above white, (H, W, 3) linear."""
     base = np.minimum(image, np.float32(1.0))
-    if image.max() <= 1.0:
-        return base, None
     above = linear_from_display(np.ascontiguousarray(image), gamma) - linear_from_display(base, gamma)
-    return base, scatter(above, disparity, lens, arch=arch)
+    return blurred_highlights(above, lens.defocus_px(disparity))
 
 
 def classical_half(base: Picture, disparity: Plane, lens: Lens, gamma: float, arch: Backend = "cpu") -> Picture:
@@ -102,11 +99,10 @@ def classical_half(base: Picture, disparity: Plane, lens: Lens, gamma: float, ar
     return display_from_linear(scatter(linear_from_display(base, gamma), disparity, lens, arch=arch), gamma)
 
 
-def with_highlights(display: Picture, highlights: Picture | None, gamma: float) -> Picture:
-    """Display values in [0, 1] with linear light added, clipped at white."""
-    if highlights is None:
-        return display
-    return np.minimum(display_from_linear(linear_from_display(display, gamma) + highlights, gamma), 1.0)
+def with_highlights(display: Picture, highlights: Picture, gamma: float) -> Picture:
+    """Display values in [0, 1] with linear light added, clipped at white; unchanged where none is added."""
+    lit = np.minimum(display_from_linear(linear_from_display(display, gamma) + highlights, gamma), 1.0)
+    return np.where(highlights > 0.0, lit, display)
 
 
 def _rendered(networks, image, disparity, lens, gamma, arch, upsampling) -> tuple[Tensor, Tensor]:
