@@ -1,7 +1,7 @@
 """The blur of light above white, blocked by the surfaces before it.
 
 The networks end at white, so light above it cannot go through the error map. It comes from few pixels, and each of its
-rays is followed instead. From pixel q with defocus S_q to pixel p of the sensor goes the ray whose point at defocus S is
+rays is followed instead. The ray from pixel q, of defocus S_q, to pixel p of the sensor is, at defocus S, before pixel
 
     x(S) = p + (S / S_q) (q - p)
 
