@@ -599,6 +599,34 @@ FAULTS = [
         "np.argsort(-np.abs(whole).ravel()",
         "tests/test_scatter.py",
     ),
+    Fault(
+        "lamps-before-what-hides-them",
+        "renderers/neural/bokehme/highlights.py",
+        "if source_px > 0.0:",
+        "if source_px < 0.0:",
+        "tests/test_highlights.py",
+    ),
+    Fault(
+        "surfaces-that-block-their-own-lamps",
+        "renderers/neural/bokehme/highlights.py",
+        "surface_px > source_px + _NEARER_PX and miss_px",
+        "miss_px",
+        "tests/test_highlights.py",
+    ),
+    Fault(
+        "lamps-shine-through",
+        "renderers/neural/bokehme/highlights.py",
+        "(nearest_px - source_px) / step_px) + 2",
+        "-source_px / step_px) + 1",
+        "tests/test_highlights.py",
+    ),
+    Fault(
+        "ablations-lit-from-above-white",
+        "renderers/neural/bokehme/inference.py",
+        "base = np.minimum(image, np.float32(1.0))\n    with torch",
+        "base = image\n    with torch",
+        "tests/test_neural.py",
+    ),
     # Networks
     Fault(
         "iunet-steps-without-the-ratio-on-s",

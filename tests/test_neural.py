@@ -218,8 +218,8 @@ def test_bokehme_is_the_scatter_where_its_error_map_is_zero(weights, picture, tm
         arnet.conv1.conv.bias[12:] = -200.0
     save_file(arnet.state_dict(), tmp_path / "arnet.safetensors")
     renderer = RENDERERS["bokehme"].with_checkpoints([tmp_path / "arnet.safetensors", weights["iunet"]])
+    picture = np.minimum(picture[0], 1.0), picture[1]
     expected = np.clip(RENDERERS["scatter"](*picture, ThinLens(12.0, 0.5)), 0.0, 1.0)
-    # What is above white is scattered by itself: two sums instead of one, and two powers.
     np.testing.assert_allclose(renderer(*picture, ThinLens(12.0, 0.5)), expected, atol=1e-6)
 
 
@@ -227,10 +227,20 @@ def test_highlights_keep_their_disks_where_the_networks_paint(weights):
     """A light far above white is a white disk, whatever the networks make of its surroundings."""
     image, disparity = np.full((64, 64, 3), 0.1, np.float32), np.ones((64, 64), np.float32)
     image[32, 32] = 30.0
-    out = neural(weights)["bokehme-b5"](image, disparity, ThinLens(8.0, 0.0))
+    out = neural(weights)["bokehme"](image, disparity, ThinLens(8.0, 0.0))
     rho = np.hypot(*(np.indices((64, 64)) - 32))
     # 30^2.2 = 1778 over the 201 pixels of the disk.
     assert out[rho < 7].min() == 1.0 and np.ptp(out[rho > 10]) < 1.0
+
+
+def test_the_ablations_are_networks_alone(weights, picture):
+    """Networks end at white, so brighter light adds nothing to their pictures."""
+    image, disparity = picture
+    assert image.max() > 1.0
+    for name in ABLATIONS:
+        renderer = neural(weights)[f"bokehme-{name.lower()}"]
+        clipped = renderer(np.minimum(image, 1.0), disparity, ThinLens(12.0, 0.5))
+        np.testing.assert_array_equal(renderer(image, disparity, ThinLens(12.0, 0.5)), clipped)
 
 
 def test_deepfocus_takes_the_diameter_and_relative_disparity():
