@@ -40,6 +40,8 @@ def shift(
     overscan: int,
     row: int,
     plane: int,
+    first: int,
+    last: int,
     out: Texels,
 ):
     """Trace layers that face the camera. A lens point shifts a layer by the same amount at all pixels.
@@ -49,7 +51,8 @@ def shift(
     weights       (L, N) weights of the lookup's left and right column, and of its upper and lower row
     tile_layers   (tiles, 1 + L) number of layers, then their indices near to far
     tiles         indices of the tiles to trace
-    out           the padded frame, `tiles_per_row * TILE_WIDTH` pixels a row
+    first, last   lens points of this call: from `first` on, before `last`. Those of a frame are taken in order
+    out           the padded frame, `tiles_per_row * TILE_WIDTH` pixels a row: sums, after the last point means
     """
     num_samples = offsets.shape[1]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
@@ -58,8 +61,9 @@ def shift(
         x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
         pixel = (y + overscan) * row + x + overscan
         num_layers = tile_layers[tile, 0]
-        colour = RGBA(0.0)
-        for s in range(num_samples):
+        target = y * tiles_per_row * TILE_WIDTH + x
+        colour = RGBA(0.0) if first == 0 else out[target]
+        for s in range(first, last):
             transmittance = 1.0
             for j in range(num_layers):
                 layer = tile_layers[tile, 1 + j]
@@ -69,7 +73,7 @@ def shift(
                 transmittance *= 1.0 - c[3]
                 if transmittance == 0.0:
                     break
-        out[y * tiles_per_row * TILE_WIDTH + x] = colour / num_samples
+        out[target] = colour / num_samples if last == num_samples else colour
 
 
 @ti.kernel
@@ -83,6 +87,8 @@ def gather(
     overscan: int,
     row: int,
     plane: int,
+    first: int,
+    last: int,
     blur_parameter: float,
     focus_disparity: float,
     out: Texels,
@@ -99,8 +105,9 @@ def gather(
         y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
         x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
         num_layers = tile_layers[tile, 0]
-        colour = RGBA(0.0)
-        for s in range(num_samples):
+        target = y * tiles_per_row * TILE_WIDTH + x
+        colour = RGBA(0.0) if first == 0 else out[target]
+        for s in range(first, last):
             point = points[s]
             transmittance = 1.0
             for j in range(num_layers):
@@ -121,4 +128,4 @@ def gather(
                 transmittance *= 1.0 - c[3]
                 if transmittance == 0.0:
                     break
-        out[y * tiles_per_row * TILE_WIDTH + x] = colour / num_samples
+        out[target] = colour / num_samples if last == num_samples else colour

@@ -1,6 +1,6 @@
 """Textures and lens of one image, laid out for a kernel that traces any tiles with any set of lens points."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,10 @@ from scenes.stack import Pixel
 # Additive recurrence with the plastic number. It gives offsets inside the pixel that are even for any count (Roberts
 # 2018).
 _PLASTIC = np.array([0.7548776662466927, 0.5698402909980532])
+
+# Lookups of a pixel in one call of a kernel. Mesa's software driver of Vulkan ends a loop after 65535 rounds without a
+# word, and a driver with a display attached ends a call of seconds.
+_LOOP_MAX = 60_000
 
 
 class Textures:
@@ -115,12 +119,16 @@ class Transport:
         layout = (*frame, self._textures.row, self._textures.plane)
         traced = ti.ndarray(kernels.RGBA, out[0].size)
         if self._scene.is_slanted:
-            lens_points = _vectors(np.concatenate([points, jitter], axis=1))
             focus = (self._lens.blur_parameter, self._lens.focus_disparity)
-            kernels.gather(self._textures.texels, _vectors(self._planes()), lens_points, *layout, *focus, traced)
+            tables = (_vectors(self._planes()), _vectors(np.concatenate([points, jitter], axis=1)))
+            kernel = kernels.gather
         else:
+            focus = ()
             offsets, weights = self._shift_tables(points, jitter)
-            kernels.shift(self._textures.texels, offsets, _vectors(weights), *layout, traced)
+            tables = (offsets, _vectors(weights))
+            kernel = kernels.shift
+        for first, last in _calls(num_samples, len(self._scene.layers)):
+            kernel(self._textures.texels, *tables, *layout, first, last, *focus, traced)
         rgba = np.asarray(traced.to_numpy(), np.float32).reshape(*out.shape[1:], 4)
         copy_tiles(rgba[..., :3].transpose(2, 0, 1), out, tiles)
 
@@ -141,6 +149,13 @@ class Transport:
         to_first_pixel = 0.5 - np.array([self._scene.width, self._scene.height]) / 2.0
         disparity = np.array([layer.disparity for layer in self._scene.layers]) + slopes @ to_first_pixel
         return np.column_stack([disparity, slopes, np.zeros(len(slopes))])
+
+
+def _calls(num_samples: int, num_layers: int) -> Iterator[tuple[int, int]]:
+    """The first lens point of each call of a kernel, and the one after its last."""
+    at_once = max(_LOOP_MAX // (num_layers + 1), 1)
+    for first in range(0, num_samples, at_once):
+        yield first, min(first + at_once, num_samples)
 
 
 def copy_tiles(source: NDArray[np.float32], target: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:

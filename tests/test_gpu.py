@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raytrace.convergence import SAMPLES_MAX
 from raytrace.tracer import Tracer
 from renderers import RENDERERS
 from runtime import backend
@@ -60,6 +61,10 @@ def trace(scene: Scene, arch: Backend) -> np.ndarray:
     return Tracer(arch).render(scene, LENS, gammas=(1.0, 2.2), pixel="box", samples=200).linear
 
 
+def trace_points(scene: Scene, samples: int, arch: Backend) -> np.ndarray:
+    return Tracer(arch).render(scene, LENS, samples=samples).linear
+
+
 # Those that have kernels of their own for it; the others run on the CPU whatever they are on.
 @pytest.mark.parametrize(
     "name",
@@ -89,3 +94,12 @@ def test_a_gpu_traces_what_the_cpu_traces(gpu, taichi_cpu, random_scene, slope):
     on_gpu = gpu(trace, scene)
     # Float32 sums of 600 terms, and positions of up to 129 px, good to 8e-6 px, beside lights of 10.
     np.testing.assert_allclose(on_gpu, trace(scene, taichi_cpu), rtol=2e-5, atol=4e-5)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-3], ids=["facing", "slanted"])
+def test_a_gpu_traces_any_number_of_lens_points(gpu, taichi_cpu, random_scene, slope):
+    """Drivers end long loops: the means of few and of many points would differ by far more than noise."""
+    scene = random_scene(rng=np.random.default_rng(1), slope=slope, overscan=26, width=32, height=16, num_layers=5)
+    few, many = gpu(trace_points, scene, 512), gpu(trace_points, scene, SAMPLES_MAX)
+    assert abs(few.mean() / many.mean() - 1.0) < 1e-3
+    np.testing.assert_allclose(many, few, atol=0.05 * few.max())
