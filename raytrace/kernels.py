@@ -87,10 +87,10 @@ def gather(
     overscan: int,
     row: int,
     plane: int,
-    first: int,
-    last: int,
     blur_parameter: float,
     focus_disparity: float,
+    first: int,
+    last: int,
     out: Texels,
 ):
     """Trace slanted layers. Every ray is intersected with every plane.

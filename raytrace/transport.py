@@ -1,7 +1,7 @@
 """Textures and lens of one image, laid out for a kernel that traces any tiles with any set of lens points."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import taichi as ti
@@ -119,16 +119,15 @@ class Transport:
         layout = (*frame, self._textures.row, self._textures.plane)
         traced = ti.ndarray(kernels.RGBA, out[0].size)
         if self._scene.is_slanted:
+            lens_points = _vectors(np.concatenate([points, jitter], axis=1))
             focus = (self._lens.blur_parameter, self._lens.focus_disparity)
-            tables = (_vectors(self._planes()), _vectors(np.concatenate([points, jitter], axis=1)))
-            kernel = kernels.gather
+            planes = _vectors(self._planes())
+            kernel = partial(kernels.gather, self._textures.texels, planes, lens_points, *layout, *focus)
         else:
-            focus = ()
             offsets, weights = self._shift_tables(points, jitter)
-            tables = (offsets, _vectors(weights))
-            kernel = kernels.shift
+            kernel = partial(kernels.shift, self._textures.texels, offsets, _vectors(weights), *layout)
         for first, last in _calls(num_samples, len(self._scene.layers)):
-            kernel(self._textures.texels, *tables, *layout, first, last, *focus, traced)
+            kernel(first, last, traced)
         rgba = np.asarray(traced.to_numpy(), np.float32).reshape(*out.shape[1:], 4)
         copy_tiles(rgba[..., :3].transpose(2, 0, 1), out, tiles)
 
