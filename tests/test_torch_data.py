@@ -19,6 +19,7 @@ from raytrace import gen
 from renderers.classical.scatter import scatter
 from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
 from renderers.neural.bokehme.error_map import improved_error_map
+from renderers.neural.bokehme.highlights import blurred_highlights
 from training.data import margin_for
 from training.models.error_map import error_map_planes
 from training.models.iunet import iunet_planes
@@ -92,7 +93,7 @@ def test_a_crop_larger_than_a_picture_is_refused_by_name(cases):
 
 
 def test_planes_of_a_crop_are_those_of_the_whole_picture(cases):
-    """The margin is wide enough: scatter, dilation and error map in it do not know that they are in a crop."""
+    """The margin is wide enough: no plane in it knows that it is in a crop."""
     case = cases[7]
     image, disparity, lens, gamma = case.image(), case.disparity(), case.lens(), case.gamma
     defocus_px = lens.defocus_px(disparity).astype(np.float32)
@@ -103,7 +104,7 @@ def test_planes_of_a_crop_are_those_of_the_whole_picture(cases):
         "image": image,
         "truth": case.truth().clip(0, 1),
         "classical": linear ** (1 / gamma),
-        "highlights": scatter(image**gamma, disparity, lens) - linear,
+        "highlights": blurred_highlights(image**gamma - base**gamma, defocus_px),
         "defocus_px": defocus_px[..., None],
         "dilated_px": dilated_defocus_px(defocus_px)[..., None],
         "error_map": improved_error_map(disparity, lens)[..., None],

@@ -59,7 +59,7 @@ def _is_blocked(py, px, qy, qx, source_px, nearest_px, defocus_px):
         step_y, step_x = -step_y, -step_x
     step_px = abs(source_px) / distance
     for step in range(1, int((nearest_px - source_px) / step_px) + 2):
-        y, x = int(np.floor(qy + step * step_y + 0.5)), int(np.floor(qx + step * step_x + 0.5))
+        y, x = qy + int(np.floor(step * step_y + 0.5)), qx + int(np.floor(step * step_x + 0.5))
         if not (0 <= y < defocus_px.shape[0] and 0 <= x < defocus_px.shape[1]):
             return False
         surface_px = defocus_px[y, x]
