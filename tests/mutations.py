@@ -692,6 +692,20 @@ FAULTS = [
         "tests/test_networks.py",
     ),
     Fault(
+        "deepfocus-trained-on-the-peak-of-the-crop",
+        "datasets/bokehdata/torch_data.py",
+        "peak=float(image.max())",
+        "peak=float(image[window].max())",
+        "tests/test_training.py::test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures",
+    ),
+    Fault(
+        "deepfocus-trained-on-the-range-of-the-crop",
+        "datasets/bokehdata/torch_data.py",
+        "(float(whole.min()), float(whole.max()))",
+        "(float(true.min()), float(true.max()))",
+        "tests/test_training.py::test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures",
+    ),
+    Fault(
         "deepfocus-channels-in-the-order-of-pytorch",
         "renderers/neural/deepfocus/network.py",
         "reshape(b, c, 4, h // 2, w // 2).transpose(1, 2)",
