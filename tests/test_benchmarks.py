@@ -70,21 +70,31 @@ def test_the_lattice_is_the_same_in_taichi_and_in_numba(taichi_cpu, random_scene
 
 def test_every_ratio_is_given_in_processor_time_too(finished):
     table, measured = finished
-    ratios = {ratio["renderer"]: ratio for ratio in measured["ratios"]}
-    assert ratios.keys() == {"mpib-51-taichi", "mpib-51-numba"}
-    ours = [row for row in measured["rows"] if row["renderer"] == "bokehforge" and row["pixel"] == "point"]
-    for row in measured["rows"]:
-        if row["renderer"] not in ratios:
-            continue
-        ratio = ratios[row["renderer"]]
-        assert (ratio["pixel"], ratio["size"], ratio["rmse"]) == ("point", 64, row["rmse"])
-        for clock, of in (("seconds", "times_as_long"), ("cpu_seconds", "times_as_long_in_cpu")):
-            # Between the two rows of ours whose errors enclose that of the lattice.
-            above = min((own for own in ours if own["rmse"] >= row["rmse"]), key=lambda own: own["rmse"])
-            below = max((own for own in ours if own["rmse"] <= row["rmse"]), key=lambda own: own["rmse"])
-            low, high = sorted((above[clock], below[clock]))
-            assert 0.999 * low <= row[clock] / ratio[of] <= 1.001 * high
+    rmse = {row["renderer"]: row["rmse"] for row in measured["rows"]}
+    said = [(r["renderer"], r["pixel"], r["size"], r["rmse"], r["extrapolated"]) for r in measured["ratios"]]
+    assert said == [(name, "point", 64, rmse[name], False) for name in ("mpib-51-taichi", "mpib-51-numba")]
+    assert all(r["times_as_long"] > 0.0 and r["times_as_long_in_cpu"] > 0.0 for r in measured["ratios"])
     assert table.count("in CPU time") == 2
+
+
+def test_a_ratio_is_of_times_to_one_error_by_either_clock(monkeypatch):
+    monkeypatch.syspath_prepend(str(COMMAND.parent))
+    from tracer import Measurement, ratios_to_ours
+
+    rows = [
+        Measurement("bokehforge-noise", "box", 512, 60, 0.01, 9.0, 9.0),
+        *(Measurement("bokehforge", "box", 512, n, 0.1 / n, 0.1 * n, 0.05 * n) for n in (1, 100)),
+        *(Measurement("mitsuba", "box", 512, n, 0.1 / n, 4.0 * n, 1.0 * n) for n in (1, 5, 25)),
+        Measurement("mpib-51-numba", "box", 512, 1957, 0.01, 5.0, 2.0),
+    ]
+    at_5, at_50, lattice = ratios_to_ours(rows, [0.02, 0.002])
+    # Mitsuba takes 4 s to our 0.1 at any error, and 1 s of CPU time to our 0.05; it was not timed to 0.002.
+    for ratio, extrapolated in ((at_5, False), (at_50, True)):
+        assert (ratio.renderer, ratio.extrapolated) == ("mitsuba", extrapolated)
+        assert (ratio.times_as_long, ratio.times_as_long_in_cpu) == pytest.approx((40.0, 20.0))
+    # The lattice has one error, to which ours takes 10 samples.
+    assert (lattice.renderer, lattice.rmse, lattice.extrapolated) == ("mpib-51-numba", 0.01, False)
+    assert (lattice.times_as_long, lattice.times_as_long_in_cpu) == pytest.approx((5.0, 4.0))
 
 
 def test_error_falls_with_samples_to_the_smallest_target(finished):
