@@ -169,13 +169,13 @@ def tracer(place: Place) -> list[Row]:
         )
         if done.returncode:
             raise RuntimeError(f"benchmarks/tracer.py: {done.stderr.strip().splitlines()[-1]}")
-        measured = [Measurement(**row) for row in json.loads(file.read_text())]
+        measured = [Measurement(**row) for row in json.loads(file.read_text())["rows"]]
     for px in place.size.tracer_px:
         ours = [row for row in measured if row.renderer == "bokehforge" and row.size == px]
         for target in _TARGETS:
             rows.append(Row("tracer", f"{px} px to RMSE {target:g}", 1e3 * seconds_to(ours, target)[0], "ms"))
         for row in measured:
-            if row.renderer == "mpib-51" and row.size == px:
+            if row.renderer == "mpib-51-taichi" and row.size == px:
                 own = 1e3 * seconds_to(ours, row.rmse)[0]
                 beside = f"RMSE {row.rmse:.2g}; the tracer takes {own:.3g} ms to it"
                 rows.append(Row("tracer", f"MPIB's lattice, {px} px", 1e3 * row.seconds, "ms", beside))

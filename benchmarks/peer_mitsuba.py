@@ -1,8 +1,10 @@
-"""Mitsuba 3 as a peer, in a process of its own: `python peer_mitsuba.py FOLDER SECONDS`.
+"""Mitsuba 3 as a peer, in a process of its own: `python peer_mitsuba.py FOLDER SECONDS path|alpha`.
 
 It reads `scene.npz` from the folder (see `tracer.save_for_peers`) and renders with growing numbers of samples
-(`timing.time_sample_counts`). The camera is a `thinlens`. Each billboard is a rectangle with a `mask` of its alpha that
-emits its premultiplied colour.
+(`timing.time_sample_counts`). The camera is a `thinlens`. Two integrators:
+
+    path    Mitsuba's own: each billboard is a rectangle with a `mask` of its alpha that emits its premultiplied colour
+    alpha   ours, of Mitsuba's parts: the billboards' texels over each other along the camera's ray (`alpha_integrator`)
 """
 
 import os
@@ -35,6 +37,42 @@ def find_llvm() -> str | None:
     return found[max(found)] if found else None
 
 
+def samples_per_pass(size: int) -> int:
+    return max(1, _PATHS_AT_ONCE // size**2)
+
+
+def alpha_integrator(mi, scene):
+    """An integrator for billboards that face the camera: texels over each other along the camera's ray, near to far.
+
+    It samples no light, draws nothing at a surface, and searches no scene: a ray meets every plane in turn, and reads
+    colour and alpha in one look-up. Mitsuba gives the camera, the sampler, the film and the compiled texture. Only for
+    the compiled variants: in the scalar ones every sample would be a call of Python.
+    """
+    import drjit as dr  # of the variant
+
+    size, overscan = int(scene["size"]), int(scene["overscan"])
+    half_at_1 = _TANGENT * (size + 2 * overscan) / size
+    near_to_far = [
+        (1.0 / float(disparity), mi.Texture2f(mi.TensorXf(rgba_premul), wrap_mode=dr.WrapMode.Clamp))
+        for rgba_premul, disparity in zip(scene["rgba_premul"], scene["disparities"], strict=True)
+    ]
+
+    class Alpha(mi.SamplingIntegrator):
+        def sample(self, scene, sampler, ray, medium=None, active=True):
+            colour, transmittance = mi.Color3f(0.0), mi.Float(1.0)
+            for distance, texels in near_to_far:
+                hit = ray.o - ray.d * ((distance + ray.o.z) / ray.d.z)
+                uv = 0.5 + mi.Point2f(hit.x, hit.y) / (2.0 * distance * half_at_1)
+                red, green, blue, alpha = texels.eval(uv, transmittance > 0.0)
+                colour += transmittance * mi.Color3f(red, green, blue)
+                transmittance *= 1.0 - alpha
+            return colour, mi.Bool(True), []
+
+    properties = mi.Properties("alpha")
+    properties["samples_per_pass"] = samples_per_pass(size)
+    return Alpha(properties)
+
+
 def scene_dict(mi, scene) -> dict:
     size, overscan = int(scene["size"]), int(scene["overscan"])
     to_scene = mi.ScalarTransform4f
@@ -44,11 +82,10 @@ def scene_dict(mi, scene) -> dict:
         texels = mi.Bitmap(np.ascontiguousarray(values))
         return {"type": "bitmap", "bitmap": texels, "raw": True, "filter_type": "bilinear", "wrap_mode": "clamp"}
 
-    per_pass = max(1, _PATHS_AT_ONCE // size**2)
     nodes = {
         "type": "scene",
         # Russian roulette would end paths behind four transparent layers early and add noise.
-        "integrator": {"type": "path", "max_depth": 16, "rr_depth": 64, "samples_per_pass": per_pass},
+        "integrator": {"type": "path", "max_depth": 16, "rr_depth": 64, "samples_per_pass": samples_per_pass(size)},
         "sensor": {
             "type": "thinlens",
             "fov": float(2.0 * np.degrees(np.arctan(_TANGENT))),
@@ -85,22 +122,26 @@ def scene_dict(mi, scene) -> dict:
     return nodes
 
 
-def main(folder: str, budget_s: str) -> None:
+def main(folder: str, budget_s: str, how: str) -> None:
     if "DRJIT_LIBLLVM_PATH" not in os.environ and (library := find_llvm()):
         os.environ["DRJIT_LIBLLVM_PATH"] = library
     has_llvm = "DRJIT_LIBLLVM_PATH" in os.environ
+    if how == "alpha" and not has_llvm:
+        sys.exit(f"the alpha integrator needs LLVM {_LLVM_MIN} or newer; set DRJIT_LIBLLVM_PATH to its library")
     import mitsuba as mi  # reads DRJIT_LIBLLVM_PATH
 
     variant = "llvm_ad_rgb" if has_llvm else "scalar_rgb"
     mi.set_variant(variant)
-    scene = mi.load_dict(scene_dict(mi, np.load(Path(folder) / "scene.npz")))
+    arrays = dict(np.load(Path(folder) / "scene.npz"))
+    scene = mi.load_dict(scene_dict(mi, arrays))
+    integrator = alpha_integrator(mi, arrays) if how == "alpha" else scene.integrator()
 
     def render(samples, seed):
-        # Rectangles have v up and the camera looks along -z with x right, so the picture is upside down.
-        return np.array(mi.render(scene, spp=samples, seed=seed), np.float32)[::-1]
+        # Row 0 of the texels is at v = 0, and v and y go up together, so the picture is upside down.
+        return np.array(mi.render(scene, integrator=integrator, spp=samples, seed=seed), np.float32)[::-1]
 
-    name = "mitsuba" if has_llvm else "mitsuba-scalar"
-    time_sample_counts(render, name, f"Mitsuba {mi.__version__} {variant} path", Path(folder), float(budget_s))
+    name = "mitsuba-alpha" if how == "alpha" else "mitsuba" if has_llvm else "mitsuba-scalar"
+    time_sample_counts(render, name, f"Mitsuba {mi.__version__} {variant} {how}", Path(folder), float(budget_s))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,19 @@ from scenes.lens import ThinLens
 from scenes.stack import Pixel
 
 # The pixel rule of each peer. Path tracers average over the pixel's area.
-_PEER_PIXEL: dict[str, Pixel] = {"mpib": "point", "mitsuba": "box", "cycles": "box"}
-_PEER_MODULE = {"mitsuba": "mitsuba", "cycles": "bpy"}
+_PEER_PIXEL: dict[str, Pixel] = {"mpib": "point", "mitsuba": "box", "mitsuba-alpha": "box", "cycles": "box"}
+_PEER_MODULE = {"mitsuba": "mitsuba", "mitsuba-alpha": "mitsuba", "cycles": "bpy"}
+_PEER_SCRIPT = {
+    "mitsuba": ("peer_mitsuba.py", "path"),
+    "mitsuba-alpha": ("peer_mitsuba.py", "alpha"),
+    "cycles": ("peer_cycles.py",),
+}
 
 # Samples of the reference image. Its error is a hundredth of the lattice's at a blur radius of 15 px.
 _REFERENCE_SAMPLES = 32768
+
+# Rows of the lattice begin with this. It has one error, at which it is compared.
+_LATTICE = "mpib-51"
 
 # Fields of a measurement that are times.
 Clock = Literal["seconds", "cpu_seconds"]
@@ -52,16 +60,16 @@ class Options:
     """Frame sizes (square), pixels."""
     pixels: tuple[Pixel, ...] = ("point", "box")
     """Pixel rules: rays go through the pixel's centre, or are averaged over its area."""
-    peers: str = "mpib,mitsuba,cycles"
+    peers: str = "mpib,mitsuba,mitsuba-alpha,cycles"
     """Renderers to compare with, separated by commas; absent ones are skipped."""
     targets: tuple[float, ...] = (0.01, 0.003, 0.001)
     """Errors to reach: RMSE of display values in [0, 1]."""
     budget: float = 60.0
-    """Time limit for each of Mitsuba and Cycles at each size, seconds; longer times are extrapolated."""
+    """Time limit for Cycles and for each integrator of Mitsuba at each size, seconds; longer times are extrapolated."""
     arch: backend.Arch = "auto"
-    """Backend of the tracer and the lattice."""
+    """Backend of the tracer, and of the lattice in Taichi."""
     json: Path | None = None
-    """File for the measurements, a list of rows."""
+    """File for the measurements and the ratios."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,19 @@ class Measurement:
     rmse: float
     seconds: float
     cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long as ours a peer takes to the same RMSE, by wall clock and by CPU time."""
+
+    renderer: str
+    pixel: Pixel
+    size: int
+    rmse: float
+    times_as_long: float
+    times_as_long_in_cpu: float
+    extrapolated: bool
 
 
 class BadOption(ValueError):
@@ -97,11 +118,16 @@ def main(argv: list[str] | None = None) -> int:
         for row in _run_size(size, options, peers, tracer):
             _print_row(row)
             rows.append(row)
+    ratios = []
     for size in options.sizes:
         for pixel in options.pixels:
-            _print_times([row for row in rows if (row.size, row.pixel) == (size, pixel)], options.targets)
+            compared = [row for row in rows if (row.size, row.pixel) == (size, pixel)]
+            of_these = ratios_to_ours(compared, options.targets)
+            _print_times(compared, of_these, options.targets)
+            ratios += of_these
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        document = {"rows": [asdict(row) for row in rows], "ratios": [asdict(ratio) for ratio in ratios]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
 
@@ -132,9 +158,9 @@ def _run_size(size: int, options: Options, peers: list[str], tracer: Tracer) -> 
             if _PEER_PIXEL[peer] != pixel:
                 continue
             if peer == "mpib":
-                row = _time_lattice(scene, lens, reference)
-                lowest = min(lowest, row.rmse)
-                yield row
+                for row in _time_lattice(scene, lens, reference):
+                    lowest = min(lowest, row.rmse)
+                    yield row
             else:
                 yield from _time_process(peer, scene, lens, reference, options.budget)
         yield from _time_ours(tracer, scene, lens, pixel, reference, lowest)
@@ -171,28 +197,31 @@ def _time_ours_by_noise(
         yield Measurement("bokehforge-noise", pixel, scene.width, samples, display_rmse(image, reference), *seconds)
 
 
-def _time_lattice(scene: Scene, lens: ThinLens, reference: Picture) -> Measurement:
+def _time_lattice(scene: Scene, lens: ThinLens, reference: Picture) -> Iterator[Measurement]:
     from mpib_lattice import MpibLattice  # Taichi prints to standard output unless raytrace was imported first
 
     lattice = MpibLattice(scene, lens)
-    lattice.render()  # compiles
-    image, *seconds = best_of(lattice.render, runs_min=2)
-    _print_agreement("mpib-51", image, reference)
-    return Measurement("mpib-51", "point", scene.width, lattice.num_samples, display_rmse(image, reference), *seconds)
+    for compiler, render in (("taichi", lattice.in_taichi), ("numba", lattice.in_numba)):
+        name = f"{_LATTICE}-{compiler}"
+        render()  # compiles
+        image, *seconds = best_of(render, runs_min=2)
+        _print_agreement(name, image, reference)
+        yield Measurement(name, "point", scene.width, lattice.num_samples, display_rmse(image, reference), *seconds)
 
 
 def _time_process(
     peer: str, scene: Scene, lens: ThinLens, reference: Picture, budget_s: float
 ) -> Iterator[Measurement]:
-    """Measurements of a renderer in a process of its own: `peer_mitsuba.py`, `peer_cycles.py`."""
+    """Measurements of a renderer in a process of its own."""
     if importlib.util.find_spec(_PEER_MODULE[peer]) is None:
         print(f"{scene.width}: {peer} skipped: the package {_PEER_MODULE[peer]} is not installed")
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         save_for_peers(scene, lens, folder)
-        script = Path(__file__).with_name(f"peer_{peer}.py")
-        process = subprocess.run([sys.executable, script, folder, str(budget_s)], capture_output=True, text=True)
+        script, *arguments = _PEER_SCRIPT[peer]
+        words = [sys.executable, Path(__file__).with_name(script), folder, str(budget_s), *arguments]
+        process = subprocess.run(words, capture_output=True, text=True)
         if process.returncode:
             last_line = (process.stderr.strip().splitlines() or ["no message"])[-1]
             print(f"{scene.width}: {peer} ended with code {process.returncode}: {last_line}")
@@ -234,6 +263,30 @@ def seconds_to(rows: list[Measurement], rmse: float, clock: Clock = "seconds") -
     return float(np.exp(seconds[end] + slope * (wanted - error[end]))), True
 
 
+def ratios_to_ours(rows: list[Measurement], targets: Iterable[float]) -> list[Ratio]:
+    """Of one size and pixel rule: each peer at every target, the lattice at its own error."""
+    by_renderer = _by_renderer(rows)
+    ours = by_renderer.pop("bokehforge")
+    del by_renderer["bokehforge-noise"]
+    return [
+        _ratio(peer, ours, rmse)
+        for name, peer in by_renderer.items()
+        for rmse in ([peer[0].rmse] if name.startswith(_LATTICE) else targets)
+    ]
+
+
+def _ratio(peer: list[Measurement], ours: list[Measurement], rmse: float) -> Ratio:
+    clocks: tuple[Clock, Clock] = ("seconds", "cpu_seconds")
+    (wall, wall_beyond), (cpu, _) = (seconds_to(peer, rmse, clock) for clock in clocks)
+    (own_wall, own_beyond), (own_cpu, _) = (seconds_to(ours, rmse, clock) for clock in clocks)
+    row = peer[0]
+    return Ratio(row.renderer, row.pixel, row.size, rmse, wall / own_wall, cpu / own_cpu, wall_beyond or own_beyond)
+
+
+def _by_renderer(rows: list[Measurement]) -> dict[str, list[Measurement]]:
+    return {name: [row for row in rows if row.renderer == name] for name in dict.fromkeys(r.renderer for r in rows)}
+
+
 def _print_agreement(name: str, image: Picture, reference: Picture) -> None:
     """Print the difference of means over 32 x 32 blocks, in which noise is averaged out."""
     side = len(image) // _BLOCK * _BLOCK
@@ -254,26 +307,26 @@ def _print_row(r: Measurement) -> None:
     )
 
 
-def _print_times(rows: list[Measurement], targets: tuple[float, ...]) -> None:
-    """Print seconds to each target for one size and pixel rule, and the ratio of a peer to ours (* extrapolated)."""
-    by_renderer = {name: [r for r in rows if r.renderer == name] for name in dict.fromkeys(r.renderer for r in rows)}
-    ours = by_renderer.pop("bokehforge")
-    by_noise = by_renderer.pop("bokehforge-noise")
-    lattice = by_renderer.pop("mpib-51", [])
+def _print_times(rows: list[Measurement], ratios: list[Ratio], targets: tuple[float, ...]) -> None:
+    """Print seconds to each target for one size and pixel rule, and the ratios of peers to ours (* extrapolated)."""
+    by_renderer = _by_renderer(rows)
+    ours, by_noise = by_renderer.pop("bokehforge"), by_renderer.pop("bokehforge-noise")
     print(f"\n{f'{ours[0].size} {ours[0].pixel}: seconds to RMSE':32}" + "".join(f"{t:>12g} " for t in targets))
     print(_line("bokehforge", [_time(*seconds_to(ours, t)) for t in targets]))
     print(_line("bokehforge-noise", [_time(r.seconds, False) for r in by_noise]))
     for name, peer in by_renderer.items():
+        own = [ratio for ratio in ratios if ratio.renderer == name]
+        if name.startswith(_LATTICE):
+            ((row,), (ratio,)) = peer, own
+            seconds = _time(*seconds_to(ours, row.rmse)).strip()
+            print(
+                f"{name} takes {row.seconds:.3g} s to its RMSE {row.rmse:.5f}, bokehforge {seconds} s: ratio "
+                f"{_wall(ratio).strip()}, in CPU time {_cpu(ratio).strip()}"
+            )
+            continue
         print(_line(name, [_time(*seconds_to(peer, t)) for t in targets]))
-        print(_line(f"  {name} / bokehforge", [_ratio(peer, ours, t, "seconds") for t in targets]))
-        print(_line("  the same in CPU time", [_ratio(peer, ours, t, "cpu_seconds") for t in targets]))
-    for row in lattice:
-        seconds = _time(*seconds_to(ours, row.rmse)).strip()
-        ratio, cpu_ratio = (_ratio(lattice, ours, row.rmse, clock).strip() for clock in ("seconds", "cpu_seconds"))
-        print(
-            f"mpib-51 takes {row.seconds:.3g} s to its RMSE {row.rmse:.5f}, bokehforge {seconds} s: "
-            f"ratio {ratio}, in CPU time {cpu_ratio}"
-        )
+        print(_line(f"  {name} / bokehforge", [_wall(r) for r in own]))
+        print(_line("  the same in CPU time", [_cpu(r) for r in own]))
 
 
 def _line(name: str, cells: list[str]) -> str:
@@ -284,9 +337,12 @@ def _time(seconds: float, extrapolated: bool) -> str:
     return f"{seconds:.3g}{'*' if extrapolated else ' '}"
 
 
-def _ratio(theirs: list[Measurement], ours: list[Measurement], rmse: float, clock: Clock) -> str:
-    (peer, peer_extrapolated), (own, own_extrapolated) = (seconds_to(rows, rmse, clock) for rows in (theirs, ours))
-    return f"{peer / own:.1f}x{'*' if peer_extrapolated or own_extrapolated else ' '}"
+def _wall(ratio: Ratio) -> str:
+    return f"{ratio.times_as_long:.1f}x{'*' if ratio.extrapolated else ' '}"
+
+
+def _cpu(ratio: Ratio) -> str:
+    return f"{ratio.times_as_long_in_cpu:.1f}x{'*' if ratio.extrapolated else ' '}"
 
 
 def _cpu_model() -> str:

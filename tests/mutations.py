@@ -402,9 +402,23 @@ FAULTS = [
     Fault(
         "rvr-dagger-not-normalized",
         "renderers/classical/rvr.py",
-        "return _composite(linear, disparity, lens, arch).normalized()",
-        "return _composite(linear, disparity, lens, arch).accumulated[..., :3]",
+        "return sliced(linear, disparity, lens, arch).normalized()",
+        "return sliced(linear, disparity, lens, arch).accumulated[..., :3]",
         "tests/test_layered_renderers.py",
+    ),
+    Fault(
+        "rvr-with-masks-that-overlap",
+        "renderers/classical/rvr.py",
+        "OVERLAPPING = False",
+        "OVERLAPPING = True",
+        "tests/test_layered_renderers.py::test_rvr_darkens_a_ramp_and_its_normalised_form_does_not",
+    ),
+    Fault(
+        "rvr-slices-of-four-pixels",
+        "renderers/classical/rvr.py",
+        "SLICE_PX = 1.0",
+        "SLICE_PX = 4.0",
+        "tests/test_layered_renderers.py::test_rvr_darkens_a_ramp_and_its_normalised_form_does_not",
     ),
     Fault(
         "disks-half-a-pixel-wide",
@@ -631,6 +645,28 @@ FAULTS = [
         "base = image\n    with torch",
         "tests/test_neural.py",
     ),
+    # Benchmarks
+    Fault(
+        "lattice-in-numba-that-sees-through-thin-veils",
+        "benchmarks/mpib_lattice.py",
+        "if alpha >= np.float32(0.01):",
+        "if alpha >= np.float32(0.1):",
+        "tests/test_benchmarks.py::test_the_lattice_is_the_same_in_taichi_and_in_numba",
+    ),
+    Fault(
+        "processor-time-without-children",
+        "benchmarks/timing.py",
+        "time.process_time() + children.ru_utime + children.ru_stime",
+        "time.process_time()",
+        "tests/test_renderer_benchmarks.py::test_processor_time_is_that_of_the_process_and_its_children",
+    ),
+    Fault(
+        "ratios-of-wall-time-twice",
+        "benchmarks/tracer.py",
+        'clocks: tuple[Clock, Clock] = ("seconds", "cpu_seconds")',
+        'clocks: tuple[Clock, Clock] = ("seconds", "seconds")',
+        "tests/test_benchmarks.py::test_a_ratio_is_of_times_to_one_error_by_either_clock",
+    ),
     # Networks
     Fault(
         "iunet-steps-without-the-ratio-on-s",
@@ -722,6 +758,20 @@ FAULTS = [
         "i in (2, 4, 6)",
         "i in (2, 4)",
         "tests/test_networks.py",
+    ),
+    Fault(
+        "deepfocus-trained-on-the-peak-of-the-crop",
+        "datasets/bokehdata/torch_data.py",
+        "peak=float(image.max())",
+        "peak=float(image[window].max())",
+        "tests/test_training.py::test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures",
+    ),
+    Fault(
+        "deepfocus-trained-on-the-range-of-the-crop",
+        "datasets/bokehdata/torch_data.py",
+        "(float(whole.min()), float(whole.max()))",
+        "(float(true.min()), float(true.max()))",
+        "tests/test_training.py::test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures",
     ),
     Fault(
         "deepfocus-channels-in-the-order-of-pytorch",

@@ -27,7 +27,7 @@ from renderers.neural.bokehme.inference import (
 )
 from renderers.neural.bokehme.network import ARNet
 from renderers.neural.checkpoints import loaded
-from renderers.neural.deepfocus.inference import deepfocus_inputs, refocus
+from renderers.neural.deepfocus.inference import WholePicture, deepfocus_inputs, refocus
 from renderers.neural.deepfocus.network import DeepFocus
 from renderers.neural.layers import resized
 from renderers.neural.renderer import shipped
@@ -247,7 +247,8 @@ def test_deepfocus_takes_the_diameter_and_relative_disparity():
     image = torch.rand(1, 3, 6, 6) * 4.0
     disparity = torch.linspace(2.0, 3.0, 36).reshape(1, 1, 6, 6)
     defocus_px = torch.linspace(-15.0, 15.0, 36).reshape(1, 1, 6, 6)
-    shown, normalized, diameter = deepfocus_inputs(image, disparity, defocus_px)
+    whole = WholePicture(image.max(), disparity.min(), disparity.max())
+    shown, normalized, diameter = deepfocus_inputs(image, disparity, defocus_px, whole)
     assert float(shown.max()) == 1.0
     assert (float(normalized.min()), float(normalized.max())) == (0.0, 1.0)
     assert float(diameter.max()) == pytest.approx(1.0)

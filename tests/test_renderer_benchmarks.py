@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
+import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -27,6 +29,20 @@ def test_blur_cost_writes_a_row_for_every_renderer_and_radius(tmp_path):
     ]
     assert all(row["seconds"] > 0.0 for row in rows)
     assert all(row["rmse_to_plain"] < 1e-3 for row in rows)
+    for plain, fast in (rows[:2], rows[2:]):
+        assert plain["times_faster"] == plain["times_faster_in_cpu"] == 1.0
+        assert fast["times_faster"] == pytest.approx(plain["seconds"] / fast["seconds"])
+        assert fast["times_faster_in_cpu"] == pytest.approx(plain["cpu_seconds"] / fast["cpu_seconds"])
+
+
+def test_processor_time_is_that_of_the_process_and_its_children(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from timing import cpu_seconds
+
+    work = "import time\nwhile time.process_time() < 0.5: pass"
+    begin, own_begin = cpu_seconds(), time.process_time()
+    subprocess.run([sys.executable, "-c", work], check=True)
+    assert cpu_seconds() - begin > 0.5 > time.process_time() - own_begin
 
 
 def test_blur_cost_names_what_it_cannot_time(tmp_path):

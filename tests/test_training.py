@@ -19,18 +19,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import clip_grad_norm_
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from bokehdata.cases import Case
+from bokehdata.cases import Case, MemoryCase
 from bokehdata.corruptions import every_corruption, random_corruption
 from bokehdata.format import DatasetError
 from bokehdata.images import write_exr_rgb, write_png
 from bokehdata.opening import open_cases
 from bokehdata.origins import picture_origin, scene_origin
-from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, plain_planes
+from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, plain_planes, sample_of
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.deepfocus.inference import refocus
+from renderers.neural.deepfocus.network import DeepFocus
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from scenes.recipe import RecipeError, load_recipe
@@ -43,6 +45,7 @@ from training.model import Model, Samples
 from training.models import MODELS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
+from training.models.deepfocus import DEEPFOCUS, DeepfocusTraining, deepfocus_planes
 from training.models.error_map import precision_and_recall
 from training.models.iunet import IUNET, IunetTraining
 from training.models.sharp_start import start_sharp
@@ -737,6 +740,30 @@ def test_deepfocus_trains_on_a_plain_folder(tmp_path):
     lenses = (folder / "settings.json").read_text()
     (folder / "settings.json").write_text(lenses.replace("0.25", "0.5"))
     assert said["data"] != {"training": [held_out.digest(folder, open_cases(folder))]}
+
+
+def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures():
+    """The peak of the picture and the range of its disparity lie outside of most crops."""
+    rng = np.random.default_rng(0)
+    image, disparity = rng.random((40, 48, 3), np.float32), rng.uniform(0.3, 0.6, (40, 48)).astype(np.float32)
+    image[0, 0], disparity[0, 0], disparity[39, 47] = 30.0, 0.1, 0.9
+    case = MemoryCase(
+        name="light", scene="light", blur_parameter=8.0, focus_disparity=0.4, planes=(image, image, disparity)
+    )
+    network, seen = DeepFocus(), []
+    network.register_forward_pre_hook(lambda module, planes: seen.append(planes))
+    refocus({"deepfocus": network}, image, disparity, case.lens(), gamma=2.2, arch="cpu")
+    training = DeepfocusTraining(DEEPFOCUS.presets["smoke"], 1)
+    training.network.register_forward_pre_hook(lambda module, planes: seen.append(planes))
+    crops = CropSettings(crop_px=16, augmentation=0.0, turned=False)
+    samples = [sample_of(case, crops, deepfocus_planes, rng=np.random.default_rng(seed)) for seed in range(4)]
+    training.objective(default_collate(samples))
+    whole, cropped = seen
+    for i, rng in enumerate(map(np.random.default_rng, range(4))):
+        y, x = rng.integers(40 - 16 + 1), rng.integers(48 - 16 + 1)
+        for in_whole, in_crop in zip(whole, cropped, strict=True):
+            expected = in_whole[0, :, y : y + 16, x : x + 16]
+            torch.testing.assert_close(in_crop[i], expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])

@@ -52,16 +52,23 @@ class Refocusing:
 
     disparity         (h, w) float32 as it truly is
     disparity_given   as a renderer gets it
+    whole_range       smallest and largest true disparity of the whole picture
     """
 
     disparity: Plane
     disparity_given: Plane
     lens: ThinLens
+    whole_range: tuple[float, float]
 
     @cached_property
     def defocus_px(self) -> Plane:
         """Signed defocus of the disparity given, pixels: (h, w) float32."""
         return np.asarray(self.lens.defocus_px(self.disparity_given), np.float32)
+
+    @cached_property
+    def whole_range_px(self) -> NDArray[np.float32]:
+        """Smallest and largest signed defocus of the whole picture, of its true disparity: (2,) float32."""
+        return np.asarray(self.lens.defocus_px(np.array(self.whole_range, np.float32)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +80,7 @@ class Crop:
     inner        rows and columns of the crop in the window
     corruption   of the disparity given; None for none
     size         height and width of the picture, pixels
+    peak         largest display value of the whole picture
     """
 
     case: Case
@@ -81,6 +89,7 @@ class Crop:
     inner: tuple[slice, slice]
     corruption: Corruption | None
     size: tuple[int, int]
+    peak: float
 
     @cached_property
     def truth(self) -> Picture:
@@ -90,8 +99,10 @@ class Crop:
     @cached_property
     def refocusing(self) -> Refocusing:
         """What is known of the refocusing; DatasetError for a picture whose disparity or lens is not known."""
-        lens, true = self.case.lens(), self._windowed(known_disparity(self.case))
-        return Refocusing(true, true if self.corruption is None else self.corruption.apply(true), lens)
+        lens, whole = self.case.lens(), known_disparity(self.case)
+        true = self._windowed(whole)
+        given = true if self.corruption is None else self.corruption.apply(true)
+        return Refocusing(true, given, lens, (float(whole.min()), float(whole.max())))
 
     def _windowed(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         if plane.shape[:2] != self.size:
@@ -99,7 +110,7 @@ class Crop:
         return np.ascontiguousarray(plane[self.window])
 
 
-# What a sample holds: (h, w) or (h, w, C) arrays of the window, by name.
+# What a sample holds, by name: (h, w) or (h, w, C) arrays of the window; () or (n,) numbers of the whole picture.
 Planes = Callable[[Crop], Mapping[str, NDArray[np.float32]]]
 
 
@@ -114,7 +125,7 @@ def plain_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
 
 
 def sample_of(case: Case, settings: CropSettings, planes: Planes, *, rng: np.random.Generator) -> Sample:
-    """A random crop as tensors: (C, h, w) float32 for every plane, "gamma" (scalar), "name".
+    """A random crop as tensors: (C, h, w) float32 for every plane, numbers as they are, "gamma" (scalar), "name".
 
     DatasetError where the picture is smaller than the crop, or lacks what the planes are made of.
     """
@@ -122,6 +133,9 @@ def sample_of(case: Case, settings: CropSettings, planes: Planes, *, rng: np.ran
     turns, mirrored = (int(rng.integers(4)), bool(rng.integers(2))) if settings.turned else (0, False)
     sample: Sample = {"gamma": torch.tensor(case.gamma, dtype=torch.float32), "name": case.name}
     for name, plane in planes(crop).items():
+        if plane.ndim < 2:
+            sample[name] = torch.from_numpy(plane)
+            continue
         turned = np.rot90(plane[crop.inner], turns)
         turned = np.atleast_3d(turned[:, ::-1] if mirrored else turned)
         sample[name] = torch.from_numpy(np.ascontiguousarray(turned.transpose(2, 0, 1)))
@@ -146,6 +160,7 @@ def _cut(case: Case, settings: CropSettings, rng: np.random.Generator) -> Crop:
         # Drawn for every picture: what is drawn after it does not depend on what is known of the picture.
         corruption=random_corruption(rng=rng) if rng.uniform() < settings.augmentation else None,
         size=(height, width),
+        peak=float(image.max()),
     )
 
 

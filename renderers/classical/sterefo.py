@@ -31,10 +31,10 @@ def sterefo(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "c
     return composite.normalized()
 
 
-def slice_defocus_px(defocus_px: Plane) -> NDArray[np.float64]:
-    """S_i of the slices: from the farthest pixel in steps of one pixel until the nearest is reached."""
+def slice_defocus_px(defocus_px: Plane, step_px: float = 1.0) -> NDArray[np.float64]:
+    """S_i of the slices: from the farthest pixel in steps of so many pixels until the nearest is reached."""
     farthest, nearest = float(defocus_px.min()), float(defocus_px.max())
-    return farthest + np.arange(np.ceil(nearest - farthest) + 1.0)
+    return farthest + step_px * np.arange(np.ceil((nearest - farthest) / step_px) + 1.0)
 
 
 def hard_disks(defocus_px: NDArray[np.float64], aperture: Aperture) -> KernelBank:

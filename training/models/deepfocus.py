@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bokehdata.torch_data import Crop, plain_planes
-from renderers.neural.deepfocus.inference import deepfocus_inputs
+from renderers.neural.deepfocus.inference import WholePicture, deepfocus_inputs
 from renderers.neural.deepfocus.network import DeepFocus
 from training.measurements import shown_psnr
 from training.model import Model, Samples
@@ -18,19 +19,34 @@ _SMALLEST_ERROR = 1e-8
 
 
 class DeepfocusBatch(Batch):
-    """image        all-in-focus display values, not clipped
-    truth        display values, clipped as it is shown and compared
-    defocus_px   signed, of the disparity given
+    """image            all-in-focus display values, not clipped
+    truth            display values, clipped as it is shown and compared
+    defocus_px       signed, of the disparity given
+    whole_peak       largest display value of each whole picture
+    whole_range_px   smallest and largest signed defocus of each whole picture
     """
 
     image: PictureBatch
     truth: PictureBatch
     defocus_px: PlaneBatch
+    whole_peak: Float32[Tensor, " batch"]
+    whole_range_px: Float32[Tensor, "batch 2"]
 
 
 def deepfocus_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """The planes of a DeepfocusBatch."""
-    return {**plain_planes(crop), "truth": np.clip(crop.truth, 0.0, 1.0)}
+    return {
+        **plain_planes(crop),
+        "truth": np.clip(crop.truth, 0.0, 1.0),
+        "whole_peak": np.array(crop.peak, np.float32),
+        "whole_range_px": crop.refocusing.whole_range_px,
+    }
+
+
+def whole_picture(batch: DeepfocusBatch) -> WholePicture:
+    """What inference normalizes by. Signed defocus is disparity but for scale and offset, which cancel."""
+    numbers = torch.column_stack([batch["whole_peak"], batch["whole_range_px"]])
+    return WholePicture(*numbers.T[..., None, None, None])
 
 
 def deepfocus_loss(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -50,10 +66,9 @@ class DeepfocusTraining(Training[DeepfocusBatch, DeepfocusBatch]):
         super().__init__(DeepFocus(), preset, steps)
 
     def _render(self, network: nn.Module, batch: DeepfocusBatch) -> Tensor:
-        # The network's picture is in units of the largest value of the image.
-        peak = batch["image"].amax((1, 2, 3), keepdim=True)
-        # Signed defocus is disparity but for scale and offset, which the network does not see.
-        return network(*deepfocus_inputs(batch["image"], batch["defocus_px"], batch["defocus_px"])) * peak
+        whole, defocus_px = whole_picture(batch), batch["defocus_px"]
+        # The network's picture is in units of the peak.
+        return network(*deepfocus_inputs(batch["image"], defocus_px, defocus_px, whole)) * whole.peak
 
     def objective(self, batch: DeepfocusBatch) -> dict[str, Tensor]:
         return {"loss": deepfocus_loss(self._render(self.network, batch), batch["truth"])}

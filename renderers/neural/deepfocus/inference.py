@@ -1,6 +1,7 @@
 """DeepFocus (Xiao et al. 2018) on pictures, and DeepFocus† (Peng et al. 2022): the same at the size where it works."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,15 +24,27 @@ DIAMETER_UNIT_PX = 30.0
 RADIUS_MAX_PX = 12.0
 
 
-def deepfocus_inputs(image: Tensor, disparity: Tensor, defocus_px: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network takes: the image divided by its maximum, disparity mapped to [0, 1], diameter in 30 px.
+class WholePicture(NamedTuple):
+    """Numbers of each picture that its inputs are normalized by, also where they are a crop of it: (B, 1, 1, 1) each.
 
-    Tensors (B, C, H, W); maxima and ranges are each picture's own.
+    peak        largest display value
+    low, high   smallest and largest disparity
     """
-    peak = image.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-    low, high = disparity.amin((2, 3), keepdim=True), disparity.amax((2, 3), keepdim=True)
-    normalized = (disparity - low) / (high - low).clamp(min=1e-6)
-    return image / peak, normalized, 2.0 * defocus_px.abs() / DIAMETER_UNIT_PX
+
+    peak: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def deepfocus_inputs(
+    image: Tensor, disparity: Tensor, defocus_px: Tensor, whole: WholePicture
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network takes: the image divided by its picture's peak, disparity mapped to [0, 1], diameter in 30 px.
+
+    Tensors (B, C, H, W).
+    """
+    normalized = (disparity - whole.low) / (whole.high - whole.low).clamp(min=1e-6)
+    return image / whole.peak.clamp(min=1e-6), normalized, 2.0 * defocus_px.abs() / DIAMETER_UNIT_PX
 
 
 def refocus(
@@ -59,6 +72,8 @@ def refocus(
         F.pad(resized(tensor_from_plane(plane, device), size), odd, mode="replicate")
         for plane in (image, disparity, defocus_px)
     )
+    peak, low, high = (number.reshape(1, 1, 1, 1) for number in (shown.max(), planar.min(), planar.max()))
     with torch.inference_mode():
-        picture = networks["deepfocus"](*deepfocus_inputs(shown, planar, defocus / factor))[..., : size[0], : size[1]]
-        return picture_from_tensor(resized(picture * shown.max(), (height, width)))
+        inputs = deepfocus_inputs(shown, planar, defocus / factor, WholePicture(peak, low, high))
+        picture = networks["deepfocus"](*inputs)[..., : size[0], : size[1]]
+        return picture_from_tensor(resized(picture * peak, (height, width)))
