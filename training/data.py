@@ -17,7 +17,7 @@ from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
 from bokehdata.origins import listed
 from bokehdata.torch_data import CropSettings, PictureCrops, Sample
-from renderers.neural.training_record import read_record, seen_by
+from renderers.neural.training_record import origins_of, read_record
 from runtime.backend import Arch
 from scenes.recipe import Recipe
 from training import held_out
@@ -50,7 +50,7 @@ class TrainingData:
         """What weights say of this data (`renderers.neural.training_record`).
 
         seed     of the run
-        before   weights that it begins with or stands behind; what they were trained on is taken over
+        before   weights that it begins with or stands behind; what they were trained and validated on is taken over
         """
         trained, validated = (
             frozenset(origin for case in cases for origin in case.origins) for cases in (self.training, self.validation)
@@ -58,11 +58,12 @@ class TrainingData:
         data = list(self.folders)
         if self.recipe is not None:
             data.insert(0, {"role": "training", "recipe": self.recipe.name, "seed": seed, "traced": "on the fly"})
-        inherited = [seen_by(read_record(path)) for path in before]
+        inherited = [origins_of(read_record(path)) for path in before]
         known = [origins for origins in inherited if origins is not None]
+        trained, validated = trained.union(*(t for t, _ in known)), validated.union(*(v for _, v in known))
         return {
             "data": data,
-            "trained_on": listed(trained.union(*known)) if len(known) == len(inherited) else None,
+            "trained_on": listed(trained) if len(known) == len(inherited) else None,
             "validated_on": listed(validated),
         }
 

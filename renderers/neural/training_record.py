@@ -4,9 +4,10 @@ network         name of the weights
 step            of the run
 data            datasets: role ("training", "validation"), sha256 of the index, recipe and seed of those of ours;
                 or scenes traced on the fly: role, recipe, seed
-trained_on      origins of the pictures (`bokehdata.origins.listed`), those of the weights that the run began with
-                or stood behind included; null where those do not say
+trained_on      origins of the pictures (`bokehdata.origins.listed`); null where weights that the run began with or
+                stood behind do not say theirs
 validated_on    origins of the pictures that chose the step
+Both include those of the weights that the run began with or stood behind.
 """
 
 import json
@@ -37,9 +38,15 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def seen_by(record: Mapping[str, Any] | None) -> Origins | None:
-    """All that weights were trained or validated on; None where their record does not say."""
+def origins_of(record: Mapping[str, Any] | None) -> tuple[Origins, Origins] | None:
+    """All that weights were trained on, and all that they were validated on; None where their record does not say."""
     try:
-        return None if record is None else from_list(record["trained_on"]) | from_list(record["validated_on"])
+        return None if record is None else (from_list(record["trained_on"]), from_list(record["validated_on"]))
     except (KeyError, ValueError):
         return None
+
+
+def seen_by(record: Mapping[str, Any] | None) -> Origins | None:
+    """All that weights were trained or validated on; None where their record does not say."""
+    origins = origins_of(record)
+    return None if origins is None else origins[0] | origins[1]
