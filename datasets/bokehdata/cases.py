@@ -27,6 +27,7 @@ class Case:
     gamma             of the display values
     level             blur level from 1 on, None where the data has none
     focus_index       None where the data has none
+    number            in the numbering of a public set that protocols name pictures by, None in other data
     noise_rmse        display RMSE of the truth against the converged picture, None where unknown
 
     The methods raise DatasetError, which names the file, for what cannot be read.
@@ -40,6 +41,7 @@ class Case:
     aperture: Aperture = field(default_factory=Disk)
     level: int | None = None
     focus_index: int | None = None
+    number: int | None = None
     noise_rmse: float | None = None
 
     def lens(self, blur_parameter: float | None = None) -> ThinLens:
@@ -48,6 +50,10 @@ class Case:
         if blur_parameter is None or self.focus_disparity is None:
             raise DatasetError(f"{self.name}: its blur parameter or its focus disparity is not known")
         return ThinLens(blur_parameter, self.focus_disparity, self.aperture)
+
+    def focused(self) -> "Case":
+        """With its focus disparity found where that can be and is not known; else the case itself."""
+        return self
 
     @property
     def origins(self) -> Origins:
