@@ -50,8 +50,7 @@ def _pairs(part: Path, prefix: str, on_misfit: OnMisfit) -> list[Case]:
             pair = PhotoPair(
                 name=f"{prefix}{name}",
                 scene=f"{prefix}{name}",
-                # NTIRE has numbers of its own.
-                number=None if metadata else number_of(name),
+                number=number_of(name),
                 image_file=files["src"],
                 truth_file=files["tgt"],
                 view_files={"alpha": files["alpha"]} if "alpha" in files else {},

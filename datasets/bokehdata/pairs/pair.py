@@ -20,6 +20,9 @@ from scenes.decode import EXIF_ORIENTATION
 # What is done with a file that does not fit: its path and the reason. A reader leaves its pair out and goes on.
 OnMisfit = Callable[[Path, str], None]
 
+# What `bokehforge export` writes beside its pairs. Their numbers are not those of a public set.
+EXPORT_FILE = "export.yaml"
+
 # Detail is compared over about this many pixels.
 _DETAIL_PX = 8.0
 # The share of the pixels with most detail in the input, and of those the share that keeps most of it.
@@ -97,8 +100,8 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 def place_of(stem: str) -> tuple[bool, int, str]:
     """What names are sorted by: numbers first, by their value."""
-    number = number_of(stem)
-    return number is None, number or 0, stem
+    is_number = stem.isascii() and stem.isdigit()
+    return not is_number, int(stem) if is_number else 0, stem
 
 
 def parts(root: Path, is_part: Callable[[Path], bool]) -> list[tuple[str, Path]]:
@@ -109,8 +112,8 @@ def parts(root: Path, is_part: Callable[[Path], bool]) -> list[tuple[str, Path]]
 
 
 def number_of(stem: str) -> int | None:
-    """The number that a stem is, None for another name."""
-    return int(stem) if stem.isascii() and stem.isdigit() else None
+    """The number that a stem is, as EBB! numbers its pairs; None for another name and for one that begins with 0."""
+    return int(stem) if stem.isascii() and stem.isdigit() and stem == str(int(stem)) else None
 
 
 def pairs_of(
@@ -135,7 +138,7 @@ def pairs_of(
     """
     images, truths = (pictures(part / name) for name in folders)
     shown = {name: pictures(part / name) for name in views}
-    known = _Known(part)
+    known, is_ours = _Known(part), (part / EXPORT_FILE).is_file()
     cases: list[Case] = []
     for stem, image in images.items():
         if stem not in truths:
@@ -144,7 +147,7 @@ def pairs_of(
             pair = PhotoPair(
                 name=f"{prefix}{stem}{ending}",
                 scene=f"{prefix}{stem}",
-                number=number_of(stem),
+                number=None if is_ours else number_of(stem),
                 image_file=image,
                 truth_file=truths[stem],
                 f_numbers=f_numbers,
