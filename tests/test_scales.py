@@ -37,8 +37,8 @@ def test_dmshn_compares_what_torch_brings_back_and_torchvision_saves(levels):
     saved = back.mul(255).add(0.5).clamp(0, 255).to(torch.uint8)[0].numpy().transpose(1, 2, 0)
     compared = DMSHN.finished(rendered, display(levels))
     off = np.rint(compared * 255).astype(int) - saved
-    # A value on the border of two steps may be rounded to either.
-    assert np.abs(off).max() <= 1 and (off != 0).mean() < 1e-3
+    # A value on the border of two steps may be rounded to either: the two differ by some 1e-5 before.
+    assert np.abs(off).max() <= 1 and (off != 0).mean() < 5e-3
 
 
 def test_dmshn_scores_are_those_of_scikit_image_on_bytes(levels):
