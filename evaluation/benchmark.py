@@ -97,7 +97,7 @@ def _benchmark(options: Options) -> int:
     _require_counts(options)
     protocol = _protocol(options)
     specs = _fitting(protocol, _specs(options))
-    cases = open_cases(options.data, on_misfit=_skipped)
+    cases = open_cases(options.data, on_misfit=command.skipped)
     try:
         wanted = tasks(protocol, cases, options.limit)
     except ValueError as error:
@@ -152,10 +152,6 @@ def _protocol(options: Options) -> BenchmarkProtocol:
     if protocol.scale is None:
         raise OptionError(f"--scale is {options.scale}; it belongs to val294 and val470, not to {protocol.name}")
     return replace(protocol, scale=SCALES[options.scale])
-
-
-def _skipped(path: Path, reason: str) -> None:
-    print(f"skipped {path}: {reason}", file=sys.stderr)
 
 
 def _specs(options: Options) -> list[RendererSpec]:

@@ -156,7 +156,9 @@ def info_document(
         # JSON has no infinity: a pinhole (K = 0) has no f-number.
         if blur_parameter == 0.0:
             return None
-        return f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width, sensor_focus)
+        f_number = f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width, sensor_focus)
+        # A real lens has the f-number that its recipe says, which rounding would hide.
+        return round(f_number, 12) if sensor_moves else f_number
 
     return {
         "resolution_x": width,
