@@ -45,7 +45,9 @@ class Recipe:
     scenes                  number of scenes, unless the command gives another
     seed                    of a dataset, unless the command gives another; training on the fly has its own
     size_px                 side of the square frame, pixels, unless the command gives another
-    width_px, height_px     of a frame that is not square, in place of `size_px`; the command gives the longer side
+    width_px                of a frame that is not square, with `height_px` in place of `size_px`; the command gives the
+                            longer side
+    height_px               of the same frame
     camera                  mapping with the keys of `scenes.camera`: distances in metres, and pictures of one subject
                             at several f-numbers through one lens. K, focus and sizes follow from it; the keys of
                             scales, disparities, blur and focus do not go with it

@@ -787,7 +787,7 @@ def ebb(tmp_path):
             (root / "Training" / folder).mkdir(parents=True, exist_ok=True)
             path = root / "Training" / folder / f"{number}.jpg"
             shown = texture(number + 7 * (folder == "bokeh"), HEIGHT, WIDTH)
-            assert cv2.imwrite(str(path), np.rint(255 * shown[..., ::-1]))
+            assert cv2.imwrite(str(path), np.rint(255 * shown[..., ::-1]).astype(np.uint8))
     (root / "Training" / "bokeh" / "4402.jpg").unlink()
     return root
 

@@ -104,7 +104,7 @@ def test_a_view_with_a_horizon_in_it_is_refused():
 
 @pytest.fixture(scope="module")
 def drawn():
-    return [sample_scene(SMALL, rng=np.random.default_rng([1802, i])) for i in range(40)]
+    return [sample_scene(SMALL, rng=np.random.default_rng([1802, i])) for i in range(14)]
 
 
 def test_the_subject_is_nearest_in_focus_and_plain_to_see(drawn):
@@ -134,8 +134,8 @@ def test_distances_are_those_of_the_recipe(drawn):
 
 def test_ground_is_among_the_scenes_and_stays_behind_the_subject(drawn):
     grounds = [scene for scene, _ in drawn if scene.is_slanted]
-    # Binomial of 40 at 0.35: outside these bounds once in some ten thousand draws; the seed is fixed.
-    assert 4 <= len(grounds) <= 25
+    # The recipe has a third of them; the seed is fixed.
+    assert 2 <= len(grounds) <= 9
     for scene in grounds:
         ground = scene.layers[-1]
         assert ground.slope[0] == 0.0 and ground.slope[1] > 0.0

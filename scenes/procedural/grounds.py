@@ -12,8 +12,8 @@ from scenes.procedural import heaps
 from scenes.procedural.noise import fractal, smoothstep
 from scenes.procedural.palette import from_hex, lighter, mixed, ramp
 
-# Side of a texture, texels; it goes on mirrored.
-_TEXTURE_SIDE = 1024
+# Largest side of a texture, texels; it goes on mirrored.
+_TEXTURE_SIDE_MAX = 1024
 # Octaves that a texture is reduced by for what is far away.
 _LEVELS = 5
 
@@ -77,7 +77,8 @@ def draw_ground(height: int, width: int, view: GroundView, *, rng: np.random.Gen
     """
     shares = np.array([share for _, share in GROUNDS.values()])
     kind = tuple(GROUNDS)[rng.choice(len(shares), p=shares / shares.sum())]
-    return seen(GROUNDS[kind][0](_TEXTURE_SIDE, rng=rng), height, width, view), kind
+    side = min(_TEXTURE_SIDE_MAX, max(height, width))
+    return seen(GROUNDS[kind][0](side, rng=rng), height, width, view), kind
 
 
 def seen(texture: Picture, height: int, width: int, view: GroundView) -> Picture:
