@@ -12,6 +12,7 @@ COMMANDS = {
     "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),
+    "export": ("bokehforge.export", "write data as pairs in the layout of EBB!"),
     "verify": ("bokehforge.verify", "prove a dataset whole: checksums, shapes, ranges, one picture traced again"),
     "view": ("bokehforge.view", "write one self-contained page to look at a dataset"),
 }

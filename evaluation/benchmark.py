@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from evaluation.protocols import PROTOCOLS, BenchmarkProtocol, Task, tasks
 from evaluation.rendering import Border, RenderProcess
 from evaluation.results import PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
 from evaluation.run import Run
+from evaluation.scales import SCALES, ScaleName
 from evaluation.tables import headline, in_words, value, weights_used
 from renderers import RENDERERS
 from runtime import command
@@ -47,7 +48,7 @@ class Options:
     """
 
     data: Path
-    """Folder of a bokehforge dataset, of BLB scenes, or with image/, disparity/, truth/ and settings.json."""
+    """Folder of a bokehforge dataset, of BLB scenes, of EBB!, VABD, RealBokeh, DPDD or other pairs, or plain."""
     out: Path
     """Folder of the results: results.json, rows.jsonl, pictures/."""
     renderers: tuple[str, ...] = ()
@@ -56,8 +57,10 @@ class Options:
     """Programs as NAME="program {image} {disparity} {out} {blur_parameter} {focus_disparity} {gamma}", see above."""
     weights: tuple[Path, ...] = ()
     """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
-    protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k"] = "blb"
-    """At the true blur parameter; with 15 imperfect disparities; at each method's best; searched from 1 to 100 px."""
+    protocol: Literal["blb", "blb-corrupted", "drbokeh", "best-k", "val294", "val470"] = "blb"
+    """True blur parameter; with 15 imperfect disparities; each method's best; searched up to 100 px; held-out pairs."""
+    scale: ScaleName | None = None
+    """Of val294 and val470: at 1536 x 1024 and in 8 bits as DMSHN; as it is; both as squares. Default: ebb-dmshn."""
     limit: int | None = None
     """Measure at most this many pictures, as many of each scene, level and focus as can be. Default: all."""
     arch: Backend = "cpu"
@@ -92,17 +95,21 @@ def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
 
 def _benchmark(options: Options) -> int:
     _require_counts(options)
-    protocol = PROTOCOLS[options.protocol]
+    protocol = _protocol(options)
     specs = _fitting(protocol, _specs(options))
-    cases = open_cases(options.data)
+    cases = open_cases(options.data, on_misfit=command.skipped)
     try:
         wanted = tasks(protocol, cases, options.limit)
     except ValueError as error:
         raise OptionError(f"--data {options.data}: {error}") from error
+    if any(task.case.blur_parameter is None or task.case.focus_disparity is None for task in wanted):
+        specs = specs if protocol.refocuses else _given_pictures(specs)
     lpips, lpips_state = _lpips(options)
     print(
         f"{len(wanted)} rows for each of {len(specs)} renderers: {', '.join(spec.name for spec in specs)}\n"
-        f"protocol {protocol.name}: {protocol.source}" + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
+        f"protocol {protocol.name}: {protocol.source}"
+        + (f"\nscale {protocol.scale.name}: {protocol.scale.rule}" if protocol.scale else "")
+        + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
     )
     if options.dry_run:
         calls = 1 if protocol.search is None else f"{len(protocol.search.grid)} and more"
@@ -111,7 +118,7 @@ def _benchmark(options: Options) -> int:
         return command.DONE
 
     digests = _digests(wanted)
-    settings = {"protocol": asdict(protocol), "border": options.border}
+    settings = {"protocol": protocol.describe(), "border": options.border}
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
@@ -136,6 +143,15 @@ def _require_counts(options: Options) -> None:
         ("--picture-side", options.picture_side, 16),
         ("--threads", options.threads, 1),
     )
+
+
+def _protocol(options: Options) -> BenchmarkProtocol:
+    protocol = PROTOCOLS[options.protocol]
+    if options.scale is None:
+        return protocol
+    if protocol.scale is None:
+        raise OptionError(f"--scale is {options.scale}; it belongs to val294 and val470, not to {protocol.name}")
+    return replace(protocol, scale=SCALES[options.scale])
 
 
 def _specs(options: Options) -> list[RendererSpec]:
@@ -163,6 +179,16 @@ def _fitting(protocol: BenchmarkProtocol, specs: Sequence[RendererSpec]) -> list
         print(f"left out, their true layers would not be corrupted: {', '.join(left_out)}", file=sys.stderr)
     if not fitting:
         raise OptionError(f"--protocol is {protocol.name}; it needs a renderer that is not given the true layers")
+    return fitting
+
+
+def _given_pictures(specs: Sequence[RendererSpec]) -> list[RendererSpec]:
+    """Those that can work on pairs whose lens is not known."""
+    fitting = [spec for spec in specs if spec.load().information == "picture"]
+    if left_out := [spec.name for spec in specs if spec not in fitting]:
+        print(f"left out, the lens of these pairs is not known: {', '.join(left_out)}", file=sys.stderr)
+    if not fitting:
+        raise OptionError("--renderers needs one that is given the picture alone: the lens of these pairs is not known")
     return fitting
 
 

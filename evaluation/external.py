@@ -156,6 +156,10 @@ def _placeholders(word: str) -> set[str]:
     return fields
 
 
+# Placeholders of what a method may know beside the picture.
+_OF_THE_LENS = ("disparity", "disparity_exr", "blur_parameter", "focus_disparity")
+
+
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise RendererSpecError(f"{name!r} cannot name a renderer; use letters, digits, dot, dash and underscore")
@@ -188,7 +192,8 @@ def _imported(target: str) -> Renderer:
 class CallableRenderer(WithoutNetworks):
     """A bare function as a renderer: f(image, disparity, lens), with gamma=... and scene=... where it takes them.
 
-    A function that takes `scene` is given the true layers.
+    A function that takes `scene` is given the true layers. One that takes a single argument, f(image), is given the
+    picture alone.
     """
 
     function: Callable[..., Any]
@@ -196,8 +201,10 @@ class CallableRenderer(WithoutNetworks):
 
     @property
     def information(self) -> Information:
-        """The true layers where the function takes them, else picture and disparity."""
-        return "layers" if "scene" in self._taken else "disparity"
+        """What the function takes of picture, disparity and true layers."""
+        if "scene" in self._taken:
+            return "layers"
+        return "picture" if self._takes_picture_alone else "disparity"
 
     def on(self, arch: Backend) -> Self:
         """The function itself: where it runs is its own affair."""
@@ -213,6 +220,8 @@ class CallableRenderer(WithoutNetworks):
         scene: LayeredScene | None = None,
     ) -> Picture:
         """What the function returns."""
+        if self._takes_picture_alone:
+            return self.function(image)
         given = {"gamma": gamma, "scene": scene}
         return self.function(image, disparity, lens, **{name: given[name] for name in self._taken})
 
@@ -225,6 +234,15 @@ class CallableRenderer(WithoutNetworks):
             return "gamma", "scene"
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         return tuple(name for name in ("gamma", "scene") if open_ended or name in parameters)
+
+    @cached_property
+    def _takes_picture_alone(self) -> bool:
+        try:
+            parameters = inspect.signature(self.function).parameters.values()
+        except ValueError:
+            return False
+        # What may be given by its place or is open-ended; a function with one such parameter has no place for a lens.
+        return sum(p.kind is not p.KEYWORD_ONLY for p in parameters) == 1
 
 
 @dataclass(frozen=True)
@@ -244,8 +262,13 @@ class CommandRenderer(WithoutNetworks):
     """
 
     template: str
-    information: Information = "disparity"
     modules = ()
+
+    @property
+    def information(self) -> Information:
+        """The picture alone for a program that is told neither disparity nor lens."""
+        used = {field for word in shlex.split(self.template) for field in _placeholders(word)}
+        return "disparity" if used & set(_OF_THE_LENS) else "picture"
 
     def on(self, arch: Backend) -> Self:
         """The command itself: where it runs is its own affair."""

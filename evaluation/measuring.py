@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bokehdata.cases import Case, known_disparity
+from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from evaluation import metrics
 from evaluation.lpips import Lpips
@@ -26,10 +26,10 @@ from scenes.arrays import Picture, Plane
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What a picture is compared with: display values, true disparity, and the masks of the regions."""
+    """What a picture is compared with: display values, true disparity where there is one, and the regions' masks."""
 
     image: Picture
-    disparity: Plane
+    disparity: Plane | None
     truth: Picture
     masks: dict[str, NDArray[np.bool_]]
     blur_radius_px: float | None
@@ -42,31 +42,37 @@ class GroundTruths:
         self._case: Case | None = None
         self._scene: str | None = None
 
-    def of(self, case: Case) -> GroundTruth:
+    def of(self, task: Task) -> GroundTruth:
         """DatasetError for files that cannot be read or do not fit together."""
+        case = task.case
         if self._scene != case.scene:
-            self._image, self._disparity = case.image(), known_disparity(case)
+            self._image, self._disparity = case.image(), case.disparity()
             self._scene = case.scene
         if self._case != case:
-            self._ground = self._load(case)
+            self._ground = self._load(task)
             self._case = case
         return self._ground
 
-    def _load(self, case: Case) -> GroundTruth:
-        truth = case.truth()
-        if self._image.shape != truth.shape or self._disparity.shape != truth.shape[:2]:
+    def _load(self, task: Task) -> GroundTruth:
+        case, truth = task.case, task.case.truth()
+        disparity = self._disparity
+        if self._image.shape != truth.shape or (disparity is not None and disparity.shape != truth.shape[:2]):
+            disparity_shape = "none" if disparity is None else disparity.shape
             raise DatasetError(
-                f"{case.name}: image {self._image.shape}, disparity {self._disparity.shape} and truth {truth.shape} "
+                f"{case.name}: image {self._image.shape}, disparity {disparity_shape} and truth {truth.shape} "
                 "must have one size"
             )
         # Regions follow from blur radii, which need the blur parameter.
         masks, blur_radius_px = {}, None
-        if case.blur_parameter is not None:
+        if disparity is not None and case.blur_parameter is not None:
             lens = case.lens()
-            masks = region_masks(self._image, self._disparity, lens)
-            defocus_px = lens.defocus_px(self._disparity)
+            masks = region_masks(self._image, disparity, lens)
+            defocus_px = lens.defocus_px(disparity)
             blur_radius_px = float(np.abs(defocus_px).max())
-        return GroundTruth(self._image, self._disparity, truth, masks, blur_radius_px)
+        if task.scale is not None:
+            truth = task.scale.truth(truth)
+            masks = {name: mask for name, mask in masks.items() if mask.shape == truth.shape[:2]}
+        return GroundTruth(self._image, disparity, truth, masks, blur_radius_px)
 
 
 @dataclass(frozen=True)
@@ -92,18 +98,19 @@ class Bench:
         """The scores of a renderer on a task, or its `error`; with `keep` the picture is put aside for people."""
         try:
             with self._stage("reading"):
-                ground = truths.of(task.case)
+                ground = truths.of(task)
             row: Row = {
                 "width": ground.truth.shape[1],
                 "height": ground.truth.shape[0],
                 "blur_radius_px": ground.blur_radius_px,
             }
             if self.protocol.search is None:
-                assert task.case.blur_parameter is not None
                 blur_parameter = task.case.blur_parameter
                 with self._stage("rendering"):
                     rendered = process.render(task, blur_parameter, repeats=self.repeats)
                 image, seconds = rendered.image, rendered.seconds
+                if task.scale is not None:
+                    image = task.scale.finished(image, ground.truth)
             else:
                 with self._stage("rendering"):
                     found = self._search(self.protocol.search, task, process, ground)
@@ -153,7 +160,7 @@ class Bench:
     def _search(self, search: Search, task: Task, process: RenderProcess, ground: GroundTruth) -> "_Found":
         unit = _unit(search, task.case, ground)
         mask = ground.masks.get(self.protocol.region)
-        mask = mask if mask is not None and mask.any() else np.ones(ground.disparity.shape, bool)
+        mask = mask if mask is not None and mask.any() else np.ones(ground.truth.shape[:2], bool)
         truth = np.clip(ground.truth, 0.0, 1.0)[mask]
         best_error, best, at_true = math.inf, None, None
         failure: RenderFailed | None = None
@@ -197,6 +204,7 @@ def _unit(search: Search, case: Case, ground: GroundTruth) -> float:
     if search.unit == "true":
         assert case.blur_parameter is not None
         return case.blur_parameter
+    assert ground.disparity is not None
     span = float(ground.disparity.max()) - float(ground.disparity.min())
     return 1.0 / span if span > 0.0 else 1.0
 

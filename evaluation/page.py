@@ -164,7 +164,8 @@ def _case_facts(row: Mapping[str, Any]) -> str:
     parts = [] if "width" not in row else [f"{row['width']} × {row['height']} px"]
     if row["true_blur_parameter"] is not None:
         parts.append(f"K {row['true_blur_parameter']:.4g} px")
-    parts.append(f"d_f {row['focus_disparity']:.3g}")
+    if row["focus_disparity"] is not None:
+        parts.append(f"d_f {row['focus_disparity']:.3g}")
     if row.get("blur_radius_px"):
         parts.append(f"radius to {row['blur_radius_px']:.3g} px")
     if row["noise_rmse"] is not None:

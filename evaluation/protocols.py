@@ -7,18 +7,19 @@ a grid, refined by golden section around its best point.
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.cases import Case
 from bokehdata.corruptions import Corruption, every_corruption
+from evaluation.scales import SCALES, Scale
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
-TableLayout = Literal["levels", "mean-std", "corruptions", "best"]
+TableLayout = Literal["levels", "mean-std", "corruptions", "best", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class BenchmarkProtocol:
     corruptions   what is done to the disparity, each in turn beside leaving it as it is
     search        None for the true blur parameter
     table         the layout of the paper
+    numbers       first number of EBB!'s held-out pairs, and one past the last. Of data whose pictures have no such
+                  number, as many scenes at the end. None for all pictures
+    scale         at which pictures are given and compared; None for the picture as it is
     """
 
     name: str
@@ -54,7 +58,23 @@ class BenchmarkProtocol:
     corruptions: tuple[Corruption, ...] = ()
     search: Search | None = None
     table: TableLayout = "levels"
+    numbers: tuple[int, int] | None = None
+    scale: Scale | None = None
 
+    @property
+    def refocuses(self) -> bool:
+        """Whether a lens must be known: a protocol on a scale is for pairs, and for methods that learn from them."""
+        return self.scale is None
+
+    def describe(self) -> dict[str, Any]:
+        """As plain values, for results.json."""
+        plain = asdict(self)
+        # Results are older than these keys, and a run that resumes compares descriptions.
+        return {key: value for key, value in plain.items() if key not in ("numbers", "scale") or value is not None}
+
+
+# EBB! has 4694 pairs. Val294 is published; of Val470 its size is, and these numbers make it hold Val294.
+_EBB_PAIRS = 4694
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -80,16 +100,31 @@ PROTOCOLS = {
             search=Search("span", grid=(1, 2, 4, 7, 11, 16, 23, 31, 41, 53, 67, 83, 100), step=1.0),
             table="best",
         ),
+        *(
+            BenchmarkProtocol(
+                f"val{count}",
+                f"{source}: pairs {_EBB_PAIRS - count} to {_EBB_PAIRS - 1} of EBB!, or the last {count} scenes",
+                region="all",
+                table="pairs",
+                numbers=(_EBB_PAIRS - count, _EBB_PAIRS),
+                scale=SCALES["ebb-dmshn"],
+            )
+            for count, source in (
+                (294, "DMSHN (Dutta et al. 2021), Table 1"),
+                (470, "D2F (Luo et al. 2023), whose numbers are not published"),
+            )
+        ),
     )
 }
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one row measures: a case, and the corruption of its disparity."""
+    """What one row measures: a case, the corruption of its disparity, and the scale that both are brought to."""
 
     case: Case
     corruption: Corruption | None = None
+    scale: Scale | None = None
 
     @property
     def name(self) -> str:
@@ -103,24 +138,43 @@ def tasks(protocol: BenchmarkProtocol, cases: Sequence[Case], limit: int | None 
     The draw is balanced over scenes, blur levels, focuses and gammas (`_balanced`). A smaller limit keeps a part of
     what a larger one keeps.
 
-    ValueError where the data has no disparity, or not the blur parameter that the protocol needs.
+    ValueError where the data has no disparity, or not the blur parameter that the protocol needs, or no held-out pair.
     """
+    if protocol.numbers is not None:
+        cases = _held_out(cases, protocol.numbers)
     levels = sorted({case.level for case in cases if case.level is not None})
     if protocol.level is not None and levels:
         level = protocol.level if protocol.level in levels else levels[len(levels) // 2]
         cases = [case for case in cases if case.level == level]
+    if limit is not None and limit < len(cases):
+        cases = [cases[i] for i in sorted(_balanced(cases)[:limit])]
+    if protocol.refocuses:
+        cases = [case.focused() for case in cases]
+        _require_lenses(protocol, cases)
+    return [Task(case, corruption, protocol.scale) for case in cases for corruption in (None, *protocol.corruptions)]
+
+
+def _held_out(cases: Sequence[Case], numbers: tuple[int, int]) -> list[Case]:
+    first, end = numbers
+    if any(case.number is not None for case in cases):
+        kept = [case for case in cases if case.number is not None and first <= case.number < end]
+        if not kept:
+            raise ValueError(f"none of its pairs has a number from {first} to {end - 1}, which the protocol is of")
+        return kept
+    last = set(list(dict.fromkeys(case.scene for case in cases))[first - end :])
+    return [case for case in cases if case.scene in last]
+
+
+def _require_lenses(protocol: BenchmarkProtocol, cases: Sequence[Case]) -> None:
     for case in cases:
         if case.focus_disparity is None:
-            raise ValueError(f"{case.name} has no disparity to focus on, and every protocol refocuses with one")
+            raise ValueError(f"{case.name} has no disparity to focus on; val294 and val470 need none")
     if protocol.search is None or protocol.search.unit == "true":
         for case in cases:
             if case.blur_parameter is None:
                 raise ValueError(
                     f"the blur parameter of {case.name} is not known; give it, or take the protocol best-k"
                 )
-    if limit is not None and limit < len(cases):
-        cases = [cases[i] for i in sorted(_balanced(cases)[:limit])]
-    return [Task(case, corruption) for case in cases for corruption in (None, *protocol.corruptions)]
 
 
 def _balanced(cases: Sequence[Case]) -> list[int]:

@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Literal
@@ -31,7 +31,8 @@ Border = Literal["replicate", "reflect", "none"]
 
 BORDER_RULE = (
     "picture and disparity are extended on all sides by the largest blur radius + 2 px, in the same way for every "
-    "method that is not given layers, and what it renders is cropped to the frame; true layers have their own border"
+    "method that is given a disparity and no layers, and what it renders is cropped to the frame; true layers have "
+    "their own border, and a method that is given the picture alone is given no more than the frame"
 )
 MEMORY_RULE = (
     "largest resident memory of a process that does nothing but load a picture's inputs and render them (VmHWM, or "
@@ -82,8 +83,11 @@ class RenderProcess:
             self._process.kill()
             self._process.join()
 
-    def render(self, task: Task, blur_parameter: float, *, repeats: int) -> Rendered:
-        """The picture of a task at a blur parameter; RenderFailed with the renderer's message."""
+    def render(self, task: Task, blur_parameter: float | None, *, repeats: int) -> Rendered:
+        """The picture of a task at a blur parameter; RenderFailed with the renderer's message.
+
+        blur_parameter   None where it is not known, for a renderer that is given the picture alone
+        """
         try:
             self._connection.send((task, blur_parameter, repeats))
             answer = self._connection.recv()
@@ -129,7 +133,7 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Backend, border: Bo
         connection.send({"error": str(error)})
         return
     connection.send({"memory": _peak_memory_bytes(), "information": renderer.information})
-    inputs = _Inputs(layered=renderer.information in ("layers", "truth"))
+    inputs = _Inputs(renderer.information)
     warm = False
     while True:
         try:
@@ -137,9 +141,9 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Backend, border: Bo
         except EOFError:
             return
         try:
-            image, disparity, layers = inputs.of(task)
-            lens = task.case.lens(blur_parameter)
-            margin = 0 if layers is not None else margin_px(disparity, lens, border)
+            image, disparity, layers, lens = inputs.of(task, blur_parameter)
+            alone = renderer.information == "picture"
+            margin = 0 if alone or layers is not None else margin_px(disparity, lens, border)
             given = (extended(plane, margin, border) for plane in (image, disparity))
             call = partial(renderer, *given, lens, gamma=task.case.gamma, scene=layers)
             if not warm:
@@ -167,20 +171,38 @@ def _timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 class _Inputs:
     """The inputs of tasks. Those of the last scene are kept, since tasks of a scene follow each other."""
 
-    def __init__(self, *, layered: bool):
-        self._layered = layered
+    def __init__(self, information: Information):
+        self._information: Information = information
         self._key: Any = None
 
-    def of(self, task: Task) -> tuple:
-        """(image, disparity, layers) of a task."""
-        case = task.case
+    def of(self, task: Task, blur_parameter: float | None) -> tuple[Picture, Plane, Any, ThinLens]:
+        """(image, disparity, layers, lens) of a task, at its scale.
+
+        A renderer that is given the picture alone has a place for disparity and lens in its call. Where they are not
+        known, it is given a disparity of 0 and a focus there.
+        """
+        case, scale = task.case, task.scale
         # Files of every gamma hold the same display values.
         if self._key != case.scene:
-            self._image, self._disparity = case.image(), known_disparity(case)
-            self._layers = case.layers() if self._layered else None
+            self._image = case.image()
+            self._disparity = self._disparity_of(task)
+            self._layers = case.layers() if self._information in ("layers", "truth") else None
             self._key = case.scene
         disparity = self._disparity if task.corruption is None else task.corruption.apply(self._disparity)
-        return self._image, disparity, self._layers
+        if self._information == "picture" and (blur_parameter is None or case.focus_disparity is None):
+            lens = ThinLens(1.0, 0.0)
+        else:
+            lens = case.lens(blur_parameter)
+        if scale is None:
+            return self._image, disparity, self._layers, lens
+        lens = replace(lens, blur_parameter=lens.blur_parameter * scale.given_blur(self._image.shape[1]))
+        return scale.given(self._image), scale.given_disparity(disparity), self._layers, lens
+
+    def _disparity_of(self, task: Task) -> Plane:
+        if self._information == "picture":
+            disparity = task.case.disparity()
+            return np.zeros(self._image.shape[:2], np.float32) if disparity is None else disparity
+        return known_disparity(task.case)
 
 
 def margin_px(disparity: Plane, lens: ThinLens, border: Border) -> int:

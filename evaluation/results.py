@@ -3,7 +3,8 @@
 results.json
     schema, complete        version of this layout; whether every row that was asked for is there
     data                    name of the folder, number of pictures, sha256 over their digests
-    protocol                the preset, in words and numbers
+    protocol                the preset, in words and numbers; of pairs `numbers`, the first held-out one and one past
+                            the last, and `scale`, at which pictures are given and compared
     metrics, regions        what every number means, in one sentence each
     rules                   space of the comparison, how time and memory are measured
     software, machine       versions; processor, cores, system

@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -143,7 +143,7 @@ class Run:
             "schema": SCHEMA,
             "complete": not any(self.log.row(self._key(s, task)) is None for s in self.specs for task in self.wanted),
             "data": {"name": data, "images": len(self.wanted), "sha256": everything},
-            "protocol": asdict(self.bench.protocol),
+            "protocol": self.bench.protocol.describe(),
             "metrics": METRICS,
             "regions": REGIONS,
             "rules": {

@@ -186,7 +186,7 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
         {**row, **row["at_true_blur_parameter"]} for row in clean.rows if row.get("at_true_blur_parameter") is not None
     ]
 
-    found: dict[str, list[Table]] = {"mean-std": [], "levels": [], "corruptions": [], "best": []}
+    found: dict[str, list[Table]] = {"mean-std": [], "levels": [], "corruptions": [], "best": [], "pairs": []}
     which = " at the best blur parameter of each picture and method" if searched else ""
     for part in dict.fromkeys((region, "all")):
         suffix = "" if part == region else f"-{part}"
@@ -202,6 +202,8 @@ def tables(document: Mapping[str, Any]) -> list[Table]:
         found["corruptions"].append(_corruptions(everything))
     if document["protocol"]["table"] == "best":
         found["best"].append(_best(clean))
+    if document["protocol"]["table"] == "pairs":
+        found["pairs"].append(_pairs(clean, document["protocol"]["scale"], document["lpips"]["available"]))
     first = document["protocol"]["table"]
     ordered = [*found.pop(first), *_differences(clean), *(table for group in found.values() for table in group)]
     return [*ordered, *_regions(clean, ["psnr", "ssim", *(["lpips"] if "lpips" in metrics else [])])]
@@ -387,6 +389,13 @@ def _best(measured: _Measured) -> Table:
     measures = [_Measure(_column("", metric), metric, region) for metric, region in shown]
     note = f"Mean over the pictures at the best blur parameter of each, {in_words(measured.headline)}."
     return measured.table("best", "Best blur parameter", note, measures)
+
+
+def _pairs(measured: _Measured, scale: Mapping[str, Any], lpips: bool) -> Table:
+    """The layout of the Val294 tables."""
+    metrics = ["psnr", scale["ssim"], *(["lpips"] if lpips else []), "seconds"]
+    note = f"Scale {scale['name']}: {scale['rule']}. Mean over the pictures, whole frame; median time per image."
+    return measured.table("pairs", "Pairs", note, [_Measure(_column("", metric), metric) for metric in metrics])
 
 
 def _differences(measured: _Measured) -> Iterator[Table]:

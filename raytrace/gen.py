@@ -42,7 +42,7 @@ class Options:
     scenes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 100 for most)")] = None
     """Number of scenes."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the recipe's, 512)")] = None
-    """Side of the square frame, pixels; the recipe's blur does not scale with it."""
+    """Longer side of the frame, pixels; blur does not scale with it, but where the recipe has a camera."""
     seed: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 0 for most)")] = None
     """Seed of all random choices; scene i depends only on the seed, the recipe and i."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
@@ -96,12 +96,13 @@ def _generate(options: Options) -> int:
     arch = backend.start(options.arch)
     out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
-    workers = options.workers or _default_workers(recipe, recipe.size_px + 2 * overscan, arch)
+    extended_px = (recipe.width + 2 * overscan) * (recipe.height + 2 * overscan)
+    workers = options.workers or _default_workers(recipe, extended_px, arch)
     images = recipe.images_per_scene
     layers = sum(recipe.foregrounds) / 2 + 1
-    scene_bytes = estimated_bytes(recipe.size_px, recipe.size_px, overscan, round(layers), images, options.format)
+    scene_bytes = estimated_bytes(recipe.width, recipe.height, overscan, round(layers), images, options.format)
     print(
-        f"{recipe.scenes} scenes of {images} images, {recipe.size_px} x {recipe.size_px} px, "
+        f"{recipe.scenes} scenes of {images} images, {recipe.width} x {recipe.height} px, "
         f"about {size_text(recipe.scenes * scene_bytes)}, into {out}\n"
         f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}",
         flush=True,
@@ -150,8 +151,10 @@ def _recipe(options: Options) -> Recipe:
     )
     if options.noise is not None and not 0.0 < options.noise < 1.0:
         raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1, in display values")
-    changes = {"scenes": options.scenes, "seed": options.seed, "size_px": options.size, "noise": options.noise}
-    return replace(load_recipe(options.recipe), **{key: v for key, v in changes.items() if v is not None})
+    changes = {"scenes": options.scenes, "seed": options.seed, "noise": options.noise}
+    recipe = load_recipe(options.recipe)
+    recipe = recipe if options.size is None else recipe.at_size(options.size)
+    return replace(recipe, **{key: v for key, v in changes.items() if v is not None})
 
 
 def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -> None:
@@ -161,8 +164,8 @@ def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -
     print(f"{folder}: {usable} usable pictures{note}")
 
 
-def _default_workers(recipe: Recipe, side_px: int, arch: str) -> int:
-    fitting = memory_bytes() * 2 // 3 // worker_bytes(recipe, side_px)
+def _default_workers(recipe: Recipe, extended_px: int, arch: str) -> int:
+    fitting = memory_bytes() * 2 // 3 // worker_bytes(recipe, extended_px)
     # Processes share one GPU and its memory. Four of them draw and encode scenes about as fast as it traces them.
     return max(1, min(available_cores() if arch == "cpu" else 4, fitting))
 
@@ -180,7 +183,7 @@ def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -
         "foregrounds": _origin(cutouts),
         "image_format": options.format,
         "lens_model": "thin lens, signed defocus = blur_parameter * (disparity - focus_disparity) in pixels",
-        "disparity_unit": "normalised",
+        "disparity_unit": "normalised" if recipe.camera is None else "1/m",
         "pixel_rule": f"{recipe.pixel}: " + ("through the centre" if recipe.pixel == "point" else "mean over the area"),
         "border_rule": "every layer extends beyond the frame by the largest blur radius + 2 px; nothing is clamped",
         "colour": "linear = display ** gamma; layers and files without a suffix at gamma 2.2",

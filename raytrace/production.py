@@ -81,7 +81,7 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
     watch.lap("assets")
     with SceneWriter(job.root, scene_index, image_format=job.image_format) as writer:
         sheet = _sheet(scene, stack, scene_index)
-        write_billboards(writer, scene, stack, seed=job.seed, noise=recipe.noise)
+        write_billboards(writer, scene, stack, seed=job.seed, noise=recipe.noise, camera=recipe.camera)
         watch.lap("files")
         # The tracer makes the pinhole image too, so that a bokeh image of K = 0 is equal to it bit for bit.
         image = tracer.render(scene, ThinLens(0.0, 0.0), noise=recipe.noise).linear[0]
@@ -126,12 +126,15 @@ def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Gene
         ) from error
 
 
-def worker_bytes(recipe: Recipe, side_px: int) -> int:
-    """Peak memory of one worker in bytes: half-float layers, their float32 textures, and the frames."""
+def worker_bytes(recipe: Recipe, extended_px: int) -> int:
+    """Peak memory of one worker in bytes: half-float layers, their float32 textures, and the frames.
+
+    extended_px   texels of one layer
+    """
     layers = recipe.foregrounds[1] + 1
-    texels = layers * side_px**2
+    texels = layers * extended_px
     textures = min(texture_bytes(texels, len(recipe.gammas)), max(TEXTURE_BYTES_MAX, texture_bytes(texels, 1)))
-    return 8 * texels + textures + 100 * side_px**2 + 400 * 2**20
+    return 8 * texels + textures + 100 * extended_px + 400 * 2**20
 
 
 def _start(job: TracingJob) -> Tracer:

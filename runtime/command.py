@@ -26,6 +26,11 @@ def require_within(*limits: tuple[str, float, float, float]) -> None:
             raise OptionError(f"{name} is {value}; it must lie between {least} and {most}")
 
 
+def skipped(path: Path, reason: str) -> None:
+    """Say on standard error which of the input is left out, and why."""
+    print(f"skipped {path}: {reason}", file=sys.stderr)
+
+
 def exit_code(
     run: Callable[[], int],
     prog: str,

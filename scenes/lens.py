@@ -102,9 +102,10 @@ def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width
     return focal_length_m / f_number * image_distance_m * width_px / (2.0 * sensor_width_m)
 
 
-def f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width_px):
-    """The f-number that gives K (pixels per 1/m) with the sensor at the focal length: N = f^2 W / (2 w K)."""
-    return focal_length_m * focal_length_m * width_px / (2.0 * sensor_width_m * blur_parameter)
+def f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width_px, focus_disparity=0.0):
+    """The f-number that gives K (pixels per 1/m): N = f v W / (2 w K), v as in `blur_parameter_from_f_number`."""
+    image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
+    return focal_length_m * image_distance_m * width_px / (2.0 * sensor_width_m * blur_parameter)
 
 
 def distance_from_disparity(disparity: float) -> float:

@@ -9,19 +9,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
 import yaml
 
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
+from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
 from scenes.stack import Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
 
 Focus = Literal["layers", "even", "random"]
+
+# What a camera decides.
+_OF_THE_CAMERA = (
+    *("foreground_scale", "visible_min", "cluster", "background_disparity", "foreground_disparity", "disparity_gap"),
+    *("full_range", "background_slant", "foreground_slant", "blur_parameters", "random_blur"),
+    *("focus", "focus_count", "focus_range"),
+)
 
 
 class RecipeError(ValueError):
@@ -37,6 +45,12 @@ class Recipe:
     scenes                  number of scenes, unless the command gives another
     seed                    of a dataset, unless the command gives another; training on the fly has its own
     size_px                 side of the square frame, pixels, unless the command gives another
+    width_px                of a frame that is not square, with `height_px` in place of `size_px`; the command gives the
+                            longer side
+    height_px               of the same frame
+    camera                  mapping with the keys of `scenes.camera`: distances in metres, and pictures of one subject
+                            at several f-numbers through one lens. K, focus and sizes follow from it; the keys of
+                            scales, disparities, blur and focus do not go with it
     foregrounds             [fewest, most] cut-outs in front of the background
     foreground_scale        longest side of a cut-out relative to the frame
     rotation_deg            largest rotation of a cut-out, in either direction
@@ -75,6 +89,9 @@ class Recipe:
     scenes: int = 100
     seed: int = 0
     size_px: int = 512
+    width_px: int | None = None
+    height_px: int | None = None
+    camera: Camera | None = None
     foregrounds: tuple[int, int] = (2, 5)
     foreground_scale: tuple[float, float] = (0.35, 1.0)
     rotation_deg: float = 20.0
@@ -115,7 +132,9 @@ class Recipe:
             self._require(0 < low <= high, "random_blur", "needs 0 < low <= high")
         for key in ("scenes", "focus_count"):
             self._require(getattr(self, key) >= 1, key, "must be at least 1")
-        self._require(self.size_px >= 16, "size_px", "must be at least 16 px")
+        for key in ("size_px", "width_px", "height_px"):
+            self._require(getattr(self, key) is None or getattr(self, key) >= 16, key, "must be at least 16 px")
+        self._require((self.width_px is None) == (self.height_px is None), "width_px", "needs height_px beside it")
         smallest, largest = self.foreground_scale
         self._require(0 < smallest and largest <= 4, "foreground_scale", "must lie in (0, 4]")
         self._require(0 <= self.visible_min < 1, "visible_min", "must lie in [0, 1)")
@@ -156,13 +175,53 @@ class Recipe:
             f"with gaps and slants they need {needed:.3g} of disparity in front of the background, there is {room:.3g}",
         )
 
+        if self.camera is not None:
+            self._require_camera(self.camera)
+
+    def _require_camera(self, camera: Camera) -> None:
+        self._require(self.foregrounds[0] >= 1, "foregrounds", "needs a subject in every scene, with a camera")
+        for field_of in dataclasses.fields(self):
+            is_given = getattr(self, field_of.name) != field_of.default
+            self._require(
+                not (field_of.name in _OF_THE_CAMERA and is_given), field_of.name, "does not go with a camera"
+            )
+        try:
+            camera.require_frame(self.width, self.height)
+        except ValueError as error:
+            raise RecipeError(f"recipe {self.name}: camera: {error}") from error
+
     def _require(self, holds: bool, key: str, rule: str) -> None:
         if not holds:
             raise RecipeError(f"recipe {self.name}: {key} is {getattr(self, key)!r}; {rule}")
 
     @property
+    def width(self) -> int:
+        """Of the frame, pixels."""
+        return self.width_px or self.size_px
+
+    @property
+    def height(self) -> int:
+        """Of the frame, pixels."""
+        return self.height_px or self.size_px
+
+    def at_size(self, longer_px: int) -> Self:
+        """The recipe with this longer side of the frame; the shorter one keeps its ratio, rounded to whole pixels."""
+        if self.width_px is None:
+            return dataclasses.replace(self, size_px=longer_px)
+        longer = max(self.width, self.height)
+        width, height = (round(side * longer_px / longer) for side in (self.width, self.height))
+        return dataclasses.replace(self, width_px=width, height_px=height)
+
+    @property
+    def blur_parameter_span(self) -> tuple[float, float] | None:
+        """Smallest and largest K of a truth, where scenes have each their own; None where all have the same."""
+        return self.random_blur if self.camera is None else self.camera.blur_parameters(self.width)
+
+    @property
     def images_per_scene(self) -> int:
         """Traced images of one scene: blur x focus x gamma."""
+        if self.camera is not None:
+            return len(self.camera.f_numbers) * len(self.gammas)
         blurs = 1 if self.random_blur is not None else len(self.blur_parameters)
         return blurs * self.focus_count * len(self.gammas)
 
@@ -170,9 +229,19 @@ class Recipe:
         """All keys as plain values, for dataset.yaml. As a YAML file, `load_recipe` reads them again."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         plain["apertures"] = [aperture.describe() for aperture in self.apertures]
+        # Datasets are older than these keys. A run that resumes one compares descriptions.
         if not self.full_range:
-            # Datasets are older than this key. A run that resumes one compares descriptions.
             del plain["full_range"]
+        if self.width_px is None:
+            del plain["width_px"], plain["height_px"]
+        else:
+            del plain["size_px"]
+        if self.camera is None:
+            del plain["camera"]
+        else:
+            plain["camera"] = self.camera.describe()
+            for key in _OF_THE_CAMERA:
+                plain.pop(key, None)
         return plain
 
 
@@ -209,9 +278,30 @@ def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
             raise RecipeError(f"recipe {path}: key {key!r} is unknown; there are {', '.join(fields)}")
         if key == "apertures":
             values[key] = tuple(_aperture_from(a, path) for a in _sequence(value, key, path))
+        elif key == "camera" and value is not None:
+            values[key] = _camera_from(value, path)
         else:
             values[key] = _typed(value, fields[key].type, f"recipe {path}: {key}")
     return Recipe(**values)
+
+
+def _camera_from(description: Any, path: Path) -> Camera:
+    fields = {f.name: f for f in dataclasses.fields(Camera)}
+    if not isinstance(description, dict):
+        raise RecipeError(f"recipe {path}: camera is {description!r}; it must be a mapping")
+    for key in description:
+        if key not in fields:
+            raise RecipeError(f"recipe {path}: camera has the key {key!r}; there are {', '.join(fields)}")
+    for key, of_key in fields.items():
+        if key not in description and of_key.default is dataclasses.MISSING:
+            raise RecipeError(f"recipe {path}: camera has no {key}")
+    where = f"recipe {path}: camera: "
+    try:
+        return Camera(**{key: _typed(value, fields[key].type, where + key) for key, value in description.items()})
+    except ValueError as error:
+        if isinstance(error, RecipeError):
+            raise
+        raise RecipeError(f"{where}{error}") from error
 
 
 def _typed(value: Any, annotation: Any, where: str) -> Any:

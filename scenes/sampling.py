@@ -1,16 +1,18 @@
-"""Draw one scene of a recipe and its bokeh stack. All randomness of a scene is here and in its assets."""
+"""Draw one scene of a recipe and its bokeh stack. All randomness of a scene is here and in its assets.
+
+Scenes of a recipe with a camera are drawn by `scenes.photography`.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from scenes.arrays import HalfRgba, Rgba
+from scenes.arrays import Rgba
 from scenes.assets import CUTOUT_SIDE_MIN_PX, Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
-from scenes.color import HALF_MAX
 from scenes.layered import SceneError
-from scenes.matte import extend_colour, rotate_rgba
+from scenes.photography import sample_photograph
+from scenes.placing import Box, opaque_half, pasted_half, varied_cutout
 from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
 from scenes.recipe import Recipe
 from scenes.stack import Stack
@@ -38,25 +40,25 @@ def sample_scene(
     raises        AssetError if one of the user's own files has become unusable; SceneError if a scene of a recipe with
                   `full_range` never shows both its background and its nearest foreground
     """
+    if recipe.camera is not None:
+        return sample_photograph(recipe, recipe.camera, rng=rng, photographs=photographs, cutouts=cutouts)
     photographs = photographs or ProceduralPhotographs(night=recipe.night)
     cutouts = cutouts or ProceduralCutouts(lights=recipe.lights)
     num_foregrounds = int(rng.integers(recipe.foregrounds[0], recipe.foregrounds[1] + 1))
     blur_parameters = _blur_parameters(recipe, rng)
     aperture = recipe.apertures[rng.integers(len(recipe.apertures))]
     overscan = overscan_of(recipe)
-    side = recipe.size_px + 2 * overscan
-    disparities, slopes = _planes(recipe, num_foregrounds, side, rng)
+    width, height = recipe.width + 2 * overscan, recipe.height + 2 * overscan
+    disparities, slopes = _planes(recipe, num_foregrounds, (width, height), rng)
 
     background_rng, *foreground_rngs = rng.spawn(1 + num_foregrounds)
-    rgb, asset = photographs.draw(side, side, rng=background_rng)
-    opaque = np.ones((side, side, 4), np.float32)
-    opaque[..., :3] = rgb
-    background = Billboard(_half(opaque), disparities[-1], slopes[-1], {**asset, "child": 0})
+    rgb, asset = photographs.draw(height, width, rng=background_rng)
+    background = Billboard(opaque_half(rgb), disparities[-1], slopes[-1], {**asset, "child": 0})
     planes = list(zip(disparities[:-1], slopes[:-1], strict=True))
     for attempt in range(_DRAWING_TRIES):
         first_child = 1 + attempt * num_foregrounds
         foregrounds = _foregrounds(recipe, cutouts, planes, foreground_rngs, first_child=first_child)
-        scene = Scene((*foregrounds, background), recipe.size_px, recipe.size_px, overscan)
+        scene = Scene((*foregrounds, background), recipe.width, recipe.height, overscan)
         if not recipe.full_range or _spans_full_range(scene):
             break
         foreground_rngs = rng.spawn(num_foregrounds)
@@ -94,9 +96,8 @@ def _foregrounds(
         cutout, asset = _drawn_cutout(recipe, cutouts, rng)
         box = _placed(cutout, recipe, outlines, rng)
         outlines.append(box)
-        rgba = extend_colour(_pasted(cutout, box, overscan, recipe.size_px + 2 * overscan))
         asset = {**asset, "x": box.x, "y": box.y, "child": first_child + i}
-        layers.append(Billboard(_half(rgba), disparity, slope, asset))
+        layers.append(Billboard(pasted_half(cutout, box, recipe, overscan), disparity, slope, asset))
     return layers
 
 
@@ -107,6 +108,8 @@ def _spans_full_range(scene: Scene) -> bool:
 
 def overscan_of(recipe: Recipe) -> int:
     """Overscan of every layer of a recipe, pixels: enough for the largest blur of the recipe."""
+    if recipe.camera is not None:
+        return overscan_px(recipe.camera.largest_blur_radius_px(recipe.width))
     largest = max(recipe.blur_parameters) if recipe.random_blur is None else recipe.random_blur[1]
     # Disparities and focus disparities lie in [0, 1], so the largest blur radius is K.
     return overscan_px(largest)
@@ -120,13 +123,14 @@ def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, .
 
 
 def _planes(
-    recipe: Recipe, num_foregrounds: int, side_px: int, rng: np.random.Generator
+    recipe: Recipe, num_foregrounds: int, size_px: tuple[int, int], rng: np.random.Generator
 ) -> tuple[list[float], list[tuple[float, float]]]:
     """Disparity at the centre and slope of every layer, near to far. The layers' disparity intervals are disjoint."""
     slants = np.array([recipe.foreground_slant] * num_foregrounds + [recipe.background_slant])
     # Adding 0 turns the -0.0 of a layer that faces the camera into 0.0.
-    slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants / side_px)[:, None] + 0.0
-    reach = np.abs(slopes).sum(axis=1) * side_px / 2.0
+    slopes = rng.uniform(-1.0, 1.0, (num_foregrounds + 1, 2)) * (slants[:, None] / size_px) + 0.0
+    longer = max(size_px)
+    reach = (np.abs(slopes) * (np.array(size_px) / longer)).sum(axis=1) * longer / 2.0
 
     background = rng.uniform(*recipe.background_disparity)
     # Foregrounds share the free disparity range in front of the background; the cuts between them are uniform.
@@ -164,58 +168,28 @@ def _focus_disparities(recipe: Recipe, disparities: Sequence[float], rng: np.ran
     return tuple(focus)
 
 
-@dataclass(frozen=True)
-class _Box:
-    """Box of a cut-out in the frame, pixels: upper left corner and size."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 def _drawn_cutout(recipe: Recipe, cutouts: Cutouts, rng: np.random.Generator) -> tuple[Rgba, dict]:
     """A cut-out of random size, rotated and with its colours changed a little."""
-    side_px = max(CUTOUT_SIDE_MIN_PX, round(rng.uniform(*recipe.foreground_scale) * recipe.size_px))
-    rgba, asset = cutouts.draw(side_px, rng=rng)
-    degrees = round(float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)), 2)
-    gain = (1.0 + rng.uniform(-1.0, 1.0, 3) * recipe.colour_jitter) * (
-        1.0 + rng.uniform(-1.0, 1.0) * recipe.colour_jitter
-    )
-    rgba = rotate_rgba(rgba, degrees)
-    rgba[..., :3] *= gain.astype(np.float32)
-    return rgba, {**asset, "side_px": side_px, "degrees": degrees, "gain": [round(float(g), 4) for g in gain]}
+    longer = max(recipe.width, recipe.height)
+    side_px = max(CUTOUT_SIDE_MIN_PX, round(rng.uniform(*recipe.foreground_scale) * longer))
+    return varied_cutout(recipe, cutouts, side_px, rng)
 
 
-def _placed(rgba: Rgba, recipe: Recipe, outlines: Sequence[_Box], rng: np.random.Generator) -> _Box:
+def _placed(rgba: Rgba, recipe: Recipe, outlines: Sequence[Box], rng: np.random.Generator) -> Box:
     """A place where enough of the cut-out is inside the frame, often over an earlier cut-out."""
     height, width = rgba.shape[:2]
     coverage = np.zeros((height + 1, width + 1))
     coverage[1:, 1:] = rgba[..., 3].cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    size = recipe.size_px
+    frame_width, frame_height = recipe.width, recipe.height
     for _ in range(_PLACEMENT_TRIES):
-        box = _Box(0, 0, size, size)
+        box = Box(0, 0, frame_width, frame_height)
         if outlines and rng.uniform() < recipe.cluster:
             box = outlines[rng.integers(len(outlines))]
         x = round(rng.uniform(box.x, box.x + box.width) - width / 2)
         y = round(rng.uniform(box.y, box.y + box.height) - height / 2)
-        x0, x1 = (int(np.clip(v, 0, width)) for v in (-x, size - x))
-        y0, y1 = (int(np.clip(v, 0, height)) for v in (-y, size - y))
+        x0, x1 = (int(np.clip(v, 0, width)) for v in (-x, frame_width - x))
+        y0, y1 = (int(np.clip(v, 0, height)) for v in (-y, frame_height - y))
         inside = coverage[y1, x1] - coverage[y0, x1] - coverage[y1, x0] + coverage[y0, x0]
         if inside >= recipe.visible_min * coverage[-1, -1]:
-            return _Box(x, y, width, height)
-    return _Box((size - width) // 2, (size - height) // 2, width, height)
-
-
-def _pasted(rgba: Rgba, box: _Box, overscan: int, side_px: int) -> Rgba:
-    """A transparent layer with the cut-out at its place, cut off at the border of the overscan."""
-    layer = np.zeros((side_px, side_px, 4), np.float32)
-    x, y = box.x + overscan, box.y + overscan
-    x0, x1 = max(x, 0), min(x + box.width, side_px)
-    y0, y1 = max(y, 0), min(y + box.height, side_px)
-    layer[y0:y1, x0:x1] = rgba[y0 - y : y1 - y, x0 - x : x1 - x]
-    return layer
-
-
-def _half(rgba: Rgba) -> HalfRgba:
-    return np.clip(rgba, 0.0, HALF_MAX).astype(np.float16)
+            return Box(x, y, width, height)
+    return Box((frame_width - width) // 2, (frame_height - height) // 2, width, height)

@@ -20,6 +20,8 @@ class Stack:
     gammas              powers of linear = display ** gamma, each > 0; files of the reference gamma carry no suffix
     aperture            one shape for the whole stack
     pixel               "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area
+    input_blur_index    KK of the pictures that stand in for the all-in-focus one, as in pairs of photographs, the
+                        others being their truths; None for the all-in-focus picture
     """
 
     blur_parameters: tuple[float, ...]
@@ -27,6 +29,7 @@ class Stack:
     gammas: tuple[float, ...] = (REFERENCE_GAMMA,)
     aperture: Aperture = field(default_factory=Disk)
     pixel: Pixel = "point"
+    input_blur_index: int | None = None
 
     def lens(self, blur_index: int, focus_index: int) -> ThinLens:
         """The lens of file names with KK = blur_index and FF = focus_index."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,11 +32,15 @@ from evaluation.benchmark import main
 from evaluation.external import RendererSpec, python_spec
 from evaluation.protocols import PROTOCOLS, Task, best_on_lattice, tasks
 from evaluation.rendering import RenderProcess
+from evaluation.report import main as report
+from evaluation.tables import tables
 from raytrace import gen
+from renderers import RENDERERS
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import metadata_of
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.lens import ThinLens
 from scenes.recipe import load_recipe
 from scenes.stack import Stack
 
@@ -712,7 +717,7 @@ def test_a_dry_run_says_what_would_be_measured_and_writes_nothing(dataset, stran
     assert "--repeats is 0; it must be at least 1" in capsys.readouterr().err
 
 
-def test_pairs_without_disparity_are_cases_that_no_protocol_can_refocus(tmp_path, capsys):
+def test_pairs_without_disparity_are_cases_that_cannot_be_refocused(tmp_path, capsys):
     for name in ("image", "truth"):
         (tmp_path / "pairs" / name).mkdir(parents=True)
         write_png(tmp_path / "pairs" / name / "street.png", texture(3, HEIGHT, WIDTH))
@@ -720,7 +725,7 @@ def test_pairs_without_disparity_are_cases_that_no_protocol_can_refocus(tmp_path
     assert case.disparity() is None and case.layers() is None and case.blur_parameter is None
     assert case.image().shape == case.truth().shape == (HEIGHT, WIDTH, 3)
     assert main(["--data", str(tmp_path / "pairs"), "--out", str(tmp_path / "out"), "--renderers", "scatter"]) == 2
-    assert "street has no disparity to focus on, and every protocol refocuses with one" in capsys.readouterr().err
+    assert "street has no disparity to focus on; val294 and val470 need none" in capsys.readouterr().err
 
 
 BORDERS = """
@@ -768,3 +773,125 @@ def test_a_folder_that_was_renamed_keeps_its_rows(dataset, tmp_path, capsys):
     assert benchmark("--data", dataset, *words) == 0
     assert benchmark("--data", copy, *words) == 0
     assert "16 rows are there already" in capsys.readouterr().out
+
+
+# Pairs
+
+
+@pytest.fixture
+def ebb(tmp_path):
+    """EBB! as it is distributed, in small: a training pair, four held-out ones of which one has no truth."""
+    root = tmp_path / "EBB"
+    for number in (4399, 4400, 4401, 4402, 4693):
+        for folder in ("original", "bokeh"):
+            (root / "Training" / folder).mkdir(parents=True, exist_ok=True)
+            path = root / "Training" / folder / f"{number}.jpg"
+            shown = texture(number + 7 * (folder == "bokeh"), HEIGHT, WIDTH)
+            assert cv2.imwrite(str(path), np.rint(255 * shown[..., ::-1]).astype(np.uint8))
+    (root / "Training" / "bokeh" / "4402.jpg").unlink()
+    return root
+
+
+PICTURE_ONLY = """
+    import numpy as np
+
+    def seen(image):
+        assert image.shape == tuple(SHAPE) and image.dtype == np.float32
+        return image
+
+    def with_disparity(image, disparity, lens):
+        return image
+"""
+
+
+@pytest.fixture
+def alone(tmp_path):
+    def write(*shape: int) -> str:
+        path = tmp_path / "alone.py"
+        path.write_text(textwrap.dedent(PICTURE_ONLY).replace("tuple(SHAPE)", str(shape)))
+        return str(path)
+
+    return write
+
+
+def test_val294_is_pairs_4400_to_4693_given_at_1536_x_1024(ebb, alone, tmp_path, capsys):
+    module = alone(1024, 1536, 3)
+    words = ("--protocol", "val294", "--renderers", "identity", f"{module}:seen", "scatter", f"{module}:with_disparity")
+    assert benchmark("--data", ebb, *words, "--no-lpips", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert "original/4402.jpg: has no truth of the same name" in said.err
+    assert "left out, the lens of these pairs is not known: scatter, with_disparity" in said.err
+    document = results(tmp_path / "out")
+    assert [row["image"] for row in document["rows"]] == 2 * [f"Training/{n}" for n in (4400, 4401, 4693)]
+    for row in document["rows"]:
+        assert "error" not in row and row["blur_parameter"] is None and row["regions"] == {}
+        assert (row["height"], row["width"]) == (HEIGHT, WIDTH)
+        scale = PROTOCOLS["val294"].scale
+        shown, truth = (
+            read_display(ebb / "Training" / folder / f"{row['image'].split('/')[1]}.jpg")
+            for folder in ("original", "bokeh")
+        )
+        compared = scale.finished(scale.given(shown), truth)
+        assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, compared, data_range=1.0), rel=1e-5)
+    # A method that is given the picture alone, whoever wrote it.
+    assert [renderer["information"] for renderer in document["renderers"]] == ["picture", "picture"]
+    first = tables(document)[0]
+    assert [column.name for column in first.columns] == ["PSNR", "SSIM 7x7", "Time (s)"]
+    assert report([str(tmp_path / "out")]) == 0
+
+
+def test_held_out_pairs_of_other_data_are_its_last_scenes(dataset):
+    cases = open_cases(dataset)
+    val294 = PROTOCOLS["val294"]
+    assert tasks(val294, cases) == [Task(case, None, val294.scale) for case in cases]
+    last = tasks(replace(val294, numbers=(0, 1)), cases)
+    assert {task.case.scene for task in last} == {"000001"}
+
+
+def test_val470_begins_at_pair_4224(ebb):
+    cases = open_cases(ebb, on_misfit=lambda *misfit: None)
+    assert [task.case.number for task in tasks(PROTOCOLS["val470"], cases)] == [4399, 4400, 4401, 4693]
+    assert [task.case.number for task in tasks(PROTOCOLS["val294"], cases)] == [4400, 4401, 4693]
+    assert len(tasks(PROTOCOLS["val294"], cases, limit=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--protocol", "blb", "--scale", "strict"), "--scale is strict; it belongs to val294 and val470, not to blb"),
+        (("--protocol", "val294", "--renderers", "scatter"), "--renderers needs one that is given the picture alone"),
+        (("--protocol", "best-k"), "4399 has no disparity to focus on"),
+    ],
+)
+def test_what_cannot_be_measured_on_pairs_is_refused(ebb, tmp_path, capsys, options, message):
+    words = ["--renderers", "identity", *options] if "--renderers" not in options else list(options)
+    assert main(["--data", str(ebb), "--out", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_part_of_ebb_without_held_out_pairs_is_refused(ebb, tmp_path, capsys):
+    for path in (ebb / "Training").rglob("*.jpg"):
+        if path.stem != "4399":
+            path.unlink()
+    words = ["--data", str(ebb), "--protocol", "val294", "--renderers", "identity", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "none of its pairs has a number from 4400 to 4693" in capsys.readouterr().err
+
+
+def test_best_k_on_pairs_finds_their_focus_and_their_blur(tmp_path):
+    """Two walls, the nearer in focus: the truth blurs the farther by 6 px, and neither number is told."""
+    image = np.random.default_rng(3).uniform(0.1, 0.9, (96, 128, 3)).astype(np.float32)
+    disparity = np.repeat(np.array([1.0, 0.25], np.float32), 64)[None].repeat(96, axis=0)
+    truth = RENDERERS["scatter"](image, disparity, ThinLens(8.0, 1.0))
+    part = tmp_path / "EBB" / "Training"
+    for folder, shown in (("original", image), ("bokeh", truth)):
+        (part / folder).mkdir(parents=True)
+        write_png(part / folder / "12.png", shown)
+    (part / "disparity").mkdir()
+    np.save(part / "disparity" / "12.npy", disparity)
+    words = ("--protocol", "best-k", "--renderers", "scatter", "--border", "none", "--no-lpips")
+    assert benchmark("--data", tmp_path / "EBB", *words, "--out", tmp_path / "out") == 0
+    (row,) = results(tmp_path / "out")["rows"]
+    assert row["focus_disparity"] == 1.0
+    # K in steps that blur the span of 0.75 by whole pixels.
+    assert row["blur_parameter"] == pytest.approx(8.0)

@@ -26,8 +26,12 @@ import yaml
 from PIL import Image
 
 from bokehdata import images, writer
+from bokehdata.opening import open_cases
+from bokehdata.reader import Dataset
+from bokehdata.verify import verify
 from raytrace import gen
 from scenes import decode
+from scenes.color import display_from_linear
 from scenes.recipe import load_recipe
 
 REPOSITORY = Path(__file__).parents[1]
@@ -179,6 +183,23 @@ def test_a_recipe_has_a_seed_of_its_own_and_the_command_wins(home, tmp_path):
     assert contents(tmp_path / "recipe") == contents(tmp_path / "same")
     assert contents(tmp_path / "recipe")["000000/image.exr"] != contents(tmp_path / "zero")["000000/image.exr"]
     assert yaml.safe_load((tmp_path / "recipe" / "000000" / "scene.yaml").read_text())["seed"] == 4
+
+
+def test_ebb_like_is_a_pair_through_one_real_camera(tmp_path):
+    options = ("--recipe", "ebb-like", "--scenes", 1, "--size", 96, "--noise", 0.1, "--workers", 1)
+    made(*options, cwd=tmp_path)
+    root = tmp_path / "datasets" / "ebb-like"
+    info = json.loads((root / "000000" / "info.json").read_text())
+    assert (info["resolution_x"], info["resolution_y"], info["disparity_unit"]) == (96, 64, "1/m")
+    assert (info["focal_length"], info["sensor_width"], info["f_stops"]) == (0.05, 0.0223, [16.0, 1.8])
+    (case,) = open_cases(root)
+    assert case.name == "000000/bokeh_01_00"
+    folder = Dataset(root)[0]
+    np.testing.assert_array_equal(case.image(), display_from_linear(folder.bokeh(0, 0)))
+    # In focus at a distance in metres: the nearest thing in the picture.
+    assert case.focus_disparity == pytest.approx(float(folder.disparity().max()))
+    assert 1.0 <= info["focus_distances"][0] <= 4.0
+    assert not verify(root).problems
 
 
 def test_blb_levels_says_what_its_pictures_are_as_blb_does(tmp_path):

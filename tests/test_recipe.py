@@ -18,6 +18,12 @@ def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
     return str(folder / name)
 
 
+CAMERA = (
+    "camera: {focal_length_m: 0.05, sensor_width_m: 0.03, sensor_height_m: 0.02, f_numbers: [16, 2], "
+    "subject_m: [1, 2], background_ratio: [2, 9]"
+)
+FRAME = "width_px: 300\nheight_px: 200\n"
+
 # The recipes of the project
 
 
@@ -28,6 +34,7 @@ def test_the_built_in_recipes_are_those_of_the_papers_and_two_of_our_own():
         "bokehme-train",
         "default",
         "drbokeh-benchmark",
+        "ebb-like",
         "mpib",
         "night",
     ]
@@ -51,6 +58,36 @@ def test_bokehme_train_is_the_training_set_of_bokehme():
     recipe = load_recipe("bokehme-train")
     assert (recipe.scenes, recipe.blur_parameters, recipe.gammas) == (150, (12.0, 24.0), (1.0, 2.0, 3.0, 4.0, 5.0))
     assert (recipe.focus, recipe.focus_count, recipe.focus_range) == ("even", 20, (0.05, 1.0))
+
+
+def test_ebb_like_is_a_near_subject_through_the_camera_of_ebb():
+    recipe = load_recipe("ebb-like")
+    assert (recipe.width, recipe.height, recipe.images_per_scene) == (1536, 1024, 2)
+    camera = recipe.camera
+    assert camera is not None and camera.f_numbers == (16.0, 1.8)
+    assert (camera.focal_length_m, camera.sensor_width_m, camera.sensor_height_m) == (0.05, 0.0223, 0.0149)
+    # Its scenes are in no other dataset.
+    assert recipe.seed not in {load_recipe(name).seed for name in recipe_names() if name != "ebb-like"}
+
+
+@pytest.mark.parametrize(("size", "frame"), [(1536, (1536, 1024)), (768, (768, 512)), (100, (100, 67))])
+def test_a_size_is_that_of_the_longer_side(size, frame):
+    recipe = load_recipe("ebb-like").at_size(size)
+    assert (recipe.width, recipe.height) == frame
+    upright = Recipe(name="upright", width_px=1024, height_px=1536).at_size(size)
+    assert (upright.height, upright.width) == frame
+    assert Recipe(name="square").at_size(size).size_px == size
+
+
+def test_a_recipe_with_a_camera_is_described_by_what_it_uses(tmp_path):
+    recipe = load_recipe("ebb-like")
+    described = recipe.describe()
+    assert described["camera"]["f_numbers"] == [16.0, 1.8] and described["width_px"] == 1536
+    assert not described.keys() & {"size_px", "blur_parameters", "focus", "foreground_disparity"}
+    again = load_recipe(written(tmp_path, yaml.safe_dump(described), "ebb-like.yaml"))
+    assert again == recipe
+    # Headers of older datasets have none of the keys.
+    assert not load_recipe("default").describe().keys() & {"camera", "width_px", "height_px"}
 
 
 def test_blb_levels_is_500_pictures_a_level_at_the_radii_of_blb():
@@ -188,6 +225,16 @@ def test_a_recipe_that_just_fits_is_taken():
         ("blur_parameters: 12", "blur_parameters is 12"),
         ("random_blur: [0, 10]", "random_blur is (0.0, 10.0)"),
         ("random_blur: 10", "random_blur is 10; it must be a list of 2 float values"),
+        ("width_px: 300", "width_px is 300; needs height_px beside it"),
+        ("width_px: 300\nheight_px: 2", "height_px is 2; must be at least 16 px"),
+        (f"{CAMERA}}}\nwidth_px: 300\nheight_px: 300", "has no square pixels in a frame of 300 x 300 px"),
+        (f"{CAMERA}}}\n{FRAME}blur_parameters: [3]", "blur_parameters is (3.0,); does not go with a camera"),
+        (f"{CAMERA}}}\n{FRAME}foregrounds: [0, 1]", "foregrounds is (0, 1); needs a subject in every scene"),
+        (f"{CAMERA}, ground: 2}}\n{FRAME}", "camera: ground is 2.0; must lie in [0, 1]"),
+        (f"{CAMERA}, zoom: 2}}\n{FRAME}", "camera has the key 'zoom'; there are focal_length_m"),
+        (f"{CAMERA}, tilt_deg: 3}}\n{FRAME}", "camera: tilt_deg is 3; it must be a list of 2 float values"),
+        ("camera: 50 mm", "camera is '50 mm'; it must be a mapping"),
+        ("camera: {focal_length_m: 0.05}", "camera has no sensor_width_m"),
         ("gammas: []", "gammas is ()"),
         ("gammas: [0]", "gammas is (0.0,)"),
         ("gammas: [30]", "gammas is (30.0,)"),

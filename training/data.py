@@ -19,6 +19,7 @@ from bokehdata.origins import listed
 from bokehdata.torch_data import CropSettings, PictureCrops, Sample
 from renderers.neural.training_record import origins_of, read_record
 from runtime.backend import Arch
+from runtime.command import skipped
 from scenes.recipe import Recipe
 from training import held_out
 from training.model import Model, Samples
@@ -101,7 +102,7 @@ def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: 
 
 def _opened(folder: Path, model: Model[Any], role: str) -> tuple[list[Case], dict[str, Any]]:
     """The pictures of a folder, and what the folder is."""
-    cases = open_cases(folder)
+    cases = open_cases(folder, on_misfit=skipped)
     if model.information != "picture":
         # The first picture speaks for its folder: each has a disparity or none has.
         if cases[0].disparity() is None:

@@ -66,10 +66,11 @@ class OnTheFly(IterableDataset[Sample]):
         arch: Arch = "cpu",
         stream: Stream | None = None,
     ):
-        blur_parameters = recipe.random_blur or recipe.blur_parameters
+        span = recipe.blur_parameter_span
+        blur_parameters = span or recipe.blur_parameters
         kept = [blur_parameter_min <= k <= blur_parameter_max for k in blur_parameters]
-        if not (all(kept) if recipe.random_blur else any(kept)):
-            blurs = (" to " if recipe.random_blur else ", ").join(f"{k:g}" for k in blur_parameters)
+        if not (all(kept) if span else any(kept)):
+            blurs = (" to " if span else ", ").join(f"{k:g}" for k in blur_parameters)
             trained = f"this model trains on {blur_parameter_min:g} to {blur_parameter_max:g} px"
             raise RecipeError(f"recipe {recipe.name}: blurs with a K of {blurs} px; {trained}")
         self._recipe, self._settings, self._seed, self._planes = recipe, settings, seed, planes
@@ -103,11 +104,16 @@ class OnTheFly(IterableDataset[Sample]):
     def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Case:
         """The scene at one of its lens settings and gammas, drawn uniformly."""
         least, most = self._blur_parameters
-        lenses = [lens for _, _, lens in stack.lenses() if least <= lens.blur_parameter <= most]
+        lenses = [
+            lens
+            for blur_index, _, lens in stack.lenses()
+            if least <= lens.blur_parameter <= most and blur_index != stack.input_blur_index
+        ]
         lens = lenses[rng.integers(len(lenses))]
         gamma = stack.gammas[rng.integers(len(stack.gammas))]
         noise = self._recipe.noise
-        image = tracer.render(scene, ThinLens(0.0, 0.0), noise=noise).linear[0]
+        through = ThinLens(0.0, 0.0) if stack.input_blur_index is None else stack.lens(stack.input_blur_index, 0)
+        image = tracer.render(scene, through, noise=noise).linear[0]
         truth = tracer.render(scene, lens, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
         return MemoryCase(
             name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f}",

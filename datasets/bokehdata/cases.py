@@ -27,6 +27,7 @@ class Case:
     gamma             of the display values
     level             blur level from 1 on, None where the data has none
     focus_index       None where the data has none
+    number            in the numbering of a public set that protocols name pictures by, None in other data
     noise_rmse        display RMSE of the truth against the converged picture, None where unknown
 
     The methods raise DatasetError, which names the file, for what cannot be read.
@@ -40,6 +41,7 @@ class Case:
     aperture: Aperture = field(default_factory=Disk)
     level: int | None = None
     focus_index: int | None = None
+    number: int | None = None
     noise_rmse: float | None = None
 
     def lens(self, blur_parameter: float | None = None) -> ThinLens:
@@ -48,6 +50,10 @@ class Case:
         if blur_parameter is None or self.focus_disparity is None:
             raise DatasetError(f"{self.name}: its blur parameter or its focus disparity is not known")
         return ThinLens(blur_parameter, self.focus_disparity, self.aperture)
+
+    def focused(self) -> "Case":
+        """With its focus disparity found where that can be and is not known; else the case itself."""
+        return self
 
     @property
     def origins(self) -> Origins:
@@ -92,10 +98,14 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class StackCase(Case):
-    """A picture of a bokeh stack on disk, ours or BLB's."""
+    """A picture of a bokeh stack on disk, ours or BLB's.
+
+    input_setting   of the picture that stands in for the all-in-focus one, None for that one
+    """
 
     folder: SceneFolder
     setting: BokehSetting
+    input_setting: BokehSetting | None = None
 
     @property
     def origins(self) -> Origins:
@@ -103,6 +113,8 @@ class StackCase(Case):
 
     def image(self) -> Picture:
         # Files of every gamma decode with the reference gamma; what differs is what the renderer makes linear.
+        if self.input_setting is not None:
+            return display_from_linear(self.folder.bokeh(*self.input_setting))
         return display_from_linear(self.folder.image())
 
     def truth(self) -> Picture:
@@ -115,7 +127,10 @@ class StackCase(Case):
         return self.folder.layers()
 
     def files(self) -> list[Path]:
-        return self.folder.picture_files(self.setting)
+        files = self.folder.picture_files(self.setting)
+        if self.input_setting is not None:
+            files.append(self.folder.path / bokeh_file(self.input_setting, self.folder.image_format))
+        return files
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +164,9 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
             name = bokeh_file(setting, folder.image_format)
             if setting.blur_index >= len(stack.blur_parameters) or setting.focus_index >= len(stack.focus_disparities):
                 raise DatasetError(f"{folder.path / name}: its indices are not in {INFO_FILE}")
+            if setting.blur_index == stack.input_blur_index:
+                continue
+            is_paired = stack.input_blur_index is not None
             cases.append(
                 StackCase(
                     name=f"{folder.name}/{Path(name).stem}",
@@ -162,6 +180,7 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                     noise_rmse=noise.get(name),
                     folder=folder,
                     setting=setting,
+                    input_setting=setting._replace(blur_index=stack.input_blur_index) if is_paired else None,
                 )
             )
     return cases

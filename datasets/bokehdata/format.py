@@ -137,6 +137,8 @@ class CameraSettings(NamedTuple):
     sensor_width_m: float
     disparity_unit: Literal["normalised", "1/m"]
     stack: Stack
+    # The sensor is where the first focus is sharp; else at the focal length, whatever the focus.
+    sensor_moves: bool = False
 
 
 def info_document(
@@ -147,13 +149,16 @@ def info_document(
     noise_rmse   display RMSE against the converged picture, per file name
     samples      lens samples per pixel, per file name
     """
-    width, height, focal_length_m, sensor_width_m, disparity_unit, stack = settings
+    width, height, focal_length_m, sensor_width_m, disparity_unit, stack, sensor_moves = settings
+    sensor_focus = stack.focus_disparities[0] if sensor_moves else 0.0
 
     def f_number(blur_parameter: float) -> float | None:
         # JSON has no infinity: a pinhole (K = 0) has no f-number.
         if blur_parameter == 0.0:
             return None
-        return f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width)
+        f_number = f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width, sensor_focus)
+        # A real lens has the f-number that its recipe says, which rounding would hide.
+        return round(f_number, 12) if sensor_moves else f_number
 
     return {
         "resolution_x": width,
@@ -174,7 +179,7 @@ def frame_document(
     kind: str, width: int, height: int, overscan: int, stack: Stack, *, scene_index: int, seed: int
 ) -> dict[str, Any]:
     """The part of `scene.yaml` that every kind of scene has: its kind, its number, its frame and its stack."""
-    return {
+    document = {
         "schema": SCHEMA_VERSION,
         "kind": kind,
         "seed": seed,
@@ -189,6 +194,9 @@ def frame_document(
         "focus_disparities": [float(d) for d in stack.focus_disparities],
         "gammas": [float(g) for g in stack.gammas],
     }
+    if stack.input_blur_index is not None:
+        document["input_blur_index"] = stack.input_blur_index
+    return document
 
 
 def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
@@ -199,8 +207,12 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
         raise ValueError(f"aperture is {aperture!r}; it must be a mapping with a shape")
     if pixel not in get_args(Pixel):
         raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
+    blur_parameters, input_index = listed_numbers(document, "blur_parameters"), document.get("input_blur_index")
+    if input_index is not None and input_index not in range(len(blur_parameters)):
+        raise ValueError(f"input_blur_index is {input_index!r}; it must be that of one of the blur_parameters")
     return Stack(
-        blur_parameters=listed_numbers(document, "blur_parameters"),
+        blur_parameters=blur_parameters,
+        input_blur_index=input_index,
         focus_disparities=listed_numbers(document, "focus_disparities"),
         gammas=listed_numbers(document, "gammas", above_zero=True),
         aperture=aperture_from(aperture),

@@ -33,7 +33,7 @@ from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 
 _PICTURES = ("image", "truth")
-_DISPARITY = "disparity"
+DISPARITY_FOLDER = "disparity"
 SETTINGS_FILE = "settings.json"
 
 
@@ -73,18 +73,18 @@ def is_plain(root: Path) -> bool:
 
 def plain_cases(root: Path) -> list[Case]:
     """The cases of a plain folder, sorted by stem; DatasetError for settings that are missing or wrong."""
-    images, truths = (_files(root / name) for name in _PICTURES)
-    disparities = _files(root / _DISPARITY) if (root / _DISPARITY).is_dir() else None
+    images, truths = (files_of(root / name) for name in _PICTURES)
+    disparities = files_of(root / DISPARITY_FOLDER) if (root / DISPARITY_FOLDER).is_dir() else None
     if disparities is None and not (root / SETTINGS_FILE).is_file():
         settings = {}
     else:
-        settings = _settings(root / SETTINGS_FILE)
+        settings = read_settings(root / SETTINGS_FILE)
     cases: list[Case] = []
     for stem in sorted(images.keys() & truths.keys() & (images if disparities is None else disparities).keys()):
         disparity_file = None if disparities is None else disparities[stem]
         if disparity_file is not None and stem not in settings:
             raise DatasetError(f"{root / SETTINGS_FILE}: has no entry {stem!r} with a focus_disparity or focus_box")
-        given = _settings_of(root / SETTINGS_FILE, stem, settings.get(stem, {}), disparity_file)
+        given = settings_of(root / SETTINGS_FILE, stem, settings.get(stem, {}), disparity_file)
         cases.append(
             PlainCase(
                 name=stem,
@@ -100,11 +100,13 @@ def plain_cases(root: Path) -> list[Case]:
     return cases
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def files_of(folder: Path) -> dict[str, Path]:
+    """The files of a folder by stem."""
     return {path.stem: path for path in folder.iterdir() if path.is_file()}
 
 
-def _settings(path: Path) -> dict[str, dict]:
+def read_settings(path: Path) -> dict[str, dict]:
+    """What a `settings.json` says of each stem; DatasetError where it cannot be read."""
     try:
         settings = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -116,13 +118,15 @@ def _settings(path: Path) -> dict[str, dict]:
     return settings
 
 
-class _Given(NamedTuple):
+class Given(NamedTuple):
+    """The fields of a case that settings give."""
+
     blur_parameter: float | None
     focus_disparity: float | None
     gamma: float
 
 
-def _settings_of(path: Path, stem: str, entry: Mapping[str, Any], disparity_file: Path | None) -> _Given:
+def settings_of(path: Path, stem: str, entry: Mapping[str, Any], disparity_file: Path | None) -> Given:
     """What `settings.json` says of one picture."""
     if unknown := sorted(set(entry) - {"blur_parameter", "focus_disparity", "focus_box", "gamma"}):
         raise DatasetError(f"{path}: {stem!r} has the unknown key {unknown[0]!r}")
@@ -145,4 +149,4 @@ def _settings_of(path: Path, stem: str, entry: Mapping[str, Any], disparity_file
         raise DatasetError(f"{path}: {stem!r} needs a focus_disparity or a focus_box") from error
     except (TypeError, ValueError) as error:
         raise DatasetError(f"{path}: {stem!r}: {error}") from error
-    return _Given(blur_parameter, focus_disparity, gamma)
+    return Given(blur_parameter, focus_disparity, gamma)

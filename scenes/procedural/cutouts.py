@@ -35,14 +35,42 @@ KINDS: dict[str, tuple[Callable[..., Rgba], float]] = {
 }
 
 
+# Longest side of each kind in metres, for scenes of a camera.
+SIZES_M: dict[str, tuple[float, float]] = {
+    "branch": (0.5, 1.6),
+    "fern": (0.4, 1.0),
+    "grass": (0.3, 0.8),
+    "flowers": (0.3, 0.9),
+    "dandelion": (0.2, 0.4),
+    "feather": (0.2, 0.5),
+    "creature": (0.25, 0.7),
+    # Head and shoulders.
+    "portrait": (0.6, 0.8),
+    "fence": (1.2, 2.4),
+    "mesh": (0.8, 1.6),
+    "ironwork": (1.0, 2.0),
+    "lace": (0.4, 1.0),
+    "frame": (0.4, 1.0),
+    "window": (0.8, 1.6),
+    "sign": (0.4, 1.2),
+    "letters": (0.4, 1.2),
+    "fruit": (0.2, 0.5),
+    "stones": (0.3, 0.8),
+    "vessel": (0.25, 0.6),
+    "light-string": (1.0, 3.0),
+}
+
+
 @dataclass(frozen=True)
 class ProceduralCutouts:
     """Random cut-outs with hard mattes, soft mattes and mattes with holes.
 
     lights   share of strings of small lamps (5 to 200 linear) among the cut-outs, in [0, 1]
+    kinds    those that are drawn of the others; their shares are those of KINDS
     """
 
     lights: float = 0.12
+    kinds: tuple[str, ...] = tuple(KINDS)
 
     def __post_init__(self):
         if not 0.0 <= self.lights <= 1.0:
@@ -61,10 +89,14 @@ class ProceduralCutouts:
             kind = "light-string"
             rgba = lights.light_string(side_px, rng=rng)
         else:
-            shares = np.array([share for _, share in KINDS.values()])
-            kind = tuple(KINDS)[rng.choice(len(shares), p=shares / shares.sum())]
+            kind = self.draw_kind(rng=rng)
             rgba = KINDS[kind][0](side_px, rng=rng)
         return finished(rgba), {"kind": "procedural-cutout", "style": kind}
+
+    def draw_kind(self, *, rng: np.random.Generator) -> str:
+        """One of the kinds by its share."""
+        shares = np.array([KINDS[kind][1] for kind in self.kinds])
+        return self.kinds[rng.choice(len(shares), p=shares / shares.sum())]
 
 
 def finished(rgba: Rgba) -> Rgba:

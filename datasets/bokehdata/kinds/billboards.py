@@ -1,8 +1,10 @@
 """Scenes of flat billboards, drawn by a recipe and traced by us. Any picture can be traced again from the folder.
 
-Disparities lie in [0, 1] and have no unit. There is no real camera, only a nominal one.
+Disparities lie in [0, 1] and have no unit, and there is no real camera, only a nominal one. A recipe with a camera has
+both: disparities in 1/m, and a `camera` in `scene.yaml`.
 """
 
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ from bokehdata.origins import Origins, picture_origin, scene_origin
 from bokehdata.writer import SceneWriter
 from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene, SceneError
+from scenes.camera import Camera
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear
 from scenes.stack import Stack
 
@@ -49,6 +52,8 @@ KIND = "billboards"
 # With these the `f_stops` of BLB's `info.json` can be computed.
 NOMINAL_FOCAL_LENGTH_M = 0.05
 NOMINAL_SENSOR_WIDTH_M = 0.036
+
+_CAMERA_KEYS = ("focal_length_m", "sensor_width_m", "sensor_height_m")
 
 # Half floats near 1 are 2^-10 apart, subnormal ones 2^-24. Two roundings of nearly equal numbers differ by one step.
 _HALF_STEP_RELATIVE, _HALF_STEP_ABSOLUTE = 2.0**-10, 2.0**-24
@@ -72,24 +77,35 @@ def billboard_document(scene: Scene, stack: Stack, *, scene_index: int, seed: in
     return {**frame, "noise": float(noise), "layers": layers}
 
 
-def nominal_camera(scene: Scene, stack: Stack) -> CameraSettings:
-    """What `info.json` says of a scene without a camera."""
-    camera = (NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M)
-    return CameraSettings(scene.width, scene.height, *camera, "normalised", stack)
+def camera_settings(scene: Scene, stack: Stack, camera: Mapping[str, float] | None = None) -> CameraSettings:
+    """What `info.json` says of the camera, or of a nominal one.
+
+    camera   focal_length_m and sensor_width_m
+    """
+    if camera is None:
+        nominal = (NOMINAL_FOCAL_LENGTH_M, NOMINAL_SENSOR_WIDTH_M)
+        return CameraSettings(scene.width, scene.height, *nominal, "normalised", stack)
+    real = (camera["focal_length_m"], camera["sensor_width_m"])
+    return CameraSettings(scene.width, scene.height, *real, "1/m", stack, sensor_moves=True)
 
 
-def write_billboards(writer: SceneWriter, scene: Scene, stack: Stack, *, seed: int, noise: float) -> None:
+def write_billboards(
+    writer: SceneWriter, scene: Scene, stack: Stack, *, seed: int, noise: float, camera: Camera | None = None
+) -> None:
     """Write the layers, `disparity.exr`, `depth.exr` and `scene.yaml`.
 
-    seed    of the dataset
-    noise   display RMSE asked for
+    seed     of the dataset
+    noise    display RMSE asked for
+    camera   of the recipe, where it has one
     """
     for i, layer in enumerate(scene.layers):
         writer.write_layer(layer_file(i), layer.rgba)
     writer.write_plane(DISPARITY_FILE, scene.composite_disparity())
     writer.write_plane(DEPTH_FILE, scene.composite_depth())
     document = billboard_document(scene, stack, scene_index=writer.scene_index, seed=seed, noise=noise)
-    writer.write_documents(document, nominal_camera(scene, stack))
+    if camera is not None:
+        document["camera"] = {key: getattr(camera, key) for key in _CAMERA_KEYS}
+    writer.write_documents(document, camera_settings(scene, stack, document.get("camera")))
 
 
 class BillboardFolder(SceneFolder):
@@ -123,11 +139,15 @@ class BillboardFolder(SceneFolder):
             )
             return Scene(layers, document["width"], document["height"], document["overscan"])
 
+    def _camera_settings(self, scene: Scene, stack: Stack) -> CameraSettings:
+        with self.interpreting():
+            return camera_settings(scene, stack, self.scene_document.get("camera"))
+
     def checks(self, entry: IndexEntry | None) -> list[Check]:
         scene, stack = self.scene(), self.stack()
         return [
             lambda: _require_overscan(self, scene, stack),
-            lambda: require_info(self, nominal_camera(scene, stack)),
+            lambda: require_info(self, self._camera_settings(scene, stack)),
             lambda: _require_noise_asked(self),
             lambda: require_noise(self, bokeh_files(self, stack), entry),
             lambda: _require_all_in_focus(self, scene),
