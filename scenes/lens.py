@@ -91,6 +91,11 @@ def slanted_defocus_px(disparity, slope_along_lens, blur_parameter, focus_dispar
     return blur_parameter * (disparity - focus_disparity) / (1.0 - blur_parameter * slope_along_lens)
 
 
+def _image_distance_m(focal_length_m, focus_disparity):
+    """From the lens to its sensor: v = f / (1 - f d_f)."""
+    return focal_length_m / (1.0 - focal_length_m * focus_disparity)
+
+
 def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width_px, focus_disparity=0.0):
     """K in pixels per 1/m of a camera: K = A v W / (2 w), A = f / N, v = f / (1 - f d_f).
 
@@ -98,13 +103,13 @@ def blur_parameter_from_f_number(focal_length_m, f_number, sensor_width_m, width
     K = f^2 W / (2 N w). A real camera moves the sensor to v. Give its focus disparity in 1/m to include this focus
     breathing.
     """
-    image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
+    image_distance_m = _image_distance_m(focal_length_m, focus_disparity)
     return focal_length_m / f_number * image_distance_m * width_px / (2.0 * sensor_width_m)
 
 
 def f_number_from_blur_parameter(focal_length_m, blur_parameter, sensor_width_m, width_px, focus_disparity=0.0):
     """The f-number that gives K (pixels per 1/m): N = f v W / (2 w K), v as in `blur_parameter_from_f_number`."""
-    image_distance_m = focal_length_m / (1.0 - focal_length_m * focus_disparity)
+    image_distance_m = _image_distance_m(focal_length_m, focus_disparity)
     return focal_length_m * image_distance_m * width_px / (2.0 * sensor_width_m * blur_parameter)
 
 
