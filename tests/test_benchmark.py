@@ -10,7 +10,6 @@ import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from skimage.metrics import peak_signal_noise_ratio
 
+from bokehdata.cases import Case
 from bokehdata.format import bokeh_settings
 from bokehdata.images import read_disparity, read_display, read_exr_rgb, write_png
 from bokehdata.kinds.billboards import write_billboards
@@ -387,7 +387,7 @@ def stacks(scenes: int, levels: int, focuses: int, gammas: int = 1) -> list:
     """Cases of whole stacks, in the order of the data."""
     given = {"blur_parameter": 8.0, "focus_disparity": 0.5}
     return [
-        SimpleNamespace(name=f"{s}/{k}_{f}_{g}", scene=f"{s}", level=k, focus_index=f, gamma=g, **given)
+        Case(name=f"{s}/{k}_{f}_{g}", scene=f"{s}", level=k, focus_index=f, gamma=g, **given)
         for s in range(scenes)
         for k in range(1, levels + 1)
         for f in range(focuses)
@@ -454,7 +454,7 @@ def test_a_limit_draws_from_the_data_without_its_rhythm(rhythm):
 
 
 def test_a_limit_takes_data_without_levels_and_stacks_with_gaps():
-    plain = [SimpleNamespace(**{**vars(case), "level": None, "focus_index": None}) for case in stacks(30, 1, 1)]
+    plain = [replace(case, level=None, focus_index=None) for case in stacks(30, 1, 1)]
     assert len(drawn(plain, 12)) == 12 and drawn(plain, 100) == drawn(plain, None) == plain
     # Some pictures are missing everywhere, and one scene has nothing but level 3.
     holes = [case for i, case in enumerate(stacks(20, 5, 10)) if i % 11 != 7]
