@@ -36,6 +36,13 @@ RENDERERS: dict[str, Renderer] = {
     "bokehme-b5": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B5"}),
     "deepfocus": NeuralRenderer("deepfocus", ("deepfocus",)),
     "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
+    "cocnet-b3": NeuralRenderer("cocnet", ("cocnet-b3",), information="picture"),
+    "cocnet-b2": NeuralRenderer("cocnet", ("cocnet-b2",), information="picture"),
+    "cocnet-b3-less": NeuralRenderer("cocnet", ("cocnet-b3-less",), information="picture"),
+    "cocnet-b2-less": NeuralRenderer("cocnet", ("cocnet-b2-less",), information="picture"),
+    "cocnet-b3-l2": NeuralRenderer("cocnet", ("cocnet-b3-l2",), information="picture"),
+    "cocnet-b3-dir": NeuralRenderer("cocnet", ("cocnet-b3-dir",), information="picture"),
+    "cocnet-b3-depth": NeuralRenderer("cocnet", ("cocnet-b3-depth",)),
 }
 
 

@@ -705,6 +705,34 @@ FAULTS = [
         "defocus_px.abs()",
         "tests/test_neural.py",
     ),
+    Fault(
+        "cocnet-kernels-turned-by-180-degrees",
+        "renderers/neural/cocnet/network.py",
+        "enumerate(kernels.unbind(2))",
+        "enumerate(kernels.flip(2).unbind(2))",
+        "tests/test_cocnet.py",
+    ),
+    Fault(
+        "cocnet-templates-of-half-the-size",
+        "renderers/neural/cocnet/network.py",
+        "small = F.avg_pool2d(seen, 2**j)",
+        "small = F.avg_pool2d(seen, 2 ** min(j, 3))",
+        "tests/test_cocnet.py",
+    ),
+    Fault(
+        "cocnet-tiles-without-overlap",
+        "renderers/neural/cocnet/network.py",
+        "_REACH = KERNEL_SIDE // 2",
+        "_REACH = 0",
+        "tests/test_cocnet.py",
+    ),
+    Fault(
+        "cocnet-depth-that-grows-towards-the-camera",
+        "renderers/neural/cocnet/inference.py",
+        "(high - disparity) / (high - low)",
+        "(disparity - low) / (high - low)",
+        "tests/test_cocnet.py",
+    ),
     # Metrics
     Fault(
         "rmse-s-scaled-the-other-way",

@@ -43,6 +43,7 @@ from training.model import Model, Samples
 from training.models import MODELS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
+from training.models.cocnet import COCNET
 from training.models.error_map import precision_and_recall
 from training.models.iunet import IUNET, IunetTraining
 from training.models.sharp_start import start_sharp
@@ -623,7 +624,10 @@ STAGES = {model.name: model for stages in MODELS.values() for model in stages}
 
 
 def test_the_paper_is_trained_as_it_says():
-    """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px."""
+    """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px.
+
+    CoCNet: Adam at 2e-4, batches of 2, 1024 px.
+    """
     said = {
         name: (preset.learning_rate, preset.batch, preset.epochs, preset.steps, preset.crop_px)
         for name, preset in ((name, stage.presets["paper"]) for name, stage in STAGES.items())
@@ -633,6 +637,7 @@ def test_the_paper_is_trained_as_it_says():
         "iunet": (1e-4, 16, 50, None, 256),
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
+        **dict.fromkeys(COCNET, (2e-4, 2, 60, None, 1024)),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]

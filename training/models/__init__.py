@@ -7,6 +7,7 @@ from typing import Any
 
 from training.model import Model
 from training.models.arnet import ARNET
+from training.models.cocnet import COCNET
 from training.models.deepfocus import DEEPFOCUS
 from training.models.error_map import ERROR_MAP
 from training.models.iunet import IUNET
@@ -17,4 +18,5 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "bokehme": (ARNET, IUNET),
     "deepfocus": (DEEPFOCUS,),
     "error-map": (ERROR_MAP,),
+    **{name: (model,) for name, model in COCNET.items()},
 }
