@@ -43,6 +43,11 @@ RENDERERS: dict[str, Renderer] = {
     "cocnet-b3-l2": NeuralRenderer("cocnet", ("cocnet-b3-l2",), information="picture"),
     "cocnet-b3-dir": NeuralRenderer("cocnet", ("cocnet-b3-dir",), information="picture"),
     "cocnet-b3-depth": NeuralRenderer("cocnet", ("cocnet-b3-depth",)),
+    "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=("mask", "f_stop")),
+    "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture"),
+    "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture"),
+    "ampn-no-attention": NeuralRenderer("ampn", ("ampn-no-attention",), information="picture"),
+    "ampn-no-g1": NeuralRenderer("ampn", ("ampn-no-g1",), controls=("mask", "f_stop")),
 }
 
 

@@ -216,12 +216,12 @@ def test_the_losses_are_those_of_table_1():
 
 @pytest.mark.slow
 def test_it_learns_one_pair_by_heart():
-    """300 steps at 2e-4 make of one picture another one, blurred, with more than 35 dB."""
-    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    image = F.interpolate(image[..., :16, :16], (64, 64), mode="bicubic").clamp(0, 1)
+    """300 steps make of one picture another one, blurred, with more than 35 dB; 39 when this was written."""
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    image = F.interpolate(image, (32, 32), mode="bilinear")
     truth = F.avg_pool2d(F.pad(image, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     training = CocnetTraining("cocnet-b3-less", PRESETS["smoke"], 300)
-    optimizer = torch.optim.Adam(training.network.parameters(), 2e-4)
+    optimizer = torch.optim.Adam(training.network.parameters(), 1e-3)
     for _ in range(300):
         optimizer.zero_grad()
         training.loss(training.network(image), truth).backward()

@@ -41,6 +41,7 @@ from training.losses import fusion_loss, picture_l1
 from training.measurements import shown_psnr
 from training.model import Model, Samples
 from training.models import MODELS
+from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
 from training.models.cocnet import COCNET
@@ -626,7 +627,7 @@ STAGES = {model.name: model for stages in MODELS.values() for model in stages}
 def test_the_paper_is_trained_as_it_says():
     """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px.
 
-    CoCNet: Adam at 2e-4, batches of 2, 1024 px.
+    CoCNet: Adam at 2e-4, batches of 2, 1024 px. AMPN: Adam at 2e-4, batches of 8, 500 epochs.
     """
     said = {
         name: (preset.learning_rate, preset.batch, preset.epochs, preset.steps, preset.crop_px)
@@ -638,6 +639,7 @@ def test_the_paper_is_trained_as_it_says():
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
         **dict.fromkeys(COCNET, (2e-4, 2, 60, None, 1024)),
+        **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]

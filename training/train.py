@@ -77,6 +77,8 @@ class Options:
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
     """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
+    trunk: Path | None = None
+    """torchvision's file of weights for the encoder of ampn (mobilenet_v2). Default: random ones."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
@@ -158,7 +160,7 @@ def _stages(options: Options) -> list[Stage]:
     if len(models) == 1:
         (model,) = models
         given = dict(zip(model.behind, options.behind, strict=False))
-        return [Stage(model, options.out, {**model.behind, **given})]
+        return [Stage(model, options.out, {**model.behind, **given, **_trunk(options, model)})]
     names = [model.name for model in models]
     for option, value, usual in (
         ("--init", options.init, None),
@@ -179,8 +181,19 @@ def _stages(options: Options) -> list[Stage]:
             # What an earlier stage has not made yet is stood in for by the weights that ship.
             made = {name: path for name, path in made.items() if path.is_file()}
         behind = {name: made.get(name, shipped) for name, shipped in model.behind.items()}
-        stages.append(Stage(model, options.out / model.name, behind))
+        # What stands behind a stage has its trunk already.
+        trunk = {} if behind else _trunk(options, model)
+        stages.append(Stage(model, options.out / model.name, {**behind, **trunk}))
     return stages
+
+
+def _trunk(options: Options, model: Model[Any]) -> dict[str, Path]:
+    """The file of --trunk, by the name of the encoder; OptionError for a model that has none."""
+    if options.trunk is None:
+        return {}
+    if model.trunk is None:
+        raise OptionError(f"--trunk is {options.trunk}, and {model.name} has no encoder of torchvision; leave it out")
+    return {model.trunk: options.trunk}
 
 
 def weights_file(stage: Stage) -> Path:
@@ -207,9 +220,14 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
         trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
             print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
+            for note in training.notes:
+                print(f"  note          {note}")
             return command.DONE
         stage.out.mkdir(parents=True, exist_ok=True)
-        _write_run(stage.out / RUN_FILE, run, record)
+        _write_run(stage.out / RUN_FILE, {**run, "notes": list(training.notes)}, record)
+        if trainer.is_global_zero:
+            for note in training.notes:
+                print(f"{prog}: {model.name}: {note}", file=sys.stderr)
         try:
             trainer.fit(training, loaders, ckpt_path=checkpoint if checkpoint.is_file() else None)
         except TrainingStopped as error:

@@ -41,6 +41,7 @@ class NeuralRenderer:
     networks      names of its networks, those of their checkpoints
     options       keyword arguments of its `refocus`
     information   what the method is given
+    controls      keyword arguments of its `refocus` that a user may set
     given         checkpoints in place of those that lie in the folder, by the name of their network
     arch          where it runs
     """
@@ -49,6 +50,7 @@ class NeuralRenderer:
     networks: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     information: Information = "disparity"
+    controls: tuple[str, ...] = ()
     given: Mapping[str, Path] = field(default_factory=dict)
     arch: Backend = "cpu"
 
@@ -72,6 +74,15 @@ class NeuralRenderer:
         """The same renderer with those of the files whose names are those of its networks."""
         own = {file.stem: file for file in files if file.stem in self.networks}
         return replace(self, given={**self.given, **own}) if own else self
+
+    def with_controls(self, **values: Any) -> Self:
+        """The same renderer with settings of its own, such as a mask; RendererError for one that it does not have."""
+        for name in values:
+            if name not in self.controls:
+                raise RendererError(
+                    f"{self.folder} has no {name}; its settings are {', '.join(self.controls) or 'none'}"
+                )
+        return replace(self, options={**self.options, **values})
 
     def __call__(
         self,

@@ -6,6 +6,7 @@ To add a model, write a file here that ends with its `Model`, and a line below.
 from typing import Any
 
 from training.model import Model
+from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET
 from training.models.cocnet import COCNET
 from training.models.deepfocus import DEEPFOCUS
@@ -18,5 +19,5 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "bokehme": (ARNET, IUNET),
     "deepfocus": (DEEPFOCUS,),
     "error-map": (ERROR_MAP,),
-    **{name: (model,) for name, model in COCNET.items()},
+    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS}.items()},
 }
