@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,6 +14,7 @@ import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display, write_exr_rgb, write_png
 from renderers.base import Renderer, RendererError
+from renderers.neural.renderer import NeuralRenderer
 from runtime import command
 from runtime.command import OptionError
 from runtime.files import replacing
