@@ -13,6 +13,9 @@ from renderers.base import Renderer, RendererError
 from renderers.classical.renderer import ClassicalRenderer
 from renderers.neural.renderer import NeuralRenderer
 
+_D2F = ("d2f-defocus", "d2f-fusion")
+_D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
+
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
     "scatter": ClassicalRenderer("renderers.classical.scatter:scatter"),
@@ -43,6 +46,14 @@ RENDERERS: dict[str, Renderer] = {
     "cocnet-b3-l2": NeuralRenderer("cocnet", ("cocnet-b3-l2",), information="picture"),
     "cocnet-b3-dir": NeuralRenderer("cocnet", ("cocnet-b3-dir",), information="picture"),
     "cocnet-b3-depth": NeuralRenderer("cocnet", ("cocnet-b3-depth",)),
+    "d2f": NeuralRenderer("d2f", _D2F, information="picture", controls=("focus", "blur")),
+    "d2f-small": NeuralRenderer("d2f", _D2F_SMALL, information="picture", controls=("focus", "blur")),
+    "d2f-uniform-kernels": NeuralRenderer("d2f", _D2F, {"sizes": "uniform"}, information="picture"),
+    "d2f-no-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "none"}, information="picture"),
+    "d2f-grey-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "grey"}, information="picture"),
+    "d2f-naive-blending": NeuralRenderer("d2f", _D2F, {"fusion": "naive"}, information="picture"),
+    "d2f-laplacian-pyramid": NeuralRenderer("d2f", _D2F, {"fusion": "laplacian"}, information="picture"),
+    "d2f-naive-poisson": NeuralRenderer("d2f", _D2F, {"fusion": "poisson"}, information="picture"),
     "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=("mask", "f_stop")),
     "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture"),
     "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture"),

@@ -31,6 +31,7 @@ from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, pla
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from scenes.recipe import RecipeError, load_recipe
@@ -639,6 +640,8 @@ def test_the_paper_is_trained_as_it_says():
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
         **dict.fromkeys(COCNET, (2e-4, 2, 60, None, 1024)),
+        **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
+        **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
         **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),
     }
     for stage in STAGES.values():
@@ -682,8 +685,18 @@ def test_a_preset_says_how_many_crops_have_an_imperfect_disparity(data, augmenta
 # Models
 
 
+def behind(model: Model, folder: Path) -> dict[str, Path]:
+    """The weights that a model stands behind: those that ship, or random ones."""
+    weights = dict(model.behind)
+    for name, path in model.behind.items():
+        if not path.is_file():
+            weights[name] = folder / path.name
+            save_file(D2F_NETWORKS[name]().state_dict(), weights[name])
+    return weights
+
+
 @pytest.mark.parametrize("name", STAGES)
-def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data):
+def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data, tmp_path):
     """The contract of a model. Its measurements find what they need in a validation sample, and give its criterion."""
     model, preset = STAGES[name], STAGES[name].presets["smoke"]
     samples = {"training": model.samples, "validation": model.validation_samples or model.samples}
@@ -693,7 +706,7 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data)
         crops = PictureCrops(open_cases(data), settings, seed=0, planes=samples[part].planes)
         assert crops[0].keys() == samples[part].keys, part
         batches[part] = next(iter(DataLoader(crops, batch_size=2 if part == "training" else 1)))
-    training = model.build(preset, 20, model.behind)
+    training = model.build(preset, 20, behind(model, tmp_path))
     before = [parameter.detach().clone() for parameter in training.network.parameters()]
     optimizer = training.configure_optimizers()["optimizer"]
     loss = training.objective(batches["training"])["loss"]

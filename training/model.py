@@ -44,6 +44,7 @@ class Model(Generic[Settings]):
                          needs a disparity and the lens of its truth too
     trunk                torchvision's name of its encoder, whose weights a user may give (`renderers.neural.trunks`);
                          `build` gets them by this name. None where there is none
+    ablations            what rows of the paper's tables change in a preset, by name
     behind               trained networks that this one stands behind: the weights used where none are given, by name
     """
 
@@ -54,4 +55,5 @@ class Model(Generic[Settings]):
     validation_samples: Samples | None = None
     information: Literal["picture", "disparity"] = "disparity"
     trunk: str | None = None
+    ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     behind: Mapping[str, Path] = field(default_factory=dict)

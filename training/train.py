@@ -11,7 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -78,7 +78,10 @@ class Options:
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
     """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
     trunk: Path | None = None
-    """torchvision's file of weights for the encoder of ampn (mobilenet_v2). Default: random ones."""
+    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f. Default:
+    random ones."""
+    ablation: str | None = None
+    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for another, it says which."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
@@ -138,6 +141,9 @@ def _train(options: Options, prog: str) -> int:
 def _require_sane(options: Options) -> None:
     if options.model not in MODELS:
         raise OptionError(f"--model is {options.model!r}; there are {', '.join(MODELS)}")
+    rows = dict.fromkeys(row for model in MODELS[options.model] for row in model.ablations)
+    if options.ablation is not None and options.ablation not in rows:
+        raise OptionError(f"--ablation is {options.ablation}; {options.model} has {', '.join(rows) or 'none'}")
     command.require_at_least(
         ("--steps", options.steps, 1),
         ("--seed", options.seed, 0),
@@ -250,7 +256,7 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
 def _preset(options: Options, model: Model[Any]) -> Preset:
     if options.preset not in model.presets:
         raise OptionError(f"--preset is {options.preset}; {model.name} has {', '.join(model.presets)}")
-    return model.presets[options.preset]
+    return replace(model.presets[options.preset], **model.ablations.get(options.ablation or "", {}))
 
 
 def _data(options: Options, model: Model[Any]) -> TrainingData:
