@@ -43,11 +43,11 @@ class Options:
     disparity: Path | None = None
     """Map of the same size, larger is nearer: .exr or .npy as it is, integer files as 0 to 1."""
     blur: float | None = None
-    """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of the farthest; 68 if not
-    given."""
+    """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of what is farthest, 68
+    where none is given."""
     focus: str | None = None
-    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep. For d2f: 0, the subject, to 1, the
-    farthest."""
+    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep. For d2f: from 0, the subject, to
+    1, what is farthest."""
     sweep: int | None = None
     """Pictures of a focus sweep from the farthest to the nearest disparity; the film runs there and back."""
     gamma: float = REFERENCE_GAMMA

@@ -54,6 +54,8 @@ RENDERERS: dict[str, Renderer] = {
     "d2f-naive-blending": NeuralRenderer("d2f", _D2F, {"fusion": "naive"}, information="picture"),
     "d2f-laplacian-pyramid": NeuralRenderer("d2f", _D2F, {"fusion": "laplacian"}, information="picture"),
     "d2f-naive-poisson": NeuralRenderer("d2f", _D2F, {"fusion": "poisson"}, information="picture"),
+    "dmshn": NeuralRenderer("dmshn", ("dmshn",), information="picture"),
+    "dmshn-stacked": NeuralRenderer("dmshn", ("dmshn-stacked",), information="picture"),
     "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=("mask", "f_stop")),
     "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture"),
     "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture"),

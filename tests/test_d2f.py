@@ -183,7 +183,7 @@ def test_signed_layers_let_what_is_nearer_spill_over_the_focus():
 
 def test_layers_are_scaled_by_their_radius():
     assert Layering(SIZES).scaled(1.0).sizes == SIZES
-    assert Layering(SIZES).scaled(0.5).sizes == (1, 1, 3, 3, 5, 7, 9, 11, 13, 17, 19, 23, 27, 31, 35)
+    assert Layering(SIZES).scaled(0.5).sizes == (1, 3, 3, 5, 7, 9, 11, 13, 15, 17, 21, 23, 27, 31, 35)
     assert set(Layering(SIZES).scaled(0.0).sizes) == {1}
 
 
@@ -244,8 +244,8 @@ def halves() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_every_fusion_gives_either_picture_where_only_one_is_wanted(blend):
     sharp, soft, defocus = halves()
     torch.testing.assert_close(blend(sharp, soft, torch.ones_like(defocus)), soft, atol=1e-5, rtol=0)
-    # The Poisson equation is solved to 1e-4 of its right side.
-    torch.testing.assert_close(blend(sharp, soft, torch.zeros_like(defocus)), sharp, atol=3e-3, rtol=0)
+    # The Poisson equation is solved to 1e-6 of its right side.
+    torch.testing.assert_close(blend(sharp, soft, torch.zeros_like(defocus)), sharp, atol=1e-3, rtol=0)
 
 
 def test_poisson_fusion_has_the_laplacian_of_the_sharp_picture_where_it_shows():
@@ -253,7 +253,7 @@ def test_poisson_fusion_has_the_laplacian_of_the_sharp_picture_where_it_shows():
     out = fusion.poisson(sharp, soft, defocus)
     assert torch.equal(out[..., 32:], soft[..., 32:])
     inner = (slice(None), slice(None), slice(1, -1), slice(1, 31))
-    torch.testing.assert_close(fusion.laplacian(out)[inner], fusion.laplacian(sharp)[inner], atol=5e-3, rtol=0)
+    torch.testing.assert_close(fusion.laplacian(out)[inner], fusion.laplacian(sharp)[inner], atol=1e-3, rtol=0)
 
 
 def test_naive_fusion_is_a_ramp_about_a_quarter():
@@ -281,12 +281,13 @@ def networks() -> dict[str, torch.nn.Module]:
 PHOTO = np.random.default_rng(0).random((45, 51, 3)).astype(np.float32)
 
 
-def shown(networks, lens=ThinLens(5.0, 0.2), disparity=0.0, **settings) -> np.ndarray:
-    return refocus(networks, PHOTO, np.full((45, 51), disparity, np.float32), lens, gamma=2.2, arch="cpu", **settings)
+def shown(networks, blur_parameter: float = 5.0, disparity: float = 0.0, **settings) -> np.ndarray:
+    plane, lens = np.full((45, 51), disparity, np.float32), ThinLens(blur_parameter, 0.2)
+    return refocus(networks, PHOTO, plane, lens, gamma=2.2, arch="cpu", **settings)
 
 
 def test_lens_and_disparity_are_not_read_but_focus_and_blur_are(networks):
-    np.testing.assert_array_equal(shown(networks), shown(networks, ThinLens(9.0, 1.0), 0.7))
+    np.testing.assert_array_equal(shown(networks), shown(networks, 9.0, 0.7))
     blurs = [shown(networks, blur=blur, fusion="none") for blur in (0.0, 8.0, 68.0)]
     roughness = [np.abs(np.diff(out, axis=1)).mean() for out in blurs]
     assert roughness == sorted(roughness, reverse=True) and roughness[0] > 1.5 * roughness[2]

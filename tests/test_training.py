@@ -46,6 +46,7 @@ from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
 from training.models.cocnet import COCNET
+from training.models.dmshn import DMSHN
 from training.models.error_map import precision_and_recall
 from training.models.iunet import IUNET, IunetTraining
 from training.models.sharp_start import start_sharp
@@ -639,7 +640,7 @@ def test_the_paper_is_trained_as_it_says():
         "iunet": (1e-4, 16, 50, None, 256),
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
-        **dict.fromkeys(COCNET, (2e-4, 2, 60, None, 1024)),
+        **dict.fromkeys((*COCNET, *DMSHN), (2e-4, 2, 60, None, 1024)),
         **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
         **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
         **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),

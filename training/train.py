@@ -78,10 +78,10 @@ class Options:
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
     """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
     trunk: Path | None = None
-    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f. Default:
-    random ones."""
+    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
+    Default: random ones."""
     ablation: str | None = None
-    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for another, it says which."""
+    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"

@@ -138,7 +138,7 @@ class D2fFusionTraining(_D2fTraining):
 
 
 def gradients_where_flat(defocus: Tensor, image: Tensor) -> Tensor:
-    """Eq. 21: L1 of differences between neighbours of D, less where those of the picture are large; four sizes' mean."""
+    """Eq. 21: L1 of differences between neighbours of D, less where the picture has some; the mean of four sizes."""
     total = defocus.new_zeros(())
     for scale in range(_SCALES):
         if scale:

@@ -17,7 +17,7 @@ _NAIVE_FROM, _NAIVE_TO = 0.15, 0.35
 
 _LEVELS = 5
 
-_STEPS_MAX, _RESIDUAL = 2000, 1e-4
+_STEPS_MAX, _RESIDUAL = 2000, 1e-6
 
 
 def in_focus(defocus: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def laplacian_pyramid(sharp: Tensor, blurred: Tensor, defocus: Tensor) -> Tensor
 def poisson(sharp: Tensor, blurred: Tensor, defocus: Tensor) -> Tensor:
     """The Laplacian of the sharp picture where it is to show, and the blurred one elsewhere (Perez et al. 2003).
 
-    Solved by conjugate gradients until the residual is 1e-4 of what it was; beyond the frame nothing is added.
+    Solved by conjugate gradients until the residual is 1e-6 of what it was; beyond the frame nothing is added.
     """
     mask = in_focus(defocus)
     residual = mask * laplacian(sharp - blurred)

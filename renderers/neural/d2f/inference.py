@@ -1,7 +1,7 @@
 """D2F (Luo et al. 2020) on pictures: it finds what is out of focus by itself, and can move the focus.
 
-Its own disparity is not that of the protocol: D is 0 at the subject, on which pictures that it learned from are focused,
-and grows with the blur behind it.
+Its D is not the disparity of the protocol: it is 0 at the subject, on which the pictures that it learned from are
+focused, and grows with the blur behind it.
 """
 
 from collections.abc import Mapping

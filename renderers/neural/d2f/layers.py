@@ -32,8 +32,8 @@ _EPSILON = 1e-8
 # Layers that nothing is seen of are left out where no gradient is wanted.
 _MASK_MIN = 1e-4
 
-# Which layers hide others: those of larger D, as printed; of smaller D, what is nearer where the focus is on the nearest
-# things; or the nearer ones of layers on both sides of the focus.
+# Which layers hide others. "printed": those of larger D. "near-on-top": those of smaller D, which are nearer where the
+# focus is on what is nearest. "signed": the nearer ones of layers on both sides of the focus.
 Order = Literal["printed", "near-on-top", "signed"]
 
 
@@ -54,7 +54,7 @@ class Layering:
 
     def scaled(self, scale: float) -> "Layering":
         """The same layers with kernels of `scale` times the radius (section 5.6), rounded to whole pixels."""
-        sizes = tuple(2 * round(scale * (size - 1) / 2) + 1 for size in self.sizes)
+        sizes = tuple(2 * int(scale * (size - 1) / 2 + 0.5) + 1 for size in self.sizes)
         return Layering(sizes, self.order, self.soft, self.one_sided)
 
 

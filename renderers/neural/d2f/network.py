@@ -1,8 +1,8 @@
 """The networks of D2F (Luo et al. 2020), arXiv 2306.04506.
 
-Stage 1 finds defocus and radiance at half the size, for the layered rendering of `layers.py`. Stage 2 finds where the sharp
-picture shows. The paper describes neither the radiance net (here 1 x 1 convolutions, as radiance is said to depend on a
-pixel's own colour) nor that of stage 2 (here a U-Net that begins at the soft mask of what is in focus).
+Stage 1 finds defocus and radiance at half the size, for the layered rendering of `layers.py`. Stage 2 finds where the
+sharp picture shows. The paper describes neither the radiance net (here 1 x 1 convolutions, as radiance is said to come
+from a pixel's own colour) nor that of stage 2 (here a U-Net that begins at the soft mask of what is in focus).
 
 No file is read here. Tensors are (B, C, H, W) float32, pictures display-referred.
 """
@@ -80,7 +80,7 @@ class DefocusNet(nn.Module):
 
 
 class SmallDefocusNet(DefocusNet):
-    """Stage 1 of `d2f-small`, which the paper does not have: MobileNetV2 for ResNeXt50, and a quarter of the channels."""
+    """Stage 1 of `d2f-small`, which is not in the paper: MobileNetV2 for ResNeXt50, and a quarter of the channels."""
 
     def __init__(self):
         super().__init__(MobileNetV2, 64)
