@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -32,8 +33,11 @@ from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
 from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
+from renderers.neural.d2f.network import FusionNet
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
+from renderers.neural.trunks import MobileNetV2
+from runtime.files import sha256_of
 from scenes.recipe import RecipeError, load_recipe
 from scenes.sampling import sample_scene
 from training import callbacks, held_out, train
@@ -49,6 +53,7 @@ from training.models.cocnet import COCNET
 from training.models.dmshn import DMSHN
 from training.models.error_map import precision_and_recall
 from training.models.iunet import IUNET, IunetTraining
+from training.models.pairs import PairTraining
 from training.models.sharp_start import start_sharp
 from training.module import Batch, PictureBatch, Training
 from training.on_the_fly import OnTheFly, Stream
@@ -278,6 +283,8 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
         (["--validation", "nowhere"], "nowhere: no such folder"),
         (["--precision", "7"], "--precision 7"),
         (["--precision", "16-mixed"], "--precision 16-mixed"),
+        (["--trunk", "resnet18.pth"], "--trunk is resnet18.pth, and arnet has no encoder of torchvision"),
+        (["--ablation", "l1"], "--ablation is l1; arnet has none"),
     ],
 )
 def test_bad_input_is_named_on_one_line(data, tmp_path, capsys, options, culprit):
@@ -623,6 +630,8 @@ def test_precision_and_recall_of_masks():
 # Presets
 
 
+D2F_PARTS = ("defocus", "fusion")
+
 STAGES = {model.name: model for stages in MODELS.values() for model in stages}
 
 
@@ -758,6 +767,37 @@ def test_deepfocus_trains_on_a_plain_folder(tmp_path):
     lenses = (folder / "settings.json").read_text()
     (folder / "settings.json").write_text(lenses.replace("0.25", "0.5"))
     assert said["data"] != {"training": [held_out.digest(folder, open_cases(folder))]}
+
+
+def test_a_network_from_picture_to_picture_trains_on_pairs_of_pictures(tmp_path, capsys):
+    """Both stages, of a row of the paper's tables, with an encoder that a user has."""
+    pairs, trunk = plain(tmp_path / "pairs", disparity=False), tmp_path / "mobilenet_v2.pth"
+    torch.save(MobileNetV2().state_dict(), trunk)
+    options = ("--steps", "2", "--ablation", "grey-radiance", "--trunk", str(trunk))
+    assert run(tmp_path / "out", pairs, *options, "--dry-run", model="d2f-small") == 0
+    assert "d2f-small-fusion: stands behind d2f-small-defocus, which is not trained yet" in capsys.readouterr().out
+    assert run(tmp_path / "out", pairs, *options, model="d2f-small") == 0
+    first, second = (
+        json.loads((tmp_path / "out" / f"d2f-small-{part}" / "run.json").read_text()) for part in D2F_PARTS
+    )
+    assert first["preset"]["radiance"] == second["preset"]["radiance"] == "grey"
+    assert first["behind"] == {"mobilenet_v2": sha256_of(trunk)} and second["behind"].keys() == {"d2f-small-defocus"}
+    # The loss has features of VGG16, or the run says why not.
+    assert "VGG" in first["notes"][0] and "VGG" in second["notes"][0]
+    assert run(tmp_path / "alone", pairs, "--steps", "2", model="d2f-small-fusion") == 2
+    assert "d2f-small-defocus.safetensors: there are no such weights" in capsys.readouterr().err
+
+
+def test_the_average_of_weights_has_the_statistics_of_the_network(monkeypatch):
+    """Batch norm counts while it trains; what is validated and saved must know."""
+    preset = replace(DMSHN["dmshn"].presets["smoke"], ema_decay=0.9)
+    training = PairTraining(FusionNet(), preset, 20)
+    monkeypatch.setattr(pl.LightningModule, "optimizer_step", lambda *args, **kwargs: None)
+    training.network(torch.rand(2, 3, 16, 16) + 3.0, torch.rand(2, 1, 16, 16))
+    training.optimizer_step()
+    counted = dict(training.network.named_buffers())
+    assert counted["down.0.1.running_mean"].abs().max() > 0.0
+    assert all(torch.equal(value, counted[name]) for name, value in training.validated.named_buffers())
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])

@@ -132,7 +132,11 @@ def _train(options: Options, prog: str) -> int:
     _require_sane(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    for stage in _stages(options):
+    stages = _stages(options)
+    for stage in stages:
+        if options.dry_run and len(stages) > 1 and not all(path.is_file() for path in stage.weights.values()):
+            print(f"{stage.model.name}: stands behind {', '.join(stage.weights)}, which is not trained yet")
+            continue
         if code := _train_stage(options, stage, prog):
             return code
     return command.DONE

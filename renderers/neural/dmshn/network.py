@@ -38,14 +38,12 @@ class DMSHN(nn.Module):
         for _ in range(2):
             # Bilinearly, which is the mean of 2 x 2 pixels.
             levels.append(F.avg_pool2d(levels[-1], 2))
-        found = features = None
+        found = below = None
         for level, picture in zip((3, 2, 1), reversed(levels), strict=True):
             seen = picture if found is None else picture + _doubled(found)
             encoded = self.get_submodule(f"encoder_lv{level}")(seen)
-            features = encoded if features is None else encoded + _doubled(features)
-            found = self.get_submodule(f"decoder_lv{level}")(features)
-            # The next level is given what the encoder made of its own picture alone.
-            features = encoded
+            both = encoded if below is None else encoded + _doubled(below)
+            found, below = self.get_submodule(f"decoder_lv{level}")(both), encoded
         assert found is not None
         return found[..., :height, :width]
 
