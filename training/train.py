@@ -52,7 +52,7 @@ _LINE_EVERY = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, the error map.
+    """Train networks on ground truth: BokehMe's, DeepFocus, CoCNet, D2F, AMPN, DMSHN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
@@ -60,7 +60,8 @@ class Options:
     """
 
     model: Annotated[str, arg(metavar="|".join(MODELS))]
-    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out."""
+    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out; so
+    are the two stages of d2f and d2f-small."""
     data: tuple[str, ...]
     """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
@@ -76,7 +77,7 @@ class Options:
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
-    """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
+    """Weights of the networks that the model stands behind: an ARNet for iunet, stage 1 for stage 2 of d2f."""
     trunk: Path | None = None
     """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
     Default: random ones."""
