@@ -713,11 +713,11 @@ FAULTS = [
         "tests/test_cocnet.py::test_the_filter_is_a_sum_over_offsets_of_every_pixel",
     ),
     Fault(
-        "cocnet-smallest-template-too-large",
+        "cocnet-kernels-by-tap-before-colour",
         "renderers/neural/cocnet/network.py",
-        "small = F.avg_pool2d(seen, 2**j)",
-        "small = F.avg_pool2d(seen, 2 ** min(j, 3))",
-        "tests/test_cocnet.py::test_any_size_comes_out_as_it_went_in",
+        ".unflatten(1, (channels, _TAPS))",
+        ".unflatten(1, (_TAPS, channels)).transpose(1, 2)",
+        "tests/test_cocnet.py::test_a_template_that_is_the_picture_is_added_by_its_weight",
     ),
     Fault(
         "cocnet-tiles-without-overlap",
