@@ -112,11 +112,18 @@ class NeuralRenderer:
 
     @cached_property
     def _loaded(self) -> "dict[str, nn.Module]":
+        import torch
+
         from renderers.neural.checkpoints import loaded
         from renderers.neural.tensors import device_of
 
-        files = zip(self.networks, self.checkpoints, strict=True)
-        return {name: loaded(self._module.NETWORKS[name](), file, device_of(self.arch)) for name, file in files}
+        networks = {}
+        for name, file in zip(self.networks, self.checkpoints, strict=True):
+            # Without values: drawing the random ones of fifty million parameters takes longer than reading a file.
+            with torch.device("meta"):
+                network = self._module.NETWORKS[name]()
+            networks[name] = loaded(network.to_empty(device="cpu"), file, device_of(self.arch))
+        return networks
 
 
 def shipped(folder: str, network: str) -> Path:

@@ -57,7 +57,7 @@ def refocus(
     The network knows neither lens nor gamma, and they are ignored; so is the disparity.
 
     focus      D that is sharp: 0 is the subject, 1 the farthest; D' = |D - focus|
-    blur       radius in pixels at D' = 1, for the largest picture that it learned from
+    blur       radius in pixels at D' = 1; it has learned from 68
     sizes      of kernels, Table 6
     radiance   Table 7
     fusion     Table 8
