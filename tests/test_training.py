@@ -738,6 +738,8 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data,
     optimizer.step()
     assert torch.isfinite(loss)
     assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
+    # As Lightning validates.
+    training.eval()
     with torch.no_grad():
         numbers, pictures = training.measurements(batches["validation"])
     assert np.isfinite(numbers[training.criterion]) and all(picture.shape[0] == 1 for picture in pictures)
