@@ -14,7 +14,6 @@ import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display, write_exr_rgb, write_png
 from renderers.base import Renderer, RendererError
-from renderers.neural.renderer import NeuralRenderer
 from runtime import command
 from runtime.command import OptionError
 from runtime.files import replacing
@@ -70,12 +69,11 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
 
 def _render(options: Options) -> int:
     renderer = renderers.renderer(options.renderer, options.weights)
-    controls = renderer.controls if isinstance(renderer, NeuralRenderer) else ()
     for name in ("mask", "f_stop"):
-        if getattr(options, name) is not None and name not in controls:
+        if getattr(options, name) is not None and name not in renderer.controls:
             raise OptionError(f"--renderer {options.renderer} has no --{name.replace('_', '-')}; leave it out")
     # A mask says what is sharp, as disparity and lens do.
-    if isinstance(renderer, NeuralRenderer) and (renderer.information == "picture" or options.mask is not None):
+    if options.mask is not None or (renderer.information == "picture" and options.disparity is None):
         return _render_picture_alone(options, renderer)
     _require_sane(options)
     assert options.disparity is not None
@@ -96,7 +94,7 @@ def _render(options: Options) -> int:
     return command.DONE
 
 
-def _render_picture_alone(options: Options, renderer: NeuralRenderer) -> int:
+def _render_picture_alone(options: Options, renderer: Renderer) -> int:
     """Refocus a picture by a method that has learned its lens, with the settings of its own that are asked for."""
     for name in ("disparity", "blur", "focus", "sweep"):
         if getattr(options, name) is not None and name not in renderer.controls:

@@ -205,8 +205,10 @@ def test_settings_that_do_not_fit_are_named(ampn, settings, message):
 
 def test_settings_are_those_of_the_entry():
     assert RENDERERS["ampn"].with_controls(f_stop=0.5).options == {"f_stop": 0.5}
-    with pytest.raises(RendererError, match="cocnet has no mask; its settings are none"):
+    with pytest.raises(RendererError, match="no setting mask; the settings of this renderer are none"):
         RENDERERS["cocnet-b3"].with_controls(mask=FLAT)
+    with pytest.raises(RendererError, match="no setting f_stop"):
+        RENDERERS["scatter"].with_controls(f_stop=0.5)
 
 
 def test_without_g1_what_is_in_focus_stays_sharp():

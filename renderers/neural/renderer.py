@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from renderers.base import Information, RendererError, require_inputs
+from renderers.base import Information, RendererError, require_controls, require_inputs
 from runtime.backend import Backend, BackendError
 from scenes.aperture import Disk
 from scenes.arrays import Picture, Plane
@@ -77,11 +77,7 @@ class NeuralRenderer:
 
     def with_controls(self, **values: Any) -> Self:
         """The same renderer with settings of its own, such as a mask; RendererError for one that it does not have."""
-        for name in values:
-            if name not in self.controls:
-                raise RendererError(
-                    f"{self.folder} has no {name}; its settings are {', '.join(self.controls) or 'none'}"
-                )
+        require_controls(self.controls, values)
         return replace(self, options={**self.options, **values})
 
     def __call__(
