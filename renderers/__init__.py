@@ -13,6 +13,9 @@ from renderers.base import Renderer, RendererError
 from renderers.classical.renderer import ClassicalRenderer
 from renderers.neural.renderer import NeuralRenderer
 
+_D2F = ("d2f-defocus", "d2f-fusion")
+_D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
+
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
     "scatter": ClassicalRenderer("renderers.classical.scatter:scatter"),
@@ -36,6 +39,28 @@ RENDERERS: dict[str, Renderer] = {
     "bokehme-b5": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B5"}),
     "deepfocus": NeuralRenderer("deepfocus", ("deepfocus",)),
     "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
+    "cocnet-b3": NeuralRenderer("cocnet", ("cocnet-b3",), information="picture"),
+    "cocnet-b2": NeuralRenderer("cocnet", ("cocnet-b2",), information="picture"),
+    "cocnet-b3-less": NeuralRenderer("cocnet", ("cocnet-b3-less",), information="picture"),
+    "cocnet-b2-less": NeuralRenderer("cocnet", ("cocnet-b2-less",), information="picture"),
+    "cocnet-b3-l2": NeuralRenderer("cocnet", ("cocnet-b3-l2",), information="picture"),
+    "cocnet-b3-dir": NeuralRenderer("cocnet", ("cocnet-b3-dir",), information="picture"),
+    "cocnet-b3-depth": NeuralRenderer("cocnet", ("cocnet-b3-depth",)),
+    "d2f": NeuralRenderer("d2f", _D2F, information="picture", controls=("focus", "blur")),
+    "d2f-small": NeuralRenderer("d2f", _D2F_SMALL, information="picture", controls=("focus", "blur")),
+    "d2f-uniform-kernels": NeuralRenderer("d2f", _D2F, {"sizes": "uniform"}, information="picture"),
+    "d2f-no-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "none"}, information="picture"),
+    "d2f-grey-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "grey"}, information="picture"),
+    "d2f-naive-blending": NeuralRenderer("d2f", _D2F, {"fusion": "naive"}, information="picture"),
+    "d2f-laplacian-pyramid": NeuralRenderer("d2f", _D2F, {"fusion": "laplacian"}, information="picture"),
+    "d2f-naive-poisson": NeuralRenderer("d2f", _D2F, {"fusion": "poisson"}, information="picture"),
+    "dmshn": NeuralRenderer("dmshn", ("dmshn",), information="picture"),
+    "dmshn-stacked": NeuralRenderer("dmshn", ("dmshn-stacked",), information="picture"),
+    "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=("mask", "f_stop")),
+    "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture"),
+    "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture"),
+    "ampn-no-attention": NeuralRenderer("ampn", ("ampn-no-attention",), information="picture"),
+    "ampn-no-g1": NeuralRenderer("ampn", ("ampn-no-g1",), controls=("mask", "f_stop")),
 }
 
 

@@ -4,9 +4,9 @@ A picture is *display-referred*: linear = display ** gamma, the pure power law o
 a highlight does. All blur happens in linear light, between the two powers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,15 @@ class Renderer(Protocol):
         """The same renderer with other checkpoints for the networks that they are named after (`arnet.safetensors`)."""
         ...
 
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Settings of its own that a user may make, such as a mask; () for most methods."""
+        ...
+
+    def with_controls(self, **values: Any) -> Self:
+        """The same renderer with such settings; RendererError for one that it does not have."""
+        ...
+
     def __call__(
         self,
         image: Picture,
@@ -83,10 +92,24 @@ class WithoutNetworks:
     """The part of the protocol that a renderer without checkpoints leaves alone."""
 
     checkpoints: tuple[Path, ...] = ()
+    controls: tuple[str, ...] = ()
+
+    def with_controls(self, **values: Any) -> Self:
+        """The renderer itself; RendererError for any setting."""
+        require_controls(self.controls, values)
+        return self
 
     def with_checkpoints(self, files: Sequence[Path]) -> Self:
         """The renderer itself: none of the files is its own."""
         return self
+
+
+def require_controls(controls: Sequence[str], values: Iterable[str]) -> None:
+    """RendererError for a setting that is not among those of a renderer."""
+    for name in values:
+        if name not in controls:
+            known = ", ".join(controls) or "none"
+            raise RendererError(f"there is no setting {name}; the settings of this renderer are {known}")
 
 
 def render_batch(

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.metrics import ssim
 from renderers.neural.bokehme.inference import fused
 from training.losses import (
+    dissimilarity,
     error_map_bce,
     error_map_entropy,
     fusion_loss,
@@ -73,6 +75,14 @@ def test_the_networks_picture_counts_where_the_scatter_is_wrong(pictures):
     torch.testing.assert_close(judged - truth, expected)
 
 
+def test_dissimilarity_is_one_minus_the_metric():
+    generator = torch.Generator().manual_seed(0)
+    p, t = (torch.rand(1, 3, 24, 31, generator=generator, dtype=torch.float64) for _ in range(2))
+    metric = ssim(p[0].permute(1, 2, 0).numpy(), t[0].permute(1, 2, 0).numpy(), data_range=1.0)
+    assert float(dissimilarity(p, t)) == pytest.approx(1.0 - metric, rel=1e-9)
+    assert float(dissimilarity(t, t)) == pytest.approx(0.0, abs=1e-12)
+
+
 def test_deepfocus_loss_is_a_sum_of_logarithms(pictures):
     p, t = pictures[0], pictures[1]
     f, g = p.numpy(), t.numpy()
@@ -89,6 +99,8 @@ def test_losses_agree_with_finite_differences(pictures):
     # Random pictures meet no kink of an absolute value within the step of the check.
     assert torch.autograd.gradcheck(lambda f, r, e: arnet_loss(f, r, truth, e, target), (together, rendered, logit))
     assert torch.autograd.gradcheck(lambda p: deepfocus_loss(p, truth), (rendered,))
+    seen, wanted = (torch.rand(1, 1, 12, 13, dtype=torch.float64) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda p: dissimilarity(p, wanted), (seen.requires_grad_(),))
 
 
 @pytest.mark.parametrize("logit", [0.0, 100.0, -100.0, 1e4])

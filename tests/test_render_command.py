@@ -103,6 +103,54 @@ def test_bad_input_is_named_on_one_line(files, tmp_path, capsys, monkeypatch, op
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.fixture
+def ampn(tmp_path_factory) -> Path:
+    """Random weights of AMPN."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from renderers.neural.ampn.network import AMPN
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "ampn.safetensors"
+    save_file(AMPN().state_dict(), path)
+    return path
+
+
+def test_a_method_that_has_learned_its_lens_needs_the_picture_alone(files, tmp_path, ampn):
+    photo, out = str(files["photo"]), tmp_path / "out.exr"
+    words = ["render", photo, "--renderer", "ampn", "--weights", str(ampn), "--out", str(out)]
+    outs = []
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full((33, 48), 255, np.uint8))
+    for options in ([], ["--f-stop", "0.5"], ["--f-stop", "1"], ["--mask", str(tmp_path / "mask.png")]):
+        assert main([*words, *options]) == 0
+        outs.append(read_exr_rgb(out) ** (1 / 2.2))
+    image = read_png(files["photo"])
+    away = [float(np.abs(picture - image).mean()) for picture in outs]
+    # Half floats, and rounding where the mask is 1.
+    assert away[0] > away[1] > 0.01 and max(away[2:]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "options, culprit",
+    [
+        (["--renderer", "ampn", "--blur", "9"], "has learned its lens; leave out --blur"),
+        (["--renderer", "ampn", "--sweep", "3"], "leave out --sweep"),
+        (["--renderer", "ampn", "--f-stop", "2"], "the f-stop is 2"),
+        (["--renderer", "ampn"], "ampn.safetensors: there are no such weights; train them with `bokehforge train`"),
+        (["--renderer", "ampn", "--mask", "absent.png"], "absent.png"),
+        (["--renderer", "cocnet-b3", "--f-stop", "1"], "--renderer cocnet-b3 has no --f-stop"),
+        (["--renderer", "scatter", "--mask", "m.png"], "--renderer scatter has no --mask"),
+        (["--renderer", "scatter", "--focus", "0.5"], "needs --disparity and --blur"),
+    ],
+)
+def test_what_a_method_does_not_know_is_named(files, tmp_path, capsys, ampn, options, culprit):
+    given = [] if culprit.startswith("ampn.safetensors") else ["--weights", str(ampn)]
+    assert main(["render", str(files["photo"]), "--out", str(tmp_path / "out.png"), *given, *options]) == 2
+    message = capsys.readouterr().err
+    assert culprit in message and "Traceback" not in message and message.count("\n") == 1
+
+
 def test_a_map_of_another_size_is_refused(files, tmp_path, capsys):
     np.save(tmp_path / "small.npy", np.zeros((16, 24), np.float32))
     files["map"] = tmp_path / "small.npy"

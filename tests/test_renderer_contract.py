@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -43,7 +44,10 @@ def entry(tmp_path_factory) -> Callable[[str], Renderer]:
             files.append(file)
         return files
 
-    return lambda name: renderer(name, weights_of(name)) if RENDERERS[name].checkpoints else RENDERERS[name]
+    # Weights are read once for a test.
+    return lru_cache(1)(
+        lambda name: renderer(name, weights_of(name)) if RENDERERS[name].checkpoints else RENDERERS[name]
+    )
 
 
 @pytest.fixture(scope="module")

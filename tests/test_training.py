@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -31,10 +32,14 @@ from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, pla
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
+from renderers.neural.d2f.network import FusionNet
 from renderers.neural.deepfocus.inference import refocus
 from renderers.neural.deepfocus.network import DeepFocus
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
+from renderers.neural.trunks import MobileNetV2
+from runtime.files import sha256_of
 from scenes.recipe import RecipeError, load_recipe
 from scenes.sampling import sample_scene
 from training import callbacks, held_out, train
@@ -43,11 +48,15 @@ from training.losses import fusion_loss, picture_l1
 from training.measurements import shown_psnr
 from training.model import Model, Samples
 from training.models import MODELS
+from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
+from training.models.cocnet import COCNET
 from training.models.deepfocus import DEEPFOCUS, DeepfocusTraining, deepfocus_planes
+from training.models.dmshn import DMSHN
 from training.models.error_map import precision_and_recall
 from training.models.iunet import IUNET, IunetTraining
+from training.models.pairs import PairTraining
 from training.models.sharp_start import start_sharp
 from training.module import Batch, PictureBatch, Training
 from training.on_the_fly import OnTheFly, Stream
@@ -277,6 +286,8 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
         (["--validation", "nowhere"], "nowhere: no such folder"),
         (["--precision", "7"], "--precision 7"),
         (["--precision", "16-mixed"], "--precision 16-mixed"),
+        (["--trunk", "resnet18.pth"], "--trunk is resnet18.pth, and arnet has no encoder of torchvision"),
+        (["--ablation", "l1"], "--ablation is l1; arnet has none"),
     ],
 )
 def test_bad_input_is_named_on_one_line(data, tmp_path, capsys, options, culprit):
@@ -593,10 +604,24 @@ def test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewh
 @pytest.mark.parametrize("model", [name for name, stages in MODELS.items() if len(stages) == 1])
 def test_mixed_precision_trains_float32_weights(model, data, finished, tmp_path):
     """Few bits inside the network, none missing in what is kept of it."""
-    options = ["--steps", "2", "--precision", "bf16-mixed", "--arnet", str(finished / "arnet.safetensors")]
-    assert run(tmp_path, data, *options, model=model) == 0
-    weights = load_file(tmp_path / f"{model}.safetensors")
-    assert all(w.dtype == torch.float32 and torch.isfinite(w).all() for w in weights.values())
+    weights = behind(MODELS[model][0], tmp_path)
+    if "arnet" in weights:
+        weights["arnet"] = finished / "arnet.safetensors"
+    options = [
+        "--steps",
+        "2",
+        "--precision",
+        "bf16-mixed",
+        *(["--behind", *map(str, weights.values())] if weights else []),
+    ]
+    assert run(tmp_path / "out", data, *options, model=model) == 0
+    kept = load_file(tmp_path / "out" / f"{model}.safetensors")
+    assert all(
+        w.dtype == torch.float32 and torch.isfinite(w).all()
+        for name, w in kept.items()
+        # Batch norm counts in whole numbers.
+        if not name.endswith("num_batches_tracked")
+    )
 
 
 def test_training_goes_on_from_given_weights(data, tmp_path):
@@ -622,11 +647,16 @@ def test_precision_and_recall_of_masks():
 # Presets
 
 
+D2F_PARTS = ("defocus", "fusion")
+
 STAGES = {model.name: model for stages in MODELS.values() for model in stages}
 
 
 def test_the_paper_is_trained_as_it_says():
-    """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px."""
+    """BokehMe 4.1: Adam at 1e-4, 50 epochs, batches of 16. DeepFocus's release: 200 epochs, crops of 128 px.
+
+    CoCNet: Adam at 2e-4, batches of 2, 1024 px. AMPN: Adam at 2e-4, batches of 8, 500 epochs.
+    """
     said = {
         name: (preset.learning_rate, preset.batch, preset.epochs, preset.steps, preset.crop_px)
         for name, preset in ((name, stage.presets["paper"]) for name, stage in STAGES.items())
@@ -636,6 +666,10 @@ def test_the_paper_is_trained_as_it_says():
         "iunet": (1e-4, 16, 50, None, 256),
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
+        **dict.fromkeys((*COCNET, *DMSHN), (2e-4, 2, 60, None, 1024)),
+        **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
+        **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
+        **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]
@@ -678,8 +712,18 @@ def test_a_preset_says_how_many_crops_have_an_imperfect_disparity(data, augmenta
 # Models
 
 
+def behind(model: Model, folder: Path) -> dict[str, Path]:
+    """The weights that a model stands behind: those that ship, or random ones."""
+    weights = dict(model.behind)
+    for name, path in model.behind.items():
+        if not path.is_file():
+            weights[name] = folder / path.name
+            save_file(D2F_NETWORKS[name]().state_dict(), weights[name])
+    return weights
+
+
 @pytest.mark.parametrize("name", STAGES)
-def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data):
+def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data, tmp_path):
     """The contract of a model. Its measurements find what they need in a validation sample, and give its criterion."""
     model, preset = STAGES[name], STAGES[name].presets["smoke"]
     samples = {"training": model.samples, "validation": model.validation_samples or model.samples}
@@ -689,7 +733,7 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data)
         crops = PictureCrops(open_cases(data), settings, seed=0, planes=samples[part].planes)
         assert crops[0].keys() == samples[part].keys, part
         batches[part] = next(iter(DataLoader(crops, batch_size=2 if part == "training" else 1)))
-    training = model.build(preset, 20, model.behind)
+    training = model.build(preset, 20, behind(model, tmp_path))
     before = [parameter.detach().clone() for parameter in training.network.parameters()]
     optimizer = training.configure_optimizers()["optimizer"]
     loss = training.objective(batches["training"])["loss"]
@@ -697,6 +741,8 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data)
     optimizer.step()
     assert torch.isfinite(loss)
     assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
+    # As Lightning validates.
+    training.eval()
     with torch.no_grad():
         numbers, pictures = training.measurements(batches["validation"])
     assert np.isfinite(numbers[training.criterion]) and all(picture.shape[0] == 1 for picture in pictures)
@@ -764,6 +810,37 @@ def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures()
         for in_whole, in_crop in zip(whole, cropped, strict=True):
             expected = in_whole[0, :, y : y + 16, x : x + 16]
             torch.testing.assert_close(in_crop[i], expected, atol=1e-6, rtol=1e-6)
+
+
+def test_a_network_from_picture_to_picture_trains_on_pairs_of_pictures(tmp_path, capsys):
+    """Both stages, of a row of the paper's tables, with an encoder that a user has."""
+    pairs, trunk = plain(tmp_path / "pairs", disparity=False), tmp_path / "mobilenet_v2.pth"
+    torch.save(MobileNetV2().state_dict(), trunk)
+    options = ("--steps", "2", "--ablation", "grey-radiance", "--trunk", str(trunk))
+    assert run(tmp_path / "out", pairs, *options, "--dry-run", model="d2f-small") == 0
+    assert "d2f-small-fusion: stands behind d2f-small-defocus, which is not trained yet" in capsys.readouterr().out
+    assert run(tmp_path / "out", pairs, *options, model="d2f-small") == 0
+    first, second = (
+        json.loads((tmp_path / "out" / f"d2f-small-{part}" / "run.json").read_text()) for part in D2F_PARTS
+    )
+    assert first["preset"]["radiance"] == second["preset"]["radiance"] == "grey"
+    assert first["behind"] == {"mobilenet_v2": sha256_of(trunk)} and second["behind"].keys() == {"d2f-small-defocus"}
+    # The loss has features of VGG16, or the run says why not.
+    assert "VGG" in first["notes"][0] and "VGG" in second["notes"][0]
+    assert run(tmp_path / "alone", pairs, "--steps", "2", model="d2f-small-fusion") == 2
+    assert "d2f-small-defocus.safetensors: there are no such weights" in capsys.readouterr().err
+
+
+def test_the_average_of_weights_has_the_statistics_of_the_network(monkeypatch):
+    """Batch norm counts while it trains; what is validated and saved must know."""
+    preset = replace(DMSHN["dmshn"].presets["smoke"], ema_decay=0.9)
+    training = PairTraining(FusionNet(), preset, 20)
+    monkeypatch.setattr(pl.LightningModule, "optimizer_step", lambda *args, **kwargs: None)
+    training.network(torch.rand(2, 3, 16, 16) + 3.0, torch.rand(2, 1, 16, 16))
+    training.optimizer_step()
+    counted = dict(training.network.named_buffers())
+    assert counted["down.0.1.running_mean"].abs().max() > 0.0
+    assert all(torch.equal(value, counted[name]) for name, value in training.validated.named_buffers())
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])

@@ -20,6 +20,31 @@ def picture_l1(prediction: Tensor, truth: Tensor) -> Tensor:
     return F.l1_loss(prediction, truth) + gradient_l1(prediction, truth)
 
 
+def dissimilarity(prediction: Tensor, truth: Tensor) -> Tensor:
+    """1 - SSIM (Wang et al. 2004) of display values in [0, 1], as `evaluation.metrics.ssim` defines it.
+
+    Gaussian windows of 11 x 11 px, sigma 1.5, whole windows only: each side must have 11 px.
+    """
+    channels = prediction.shape[1]
+    offsets = torch.arange(-5.0, 6.0, dtype=prediction.dtype, device=prediction.device)
+    window = torch.exp(-0.5 * (offsets / 1.5) ** 2)
+    window = (window / window.sum()).expand(channels, 1, 1, -1)
+
+    def local_mean(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x, window, groups=channels), window.mT, groups=channels)
+
+    # Squares of few bits would drown the variances.
+    with torch.autocast(prediction.device.type, enabled=False):
+        p, t = local_mean(prediction), local_mean(truth)
+        variance_p = local_mean(prediction**2) - p**2
+        variance_t = local_mean(truth**2) - t**2
+        covariance = local_mean(prediction * truth) - p * t
+        c1, c2 = 0.01**2, 0.03**2
+        luminance = (2 * p * t + c1) / (p**2 + t**2 + c1)
+        structure = (2 * covariance + c2) / (variance_p + variance_t + c2)
+        return 1.0 - (luminance * structure).mean()
+
+
 def fusion_loss(fused: Tensor, rendered: Tensor, truth: Tensor) -> Tensor:
     """Eq. 11: values and differences of the fused picture and of the networks' own."""
     return picture_l1(fused, truth) + picture_l1(rendered, truth)

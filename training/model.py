@@ -42,6 +42,9 @@ class Model(Generic[Settings]):
     validation_samples   whole pictures, one a batch; None where they hold what those of training hold
     information          "picture" for a model that is trained on pairs of pictures; "disparity" where each picture
                          needs a disparity and the lens of its truth too
+    trunk                torchvision's name of its encoder, whose weights a user may give (`renderers.neural.trunks`);
+                         `build` gets them by this name. None where there is none
+    ablations            what rows of the paper's tables change in a preset, by name
     behind               trained networks that this one stands behind: the weights used where none are given, by name
     """
 
@@ -51,4 +54,6 @@ class Model(Generic[Settings]):
     samples: Samples
     validation_samples: Samples | None = None
     information: Literal["picture", "disparity"] = "disparity"
+    trunk: str | None = None
+    ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     behind: Mapping[str, Path] = field(default_factory=dict)

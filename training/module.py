@@ -57,6 +57,9 @@ class Training(pl.LightningModule, Generic[TrainingBatch, ValidationBatch]):
     criterion: str
     larger_is_better: bool = True
 
+    # What the run says of itself: where it differs from what was asked for or printed.
+    notes: tuple[str, ...] = ()
+
     def __init__(self, network: nn.Module, preset: Preset, steps: int):
         super().__init__()
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
@@ -88,6 +91,9 @@ class Training(pl.LightningModule, Generic[TrainingBatch, ValidationBatch]):
         with torch.no_grad():
             for average, value in zip(self.validated.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(value, 1.0 - decay)
+            # What batch norm has counted is an average already.
+            for average, value in zip(self.validated.buffers(), self.network.buffers(), strict=True):
+                average.copy_(value)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         self._at_hand = batch

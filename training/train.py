@@ -11,7 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +52,7 @@ _LINE_EVERY = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, the error map.
+    """Train networks on ground truth: BokehMe's, DeepFocus, CoCNet, D2F, AMPN, DMSHN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
@@ -60,7 +60,8 @@ class Options:
     """
 
     model: Annotated[str, arg(metavar="|".join(MODELS))]
-    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out."""
+    """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out; so
+    are the two stages of d2f and d2f-small."""
     data: tuple[str, ...]
     """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
@@ -76,7 +77,12 @@ class Options:
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
-    """Weights of the networks that the model stands behind: an ARNet for iunet. Other models ignore it."""
+    """Weights of the networks that the model stands behind: an ARNet for iunet, stage 1 for stage 2 of d2f."""
+    trunk: Path | None = None
+    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
+    Default: random ones."""
+    ablation: str | None = None
+    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
@@ -127,7 +133,11 @@ def _train(options: Options, prog: str) -> int:
     _require_sane(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    for stage in _stages(options):
+    stages = _stages(options)
+    for stage in stages:
+        if options.dry_run and len(stages) > 1 and not all(path.is_file() for path in stage.weights.values()):
+            print(f"{stage.model.name}: stands behind {', '.join(stage.weights)}, which is not trained yet")
+            continue
         if code := _train_stage(options, stage, prog):
             return code
     return command.DONE
@@ -136,6 +146,9 @@ def _train(options: Options, prog: str) -> int:
 def _require_sane(options: Options) -> None:
     if options.model not in MODELS:
         raise OptionError(f"--model is {options.model!r}; there are {', '.join(MODELS)}")
+    rows = dict.fromkeys(row for model in MODELS[options.model] for row in model.ablations)
+    if options.ablation is not None and options.ablation not in rows:
+        raise OptionError(f"--ablation is {options.ablation}; {options.model} has {', '.join(rows) or 'none'}")
     command.require_at_least(
         ("--steps", options.steps, 1),
         ("--seed", options.seed, 0),
@@ -158,7 +171,7 @@ def _stages(options: Options) -> list[Stage]:
     if len(models) == 1:
         (model,) = models
         given = dict(zip(model.behind, options.behind, strict=False))
-        return [Stage(model, options.out, {**model.behind, **given})]
+        return [Stage(model, options.out, {**model.behind, **given, **_trunk(options, model)})]
     names = [model.name for model in models]
     for option, value, usual in (
         ("--init", options.init, None),
@@ -179,8 +192,19 @@ def _stages(options: Options) -> list[Stage]:
             # What an earlier stage has not made yet is stood in for by the weights that ship.
             made = {name: path for name, path in made.items() if path.is_file()}
         behind = {name: made.get(name, shipped) for name, shipped in model.behind.items()}
-        stages.append(Stage(model, options.out / model.name, behind))
+        # What stands behind a stage has its trunk already.
+        trunk = {} if behind else _trunk(options, model)
+        stages.append(Stage(model, options.out / model.name, {**behind, **trunk}))
     return stages
+
+
+def _trunk(options: Options, model: Model[Any]) -> dict[str, Path]:
+    """The file of --trunk, by the name of the encoder; OptionError for a model that has none."""
+    if options.trunk is None:
+        return {}
+    if model.trunk is None:
+        raise OptionError(f"--trunk is {options.trunk}, and {model.name} has no encoder of torchvision; leave it out")
+    return {model.trunk: options.trunk}
 
 
 def weights_file(stage: Stage) -> Path:
@@ -207,9 +231,14 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
         trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
             print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
+            for note in training.notes:
+                print(f"  note          {note}")
             return command.DONE
         stage.out.mkdir(parents=True, exist_ok=True)
-        _write_run(stage.out / RUN_FILE, run, record)
+        _write_run(stage.out / RUN_FILE, {**run, "notes": list(training.notes)}, record)
+        if trainer.is_global_zero:
+            for note in training.notes:
+                print(f"{prog}: {model.name}: {note}", file=sys.stderr)
         try:
             trainer.fit(training, loaders, ckpt_path=checkpoint if checkpoint.is_file() else None)
         except TrainingStopped as error:
@@ -232,7 +261,7 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
 def _preset(options: Options, model: Model[Any]) -> Preset:
     if options.preset not in model.presets:
         raise OptionError(f"--preset is {options.preset}; {model.name} has {', '.join(model.presets)}")
-    return model.presets[options.preset]
+    return replace(model.presets[options.preset], **model.ablations.get(options.ablation or "", {}))
 
 
 def _data(options: Options, model: Model[Any]) -> TrainingData:

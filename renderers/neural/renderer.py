@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from renderers.base import Information, RendererError, require_inputs
+from renderers.base import Information, RendererError, require_controls, require_inputs
 from runtime.backend import Backend, BackendError
 from scenes.aperture import Disk
 from scenes.arrays import Picture, Plane
@@ -41,6 +41,7 @@ class NeuralRenderer:
     networks      names of its networks, those of their checkpoints
     options       keyword arguments of its `refocus`
     information   what the method is given
+    controls      keyword arguments of its `refocus` that a user may set
     given         checkpoints in place of those that lie in the folder, by the name of their network
     arch          where it runs
     """
@@ -49,6 +50,7 @@ class NeuralRenderer:
     networks: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     information: Information = "disparity"
+    controls: tuple[str, ...] = ()
     given: Mapping[str, Path] = field(default_factory=dict)
     arch: Backend = "cpu"
 
@@ -72,6 +74,11 @@ class NeuralRenderer:
         """The same renderer with those of the files whose names are those of its networks."""
         own = {file.stem: file for file in files if file.stem in self.networks}
         return replace(self, given={**self.given, **own}) if own else self
+
+    def with_controls(self, **values: Any) -> Self:
+        """The same renderer with settings of its own, such as a mask; RendererError for one that it does not have."""
+        require_controls(self.controls, values)
+        return replace(self, options={**self.options, **values})
 
     def __call__(
         self,
@@ -101,11 +108,18 @@ class NeuralRenderer:
 
     @cached_property
     def _loaded(self) -> "dict[str, nn.Module]":
+        import torch
+
         from renderers.neural.checkpoints import loaded
         from renderers.neural.tensors import device_of
 
-        files = zip(self.networks, self.checkpoints, strict=True)
-        return {name: loaded(self._module.NETWORKS[name](), file, device_of(self.arch)) for name, file in files}
+        networks = {}
+        for name, file in zip(self.networks, self.checkpoints, strict=True):
+            # Without values: drawing the random ones of fifty million parameters takes longer than reading a file.
+            with torch.device("meta"):
+                network = self._module.NETWORKS[name]()
+            networks[name] = loaded(network.to_empty(device="cpu"), file, device_of(self.arch))
+        return networks
 
 
 def shipped(folder: str, network: str) -> Path:

@@ -6,8 +6,12 @@ To add a model, write a file here that ends with its `Model`, and a line below.
 from typing import Any
 
 from training.model import Model
+from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET
+from training.models.cocnet import COCNET
+from training.models.d2f import D2F, D2F_SMALL
 from training.models.deepfocus import DEEPFOCUS
+from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
 from training.models.iunet import IUNET
 
@@ -17,4 +21,8 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "bokehme": (ARNET, IUNET),
     "deepfocus": (DEEPFOCUS,),
     "error-map": (ERROR_MAP,),
+    "d2f": D2F,
+    "d2f-small": D2F_SMALL,
+    **{model.name: (model,) for model in (*D2F, *D2F_SMALL)},
+    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN}.items()},
 }

@@ -1,0 +1,111 @@
+"""D2F (Luo et al. 2020) on pictures: it finds what is out of focus by itself, and can move the focus.
+
+Its D is not the disparity of the protocol: it is 0 at the subject, on which the pictures that it learned from are
+focused, and grows with the blur behind it.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from renderers.base import RendererError
+from renderers.neural.d2f import fusion as fusions
+from renderers.neural.d2f.layers import SIZE_MAX_PX, Layering, kernel_sizes, rendered, uniform_sizes
+from renderers.neural.d2f.network import DefocusNet, FusionNet, Radiance, SmallDefocusNet, radiance_of
+from renderers.neural.layers import padded_to_multiple
+from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
+from runtime.backend import Backend
+from scenes.arrays import Picture, Plane
+from scenes.lens import Lens
+
+NETWORKS = {
+    "d2f-defocus": DefocusNet,
+    "d2f-fusion": FusionNet,
+    "d2f-small-defocus": SmallDefocusNet,
+    "d2f-small-fusion": FusionNet,
+}
+
+# Blur radius at D = 1 in pixels of the picture; the largest kernel is that of half the size.
+BLUR_PX = float(SIZE_MAX_PX - 1)
+
+Sizes = Literal["growing", "uniform"]
+Fusion = Literal["network", "naive", "laplacian", "poisson", "none"]
+
+SIZES = {"growing": kernel_sizes(), "uniform": uniform_sizes()}
+
+
+def refocus(
+    networks: Mapping[str, nn.Module],
+    image: Picture,
+    disparity: Plane,
+    lens: Lens,
+    *,
+    gamma: float,
+    arch: Backend,
+    focus: float | str = 0.0,
+    blur: float = BLUR_PX,
+    sizes: Sizes = "growing",
+    radiance: Radiance = "net",
+    fusion: Fusion = "network",
+) -> Picture:
+    """(H, W, 3) display values in [0, 1], of the picture clipped at white.
+
+    The network knows neither lens nor gamma, and they are ignored; so is the disparity.
+
+    focus      D that is sharp: 0 is the subject, 1 the farthest; D' = |D - focus|
+    blur       radius in pixels at D' = 1; it has learned from 68
+    sizes      of kernels, Table 6
+    radiance   Table 7
+    fusion     Table 8
+    raises     RendererError for a focus or a blur that does not fit
+    """
+    focus = _focus_of(focus)
+    if not 0.0 <= blur < float("inf"):
+        raise RendererError(f"the blur is {blur:g} px; it must be a number from 0 on")
+    stage1, stage2 = networks.values()
+    # Signed layers are those of "near-on-top" where nothing is nearer than the focus, at twice the price.
+    layering = Layering(SIZES[sizes], "signed" if focus else "near-on-top").scaled(blur / BLUR_PX)
+    with torch.inference_mode():
+        shown = tensor_from_plane(np.minimum(image, np.float32(1.0)), device_of(arch))
+        half = halved(shown)
+        defocus, predicted = stage1(half)
+        blurred = rendered(half, radiance_of(half, predicted, radiance), defocus - focus, layering)
+        size = shown.shape[-2:]
+        blurred, away = doubled(blurred, size), doubled((defocus - focus).abs(), size)
+        match fusion:
+            case "network":
+                picture = torch.lerp(blurred, shown, stage2(shown, away))
+            case "naive":
+                picture = fusions.naive(shown, blurred, away)
+            case "laplacian":
+                picture = fusions.laplacian_pyramid(shown, blurred, away)
+            case "poisson":
+                picture = fusions.poisson(shown, blurred, away)
+            case "none":
+                picture = blurred
+        return picture_from_tensor(picture.clamp(0.0, 1.0))
+
+
+def halved(picture: Tensor) -> Tensor:
+    """(B, C, H, W) to half the size, rounded up."""
+    return F.avg_pool2d(padded_to_multiple(picture, 2), 2)
+
+
+def doubled(picture: Tensor, size: torch.Size) -> Tensor:
+    """(B, C, h, w) to twice the size, bilinearly, and cut to `size`."""
+    large = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)
+    return large[..., : size[-2], : size[-1]]
+
+
+def _focus_of(focus: float | str) -> float:
+    try:
+        value = float(focus)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 1.0:
+        raise RendererError(f"the focus is {focus}; D2F's own goes from 0, the subject, to 1, the farthest")
+    return value
