@@ -380,6 +380,9 @@ class Mirrored:
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return self.aperture.warp(u, v) * [-1.0, 1.0]
 
+    def transmission(self, points: NDArray) -> NDArray:
+        return self.aperture.transmission(points * [-1.0, 1.0])
+
     def describe(self) -> dict:
         raise NotImplementedError
 
