@@ -105,5 +105,14 @@ def nested_lens_points(aperture: Aperture, radii: Sequence[float]) -> NestedLens
         raise ValueError(f"aperture {aperture.describe()} lets too little light through")
     least_density = density[is_open].min() / math.pi / is_open.mean()
     taken = np.flatnonzero(is_open)[:VIEWS_MAX]
-    offset_px = np.outer(np.arange(VIEWS_MAX) + 0.5, _OFFSETS) % 1.0 - 0.5
-    return NestedLensPoints(points[taken], weights[taken], taken % 2, offset_px, float(least_density))
+    return NestedLensPoints(points[taken], weights[taken], taken % 2, _offsets_px(), float(least_density))
+
+
+def pinhole_points() -> NestedLensPoints:
+    """Views from one point, with one weight and the offsets of all other views."""
+    k = np.arange(VIEWS_MAX)
+    return NestedLensPoints(np.zeros((VIEWS_MAX, 2)), np.ones((VIEWS_MAX, 1)), k % 2, _offsets_px(), math.inf)
+
+
+def _offsets_px() -> NDArray[np.float64]:
+    return np.outer(np.arange(VIEWS_MAX) + 0.5, _OFFSETS) % 1.0 - 0.5

@@ -11,7 +11,8 @@ import pytest
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.cost import cost_text, cpu_seconds, duration_text
 from blender_scripts.extent import disparity_extent
-from blender_scripts.production import KeptPictures, MadeBy, RenderJob, Sampling, kept_pictures, stack_of
+from blender_scripts.job import MadeBy, RenderJob, Sampling
+from blender_scripts.production import KeptPictures, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
 from blender_scripts.slices import slice_distances
