@@ -95,5 +95,5 @@ class RenderJob:
         return nested_lens_points(self.aperture, self.blur_radii_px)
 
     def expected_views(self) -> int:
-        """The number of views of a light field; with `noise`, the smallest one that makes bright points filled disks."""
+        """The number of views of a light field; with `noise`, the number that makes bright points filled disks."""
         return self.sampling.samples or self.lens_points().filling_views(max(self.blur_radii_px))

@@ -1,13 +1,14 @@
 """All pictures of a bokeh stack from the same pinhole views.
 
-A picture with a lens is the mean of pinhole pictures that are taken from the points of the lens. Moving the camera by a
-lens point s of the largest aperture moves what has disparity d by K s d pixels (K of the largest aperture, `scenes.lens`).
-A view shifted back by K s d_f therefore belongs to the picture focused on d_f. Nothing else depends on the focus, and
-smaller apertures take the views inside them. Every view is added to all pictures as it arrives, and is then forgotten.
+A picture with a lens is the mean of pinhole pictures that are taken from the points of the lens. With the camera at a
+lens point s of the largest aperture, what has disparity d is seen K s d pixels farther to the other side (K of the
+largest aperture, `scenes.lens`). A view shifted back by K s d_f belongs to the picture focused on d_f. Nothing else
+depends on the focus, and smaller apertures take the views inside them. Every view is added to all pictures as it
+arrives, and is then forgotten.
 
 The pixel of a picture is box+tent. Cycles averages over the area of a pixel (box), and a shift by a part of a pixel
-takes the weighted mean of two neighbours. Over many views, the parts of the shifts are evenly spread over a pixel, since
-each view has an offset of its own, and the weights of the neighbours form a tent.
+takes the weighted mean of two neighbours. Over many views, the parts of the shifts are evenly spread over a pixel,
+since each view has an offset of its own, and the weights of the neighbours form a tent.
 
 The views are in two halves. Each picture's noise is half the display RMSE between the means of the two. Its samples are
 the views in its aperture.
@@ -89,12 +90,13 @@ class LightFieldSums:
         total = self.sums[0, focus, level] + self.sums[1, focus, level]
         return _picture(total, self.weights[:, level].sum())
 
+    def half(self, half: int, level: int, focus: int) -> Picture:
+        """The mean of the views of a half. There must be one in the aperture."""
+        return _picture(self.sums[half, focus, level], self.weights[half, level])
+
     def noise(self, level: int, focus: int) -> Noise:
         """The noise of a picture. Both halves must have a view in the aperture."""
-        shown = [
-            _picture(self.sums[half, focus, level], self.weights[half, level]).clip(0.0, 1.0) ** (1.0 / REFERENCE_GAMMA)
-            for half in (0, 1)
-        ]
+        shown = [self.half(half, level, focus).clip(0.0, 1.0) ** (1.0 / REFERENCE_GAMMA) for half in (0, 1)]
         square = np.square((shown[0] - shown[1]) / 2.0).mean(axis=2, dtype=np.float64)
         return Noise(float(np.sqrt(square.mean())), float(np.sqrt(_block_means(square).max())))
 

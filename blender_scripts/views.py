@@ -94,6 +94,10 @@ class Views:
         """A picture of the stack, its noise, and the number of views in its aperture."""
         return self._bokeh.picture(blur_index, focus_index)
 
+    def half(self, half: int, blur_index: int, focus_index: int) -> Picture:
+        """The picture that one half of the views makes."""
+        return self._bokeh.half(half, blur_index, focus_index)
+
     def forget(self) -> None:
         """Remove the checkpoint."""
         self._checkpoint.unlink(missing_ok=True)
@@ -197,6 +201,10 @@ class _Field:
         """A picture, its noise, and the number of its views."""
         noise = self._sums.noise(level, focus).picture
         return self._sums.picture(level, focus), noise, int(self._sums.counts[level])
+
+    def half(self, half: int, level: int, focus: int) -> Picture:
+        """The picture of one half of the views."""
+        return self._sums.half(half, level, focus)
 
     def state(self) -> dict[str, np.ndarray]:
         """All that changes from view to view."""

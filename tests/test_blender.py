@@ -18,10 +18,12 @@ import pytest
 
 from blender_scripts import billboards, production, render_blb
 from blender_scripts.camera import blender_lens
+from blender_scripts.job import RenderJob, Sampling
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
+from blender_scripts.views import Views
 from bokehdata import images
 from bokehdata.kinds.camera import CameraFolder
 from bokehdata.reader import Dataset
@@ -33,11 +35,12 @@ from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_rmse
 from scenes.lens import ThinLens, disparity_from_distance
+from scenes.stack import Stack
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bokehforge[blender] is not installed")
 
 SIZE = ["--width", "48", "--height", "32"]
-TINY = [*SIZE, "--blur-levels", "1", "--focus-count", "2", "--samples", "8", "--device", "cpu"]
+TINY = [*SIZE, "--blur-levels", "1", "--focus-count", "2", "--samples", "8", "--device", "cpu", "--stack", "direct"]
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +224,65 @@ def test_cycles_and_the_tracer_see_the_same_billboards(blender, tmp_path, apertu
     assert (np.abs(theirs.mean(axis=0) - ours) <= bound).all()
     # The bound is strict enough: another aperture, even the same one turned by 180 degrees, exceeds it.
     assert (np.abs(theirs.mean(axis=0) - turned) > bound).any()
+
+
+def _tent(image: np.ndarray) -> np.ndarray:
+    """A filter with the second moment of a tent of two pixels, 1/6, which takes a pixel off every side."""
+    for axis in (0, 1):
+        image = np.moveaxis(image, axis, 0)
+        image = np.moveaxis((image[:-2] + 10.0 * image[1:-1] + image[2:]) / 12.0, 0, axis)
+    return image
+
+
+def _stack_against_cycles_lens(blender, folder, load, camera, size, stack, *, views, samples, seeds, wrong):
+    """Require the pictures of a light field to be those of Cycles' own lens, and those of a wrong aperture not to be.
+
+    load   loads the scene
+    """
+    load()
+    sampling = Sampling(views, stack="light-field")
+    largest = max(stack.focus_disparities) - min(stack.focus_disparities)
+    radii = tuple(k * largest for k in stack.blur_parameters)
+    job = RenderJob(folder, *size, radii, len(stack.focus_disparities), stack.aperture, sampling, "cpu", 0, 0)
+    field = Views(job, stack, camera, 0, folder / "views.npz")
+    field.render(blender)
+
+    def direct(lens: ThinLens, seed: int) -> np.ndarray:
+        exr = folder / "render.exr"
+        settings = {"adaptive_threshold": None, "denoise": False, "slice": None, "overscan": 1}
+        request = {"do": "render", "exr": str(exr), "samples": samples, "seed": seed, **settings}
+        blender.ask({**request, "lens": blender_lens(lens, camera)})
+        return _block_means(_tent(read_passes(exr).rgba_premul[..., :3]))
+
+    differs = []
+    for k, f, lens in stack.lenses():
+        ours = _block_means(field.bokeh(k, f)[0])
+        halves = [_block_means(field.half(half, k, f)) for half in (0, 1)]
+        theirs = np.stack([direct(lens, seed) for seed in range(seeds)])
+        variance = theirs.var(axis=0, ddof=1) / seeds + np.mean(np.square(halves[0] - halves[1])) / 4.0
+        bound = 1e-4 + 4.0 * np.sqrt(variance)
+        apart = np.abs(theirs.mean(axis=0) - ours)
+        assert (apart <= bound).all(), (k, f, (apart / bound).max())
+        differs.append((np.abs(direct(replace(lens, aperture=wrong), seeds) - ours) > 2.0 * bound).any())
+    # The bound is strict enough for the larger aperture.
+    assert all(differs[-len(stack.focus_disparities) :])
+
+
+def test_a_light_field_gives_the_pictures_of_cycles_lens(blender, tmp_path):
+    scene = _bridge_scene(np.random.default_rng(5), overscan=20)
+    stack = Stack((9.0, 18.0), (0.15, 0.9), aperture=Polygon(3, rotation_deg=20.0), pixel="box+tent")
+    _stack_against_cycles_lens(
+        blender,
+        tmp_path,
+        lambda: _load(blender, scene, tmp_path),
+        billboards.nominal_camera(scene),
+        (scene.width, scene.height),
+        stack,
+        views=256,
+        samples=64,
+        seeds=6,
+        wrong=Polygon(3, rotation_deg=200.0),
+    )
 
 
 def test_depth_is_planar_and_through_the_pixel_centre(blender, tmp_path):
