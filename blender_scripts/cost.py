@@ -9,6 +9,9 @@ from blender_scripts.views import overscan_px, sharp_views
 # cores.
 _CORE_SECONDS_PER_SAMPLE = 6e-6
 
+# What every view of a light field costs besides: the scene is prepared anew, and the view is written and read.
+_CORE_SECONDS_PER_VIEW = 0.2
+
 
 def cpu_seconds(job: RenderJob, pictures: int, cores: int) -> float:
     """Estimated wall-clock time of pictures that are rendered one by one, on idle CPU cores.
@@ -29,7 +32,8 @@ def light_field_cpu_seconds(job: RenderJob, scenes: int, cores: int) -> float:
     views, overscan = job.expected_views(), overscan_px(max(job.blur_radii_px))
     bokeh = (job.width + 2 * overscan) * (job.height + 2 * overscan) * views
     sharp = job.width * job.height * sharp_views(views)
-    each = (bokeh + sharp) * _CORE_SECONDS_PER_SAMPLE / cores
+    work = (bokeh + sharp) * _CORE_SECONDS_PER_SAMPLE + (views + sharp_views(views)) * _CORE_SECONDS_PER_VIEW
+    each = work / cores
     return scenes * min(each, job.sampling.time_limit_s or each)
 
 

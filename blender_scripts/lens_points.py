@@ -97,7 +97,7 @@ def nested_lens_points(aperture: Aperture, radii: Sequence[float]) -> NestedLens
         angle = 2.0 * np.pi * v
         points = np.sqrt(squared_radius)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
         density = ring_density[np.searchsorted(rims[1:-1], squared_radius)]
-        weights = np.stack([aperture.transmission(points / r) for r in relative], axis=-1) / density[:, None]
+        weights = np.stack([aperture.transmission_at(points / r) for r in relative], axis=-1) / density[:, None]
         is_open = weights.any(axis=1)
         if is_open.sum() >= VIEWS_MAX:
             break

@@ -45,7 +45,7 @@ class Aperture(Protocol):
         """
         ...
 
-    def transmission(self, points: LensPoints) -> NDArray[np.float64]:
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         """Share of the light that passes at lens points: (n,) in [0, 1], 0 outside the shape."""
         ...
 
@@ -76,7 +76,7 @@ class Disk:
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(u), 2.0 * np.pi * v)
 
-    def transmission(self, points: LensPoints) -> NDArray[np.float64]:
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         return (np.hypot(*points.T) <= 1.0).astype(np.float64)
 
     def describe(self) -> dict:
@@ -127,7 +127,7 @@ class Polygon:
         theta = np.interp(v * swept[-1], swept, angle)
         return _polar(self.outline(theta) * np.sqrt(u), theta)
 
-    def transmission(self, points: LensPoints) -> NDArray[np.float64]:
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         x, y = points.T
         return (np.hypot(x, y) <= self.outline(np.arctan2(y, x))).astype(np.float64)
 
@@ -157,7 +157,7 @@ class Donut:
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(self.inner_radius**2 + u * self.area), 2.0 * np.pi * v)
 
-    def transmission(self, points: LensPoints) -> NDArray[np.float64]:
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         radius = np.hypot(*points.T)
         return ((self.inner_radius <= radius) & (radius <= 1.0)).astype(np.float64)
 
@@ -219,7 +219,7 @@ class Mask:
         # may leave the blur radius.
         return points / np.maximum(1.0, np.linalg.norm(points, axis=-1, keepdims=True))
 
-    def transmission(self, points: LensPoints) -> NDArray[np.float64]:
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         x, y = points.T
         height, width = self._density.shape
         row = np.clip(((y + 1.0) / 2.0 * height).astype(int), 0, height - 1)

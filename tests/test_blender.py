@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blender_scripts import billboards, production, render_blb
-from blender_scripts.camera import blender_lens
+from blender_scripts import billboards, production, render_blb, views
+from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.job import RenderJob, Sampling
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
@@ -234,13 +234,13 @@ def _tent(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _stack_against_cycles_lens(blender, folder, load, camera, size, stack, *, views, samples, seeds, wrong):
+def _stack_against_cycles_lens(blender, folder, load, camera, size, stack, *, num_views, samples, seeds, wrong):
     """Require the pictures of a light field to be those of Cycles' own lens, and those of a wrong aperture not to be.
 
     load   loads the scene
     """
     load()
-    sampling = Sampling(views, stack="light-field")
+    sampling = Sampling(num_views, stack="light-field")
     largest = max(stack.focus_disparities) - min(stack.focus_disparities)
     radii = tuple(k * largest for k in stack.blur_parameters)
     job = RenderJob(folder, *size, radii, len(stack.focus_disparities), stack.aperture, sampling, "cpu", 0, 0)
@@ -278,9 +278,34 @@ def test_a_light_field_gives_the_pictures_of_cycles_lens(blender, tmp_path):
         billboards.nominal_camera(scene),
         (scene.width, scene.height),
         stack,
-        views=256,
+        num_views=256,
         samples=64,
         seeds=6,
+        wrong=Polygon(3, rotation_deg=200.0),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blades", [0, 3])
+def test_a_light_field_of_a_scene_in_space_gives_the_pictures_of_cycles_lens(blender, tmp_path, blades):
+    size = (96, 64)
+    request = {"do": "load", "kind": "procedural", "scene": "still_life", "seed": 0, "device": "cpu"}
+    loaded = blender.ask({**request, "width": size[0], "height": size[1]})
+    camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], size[0])
+    aperture = Polygon(3, rotation_deg=20.0) if blades else Disk()
+    # From the back of the table to the nearest things on it.
+    focus = (0.45, 1.6)
+    stack = Stack(tuple(r / (focus[1] - focus[0]) for r in (4.0, 8.0)), focus, aperture=aperture, pixel="box+tent")
+    _stack_against_cycles_lens(
+        blender,
+        tmp_path,
+        lambda: None,
+        camera,
+        size,
+        stack,
+        num_views=512,
+        samples=64,
+        seeds=8,
         wrong=Polygon(3, rotation_deg=200.0),
     )
 
@@ -459,6 +484,43 @@ def test_stopped_run_goes_on_with_the_next_picture(dataset, tmp_path, monkeypatc
     assert asked.count("render") == 2 * (6 - 4)
     whole = {name: sha for name, sha in _bytes(dataset.root).items() if name.startswith("000000/")}
     assert {name: sha for name, sha in _bytes(out).items() if name.startswith("000000/")} == whole
+    assert not list(out.glob(".rendered-*"))
+
+
+LIGHT_FIELD = [*SIZE, "--blur-levels", "2", "--focus-count", "2", "--samples", "24", "--device", "cpu"]
+
+
+def test_light_field_of_a_file_is_whole_and_goes_on_after_a_kill(blends, tmp_path, monkeypatch):
+    arguments = [*LIGHT_FIELD, "--radius-step", "4", "--layers", "2", "--blend", str(blends / "walls.blend")]
+    whole = tmp_path / "whole"
+    assert render_blb.main([*arguments, "--out", str(whole)]) == 0
+    assert not verify(whole).problems
+    folder = Dataset(whole)[0]
+    assert folder.stack().pixel == folder.scene_document["pixel"] == "box+tent"
+    source = folder.scene_document["source"]
+    assert (source["stack"], source["samples"], source["noise"]) == ("light-field", 24, None)
+    samples = folder.info["samples"]
+    assert samples["image.exr"] == 12 and samples["bokeh_01_00.exr"] == 24 and 2 <= samples["bokeh_00_00.exr"] < 24
+    assert len(folder.depth_layers()) == 2
+
+    # Killed at view 20 of 36, with a checkpoint after every view.
+    monkeypatch.setattr(views, "_CHECKPOINT_EVERY_S", 0.0)
+    ask, asked = BlenderProcess.ask, []
+
+    def killed(self, request):
+        if "view" in request:
+            asked.append(request)
+        if len(asked) == 20:
+            raise KeyboardInterrupt
+        return ask(self, request)
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patched:
+        patched.setattr(BlenderProcess, "ask", killed)
+        assert render_blb.main([*arguments, "--out", str(out)]) == 130
+    assert (out / ".rendered-000000" / "views.npz").is_file() and not (out / "000000").exists()
+    assert render_blb.main([*arguments, "--out", str(out)]) == 0
+    assert _bytes(out) == _bytes(whole)
     assert not list(out.glob(".rendered-*"))
 
 
