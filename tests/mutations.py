@@ -975,6 +975,70 @@ FAULTS = [
         "return np.maximum(picture, 0.0)",
         "tests/test_benchmark.py::test_integer_files_are_display_values_and_floating_point_ones_linear_light",
     ),
+    # Light fields
+    Fault(
+        "views-shifted-the-wrong-way",
+        "blender_scripts/light_field.py",
+        "source = self._overscan - shift_px[:, ::-1]",
+        "source = self._overscan + shift_px[:, ::-1]",
+        "tests/test_light_field.py::test_a_view_moves_by_its_shift_with_bilinear_weights",
+    ),
+    Fault(
+        "noise-of-the-picture-alone",
+        "blender_scripts/light_field.py",
+        "return self.picture <= limit and self.block <= _BLOCK_LIMIT * limit",
+        "return self.picture <= limit",
+        "tests/test_light_field.py::test_one_bad_block_is_enough_to_go_on",
+    ),
+    Fault(
+        "noise-of-one-half",
+        "blender_scripts/light_field.py",
+        "np.square((shown[0] - shown[1]) / 2.0)",
+        "np.square(shown[0] - shown[1])",
+        "tests/test_light_field.py::test_noise_is_known_within_a_factor_of_two",
+    ),
+    Fault(
+        "dense-middle-of-the-lens-counted-fully",
+        "blender_scripts/lens_points.py",
+        " / density[:, None]",
+        "",
+        "tests/test_light_field.py::test_every_aperture_sees_an_even_lens",
+    ),
+    Fault(
+        "lens-points-of-even-density",
+        "blender_scripts/lens_points.py",
+        "np.sqrt((contains / relative**4).sum(axis=1))",
+        "np.ones(len(rims) - 1)",
+        "tests/test_light_field.py::test_the_smallest_aperture_has_as_good_a_mean_as_the_largest",
+    ),
+    Fault(
+        "offsets-inside-the-pixel-not-undone",
+        "blender_scripts/views.py",
+        "self._focus_px[:, None] * point - offset_px",
+        "self._focus_px[:, None] * point + 0.0 * offset_px",
+        "tests/test_light_field.py::test_pixel_filter_is_box_and_tent_at_every_focus",
+    ),
+    Fault(
+        "one-seed-for-both-halves",
+        "blender_scripts/views.py",
+        '"seed": self._seeds[half]',
+        '"seed": self._seeds[0]',
+        "tests/test_light_field.py::test_samples_are_views_and_the_sharp_picture_has_half_as_many",
+    ),
+    Fault(
+        "view-taken-twice-after-a-stop",
+        "blender_scripts/views.py",
+        'self.views = int(state["views"])',
+        'self.views = int(state["views"]) - 1',
+        "tests/test_light_field.py::test_stopped_light_field_goes_on_to_the_same_bytes",
+    ),
+    Fault(
+        "sensor-that-does-not-stay-on-the-middle",
+        "blender_scripts/rendering.py",
+        "camera.shift_y * longer + down",
+        "camera.shift_y * longer - down",
+        "tests/test_blender.py::test_a_light_field_gives_the_pictures_of_cycles_lens",
+    ),
 ]
 
 
