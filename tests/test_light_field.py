@@ -1,18 +1,21 @@
 """Light fields without Blender: lens points, sums of views, and the loop that renders them, on views of formulas."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 import pytest
+from numpy.typing import NDArray
 
 from blender_scripts import lens_points, views
 from blender_scripts.camera import Camera
 from blender_scripts.job import RenderJob, Sampling
 from blender_scripts.lens_points import VIEWS_MAX, nested_lens_points
 from blender_scripts.light_field import LightFieldSums, sums_bytes
+from blender_scripts.process import BlenderProcess
 from blender_scripts.views import Views, overscan_px, sharp_views
 from scenes.aperture import Disk, Donut, Mask, Polygon, aperture_points
 from scenes.color import display_rmse
@@ -27,7 +30,7 @@ CAMERA = Camera(focal_length_m=0.05, sensor_width_m=0.036, width=WIDTH)
 
 
 @dataclass
-class Formula:
+class Formula(BlenderProcess):
     """Answers requests for views of an emitting plane whose disparity may change over the picture.
 
     texture     light at positions of the pinhole picture, x and y from its centre: (n,) -> (n, 3)
@@ -38,7 +41,7 @@ class Formula:
     fails_at    number of the view that is never finished
     """
 
-    texture: object
+    texture: Callable[[NDArray, NDArray], NDArray]
     disparity: float
     slope: tuple[float, float] = (0.0, 0.0)
     noise: float = 0.0
