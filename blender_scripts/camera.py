@@ -27,6 +27,10 @@ class Camera:
     sensor_width_m: float
     width: int
 
+    @property
+    def focal_length_px(self) -> float:
+        return self.focal_length_m / self.sensor_width_m * self.width
+
     def f_number(self, blur_parameter: float) -> float:
         """N = f^2 W / (2 w K) for K > 0 in pixels per 1/m."""
         return f_number_from_blur_parameter(self.focal_length_m, blur_parameter, self.sensor_width_m, self.width)

@@ -2,21 +2,39 @@
 
 import os
 
-from blender_scripts.production import RenderJob
+from blender_scripts.job import RenderJob
+from blender_scripts.views import overscan_px, sharp_views
 
 # Time of one CPU core for one sample of a pixel of the built-in scenes, measured by benchmarks/cycles_cost.py on two
 # cores.
 _CORE_SECONDS_PER_SAMPLE = 6e-6
 
+# What every view of a light field costs besides: the scene is prepared anew, and the view is written and read.
+_CORE_SECONDS_PER_VIEW = 0.2
+
 
 def cpu_seconds(job: RenderJob, pictures: int, cores: int) -> float:
-    """Estimated wall-clock time of pictures on idle CPU cores.
+    """Estimated wall-clock time of pictures that are rendered one by one, on idle CPU cores.
 
     With a noise threshold it is an upper limit, since sampling may end early. A time limit is taken into account.
     """
     sampling = job.sampling
+    assert sampling.samples is not None
     each = job.width * job.height * sampling.samples * _CORE_SECONDS_PER_SAMPLE / cores
     return pictures * min(each, sampling.time_limit_s or each)
+
+
+def light_field_cpu_seconds(job: RenderJob, scenes: int, cores: int) -> float:
+    """The same for the light fields of some scenes, without their layers.
+
+    With a noise it is a lower limit. A time limit is taken into account.
+    """
+    views, overscan = job.expected_views(), overscan_px(max(job.blur_radii_px))
+    bokeh = (job.width + 2 * overscan) * (job.height + 2 * overscan) * views
+    sharp = job.width * job.height * sharp_views(views)
+    work = (bokeh + sharp) * _CORE_SECONDS_PER_SAMPLE + (views + sharp_views(views)) * _CORE_SECONDS_PER_VIEW
+    each = work / cores
+    return scenes * min(each, job.sampling.time_limit_s or each)
 
 
 def duration_text(seconds: float) -> str:
@@ -28,10 +46,25 @@ def duration_text(seconds: float) -> str:
 
 
 def cost_text(job: RenderJob, pictures: int, device: str) -> str:
-    """One line about the work of a run. It gives no time for GPUs, because they differ too much."""
+    """One line about the work of rendering pictures one by one. It gives no time for GPUs, because they differ much."""
     what = f"{pictures} pictures of {job.width} x {job.height} at {job.sampling.samples} samples"
-    if device != "cpu":
-        return f"{what}; the progress shows the time left on {device} after the first one"
-    cores = os.cpu_count() or 1
     most = "at most " if job.sampling.noise_threshold is not None else ""
-    return f"{what}: {most}about {duration_text(cpu_seconds(job, pictures, cores))} on {cores} CPU cores"
+    return what + _time_text(most, cpu_seconds(job, pictures, _cores()), device, "picture")
+
+
+def light_field_cost_text(job: RenderJob, scenes: int, device: str) -> str:
+    """The same line about the light fields of some scenes."""
+    views = job.expected_views()
+    what = f"{scenes} light fields of {views} views for {job.pictures} pictures of {job.width} x {job.height}"
+    least = "at least " if job.sampling.noise is not None else ""
+    return what + _time_text(least, light_field_cpu_seconds(job, scenes, _cores()), device, "views")
+
+
+def _time_text(bound: str, seconds: float, device: str, first: str) -> str:
+    if device != "cpu":
+        return f"; the progress shows the time left on {device} after the first {first}"
+    return f": {bound}about {duration_text(seconds)} on {_cores()} CPU cores"
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

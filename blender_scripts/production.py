@@ -1,8 +1,8 @@
 """Render the pictures of one scene and write its folder: pinhole image, depth, bokeh stack, depth layers.
 
-Each picture is the mean of two renders with half the samples and different seeds. No sample is wasted, and half the
-difference of the two estimates the error of the mean. Finished pictures are kept beside the dataset, so that a stopped
-run loses at most the picture that it is rendering.
+A picture that is rendered by itself is the mean of two renders with half the samples and different seeds. No sample is
+wasted, and half the difference of the two estimates the error of the mean. Pictures of a light field come from `views`.
+Finished pictures are kept beside the dataset, so that a stopped run loses at most the picture that it is rendering.
 """
 
 import json
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.extent import disparity_extent
+from blender_scripts.job import MadeBy, RenderJob
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.slices import slice_distances
+from blender_scripts.views import Views
 from bokehdata import images
 from bokehdata.format import BokehSetting, bokeh_file, disparity_of, image_file
 from bokehdata.index import IndexEntry
@@ -29,7 +31,6 @@ from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from runtime.files import write_whole
-from scenes.aperture import Aperture
 from scenes.arrays import HalfRgba, Picture, Plane, Rgba
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
@@ -38,82 +39,14 @@ from scenes.stack import Stack
 # A picture with a time limit is first rendered with this many samples, to measure their time.
 _PILOT_SAMPLES = 4
 
+# The render that gives a light field its depth has this many, to find scenes without light.
+_DEPTH_SAMPLES = 16
+
 # Records everything that the kept pictures of a scene depend on.
 _IDENTITY = "identity.json"
 
 # Below this ratio of nearest to farthest disparity, focus and blur have no meaning, as for a wall seen straight on.
 _LEAST_DISPARITY_RATIO = 1.02
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How Cycles samples a picture.
-
-    samples           per pixel and picture, an even number; the largest number if one of the next two is set
-    noise_threshold   of Cycles' adaptive sampling; None for the same number of samples everywhere
-    time_limit_s      approximate time for a picture, 0 for no limit. The number of samples then depends on the machine
-    denoise           use OpenImageDenoise; the result is not ground truth
-    """
-
-    samples: int
-    noise_threshold: float | None = None
-    time_limit_s: float = 0.0
-    denoise: bool = False
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "samples": self.samples,
-            "noise_threshold": self.noise_threshold,
-            "time_limit_s": self.time_limit_s,
-            "denoised": self.denoise,
-        }
-
-
-@dataclass(frozen=True)
-class MadeBy:
-    """Version of Blender, and name of the device on which it renders."""
-
-    blender: str
-    device: str
-
-
-@dataclass(frozen=True)
-class RenderJob:
-    """Settings that all scenes of a dataset share.
-
-    blur_radii_px   largest blur radius of each blur level
-    focus_count     number of focus distances, evenly spaced in disparity from far to near
-    layers          number of depth layers, 0 for none
-    """
-
-    root: Path
-    width: int
-    height: int
-    blur_radii_px: tuple[float, ...]
-    focus_count: int
-    aperture: Aperture
-    sampling: Sampling
-    device: str
-    layers: int
-    seed: int
-
-    @property
-    def pictures(self) -> int:
-        """Number of pictures of one scene; each is rendered twice."""
-        return 1 + len(self.blur_radii_px) * self.focus_count + self.layers
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that pictures depend on except the scene and the machine, as plain values for dataset.yaml."""
-        return {
-            "seed": self.seed,
-            "width": self.width,
-            "height": self.height,
-            "blur_radii_px": list(self.blur_radii_px),
-            "focus_count": self.focus_count,
-            "aperture": self.aperture.describe(),
-            **self.sampling.describe(),
-            "layers": self.layers,
-        }
 
 
 def stack_of(disparity: Plane, job: RenderJob) -> Stack:
@@ -133,7 +66,7 @@ def stack_of(disparity: Plane, job: RenderJob) -> Stack:
         blur_parameters=tuple(radius / (high - low) for radius in job.blur_radii_px),
         focus_disparities=tuple(low + (high - low) * float(t) for t in steps),
         aperture=job.aperture,
-        pixel="box",
+        pixel=job.sampling.pixel,
     )
 
 
@@ -145,6 +78,7 @@ def produce_scene(
     source: Mapping[str, Any],
     *,
     on_picture: Callable[[], None] = lambda: None,
+    on_view: Callable[[], None] = lambda: None,
     on_warning: Callable[[str], None] = lambda text: None,
 ) -> IndexEntry:
     """Load a scene, render the pictures that are missing, and write its folder.
@@ -164,11 +98,20 @@ def produce_scene(
     kept = KeptPictures(_kept_folder(job.root, scene_index), _identity(job, source, made_by))
     render = _SceneRendering(job, blender, scene_index, kept, on_picture)
 
-    render.picture(image_file("exr"), lens=None, keep_depth=True)
-    if not kept.picture(image_file("exr")).linear.any():
+    if job.sampling.stack == "direct":
+        render.picture(image_file("exr"), lens=None, keep_depth=True)
+        has_light = bool(kept.picture(image_file("exr")).linear.any())
+    else:
+        has_light = render.depth()
+    if not has_light:
         raise Refusal("the picture is black: no light reaches the camera")
     depth = kept.depth()
     stack = stack_of(disparity_of(depth), job)
+    if job.sampling.stack == "direct":
+        for blur_index, focus_index, lens in stack.lenses():
+            render.picture(_bokeh_name(stack, blur_index, focus_index), lens=blender_lens(lens, camera))
+    else:
+        render.light_field(stack, camera, on_view)
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     scene = CameraScene(
         depth=depth,
@@ -178,9 +121,6 @@ def produce_scene(
         layers=render.layers(slice_distances(depth, job.layers), overscan) if job.layers else (),
         overscan=overscan,
     )
-    for blur_index, focus_index, lens in stack.lenses():
-        name = bokeh_file(BokehSetting(blur_index, focus_index, stack.gammas[0]), "exr")
-        render.picture(name, lens=blender_lens(lens, camera))
 
     with SceneWriter(job.root, scene_index) as writer:
         write_camera_scene(writer, scene, stack, seed=job.seed)
@@ -198,11 +138,15 @@ def produce_scene(
         sheet.add_image(picture.linear)
         for blur_index, focus_index, _ in stack.lenses():
             setting = BokehSetting(blur_index, focus_index, stack.gammas[0])
-            picture = kept.picture(bokeh_file(setting, "exr"))
+            picture = kept.picture(_bokeh_name(stack, blur_index, focus_index))
             writer.write_bokeh(setting, picture.linear, noise_rmse=picture.noise_rmse, samples=picture.samples)
             sheet.add_bokeh(blur_index, focus_index, picture.linear)
         writer.write_preview(encode_jpeg(sheet.picture()))
     return writer.entry
+
+
+def _bokeh_name(stack: Stack, blur_index: int, focus_index: int) -> str:
+    return bokeh_file(BokehSetting(blur_index, focus_index, stack.gammas[0]), "exr")
 
 
 def _kept_folder(root: Path, scene_index: int) -> Path:
@@ -290,6 +234,7 @@ class KeptPictures:
 
     def add_depth(self, depth: Plane) -> None:
         images.write_exr_plane(self.path("depth.exr"), depth)
+        self._tell("depth", {})
 
     def depth(self) -> Plane:
         return images.read_exr_plane(self.path("depth.exr"))
@@ -323,6 +268,33 @@ class _SceneRendering:
         self._kept.add(name, (linear[0] + linear[1]) / 2.0, noise_rmse, samples)
         self._on_picture()
 
+    def depth(self) -> bool:
+        """Keep the depth of the pinhole picture. Returns whether light reaches the camera."""
+        if "depth" in self._kept:
+            return True
+        path = self._kept.path("render.exr")
+        view = {"exr": str(path.absolute()), "lens": None, "slice": None, "overscan": 0}
+        sampling = {"samples": _DEPTH_SAMPLES, "seed": 0, "adaptive_threshold": None, "denoise": False}
+        self._blender.ask({"do": "render", **view, **sampling})
+        passes = read_passes(path)
+        path.unlink()
+        has_light = bool(_stored(passes.rgba_premul[..., :3]).any())
+        if has_light:
+            self._kept.add_depth(passes.depth)
+        return has_light
+
+    def light_field(self, stack: Stack, camera: Camera, on_view: Callable[[], None]) -> None:
+        """Make the all-in-focus picture and the stack from views."""
+        names = {_bokeh_name(stack, k, f): (k, f) for k, f, _ in stack.lenses()}
+        if all(name in self._kept for name in (image_file("exr"), *names)):
+            return
+        views = Views(self._job, stack, camera, self._scene_index, self._kept.path("views.npz"))
+        views.render(self._blender, on_view)
+        for name, (blur_index, focus_index) in names.items():
+            self._kept.add(name, *views.bokeh(blur_index, focus_index))
+        self._kept.add(image_file("exr"), *views.all_in_focus())
+        views.forget()
+
     def layers(self, distances: list[float], overscan: int) -> tuple[DepthLayer, ...]:
         """The layers between neighbouring distances, near to far. The last layer includes the background."""
         names = [f"layer_{i:02d}.exr" for i in range(len(distances) - 1)]
@@ -354,8 +326,12 @@ class _SceneRendering:
             "slice": interval,
             "overscan": overscan,
         }
-        samples = sampling.samples // 2
-        if sampling.time_limit_s:
+        # Layers beside a light field have as many samples as its all-in-focus picture.
+        is_direct = sampling.stack == "direct"
+        samples = sampling.samples if is_direct else self._kept.picture(image_file("exr")).samples
+        assert samples is not None
+        samples = math.ceil(samples / 2)
+        if sampling.time_limit_s and is_direct:
             # Cycles has a time limit of its own, but does not report how many samples it took.
             # The first render also builds the scene, so it is not timed.
             self._blender.ask({**request, "samples": 1, "seed": 0})

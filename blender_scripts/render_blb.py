@@ -12,7 +12,7 @@ import platform
 import runpy
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,12 +24,16 @@ if __name__ == "__main__" and "bpy" in sys.modules:  # only Blender itself loads
 import numpy as np
 import tyro
 
-from blender_scripts.cost import cost_text
+from blender_scripts.cost import cost_text, light_field_cost_text
 from blender_scripts.extent import IGNORED_SHARE
+from blender_scripts.job import MadeBy, RenderJob, Sampling, StackMethod
+from blender_scripts.lens_points import VIEWS_MAX
+from blender_scripts.light_field import sums_bytes
 from blender_scripts.process import BlenderCrash, BlenderProcess
-from blender_scripts.production import MadeBy, RenderJob, Sampling, forget_pictures, kept_pictures, produce_scene
+from blender_scripts.production import forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
+from blender_scripts.views import sharp_views
 from bokehdata.format import DatasetError
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from runtime import command
@@ -39,8 +43,24 @@ from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
 
-# BLB's largest blur radii are 10, 20, 30, 40 and 50 px.
-_BLUR_RADIUS_STEP_PX = 10.0
+# Options that --preset sets. Other options are those of a run without a preset.
+_PRESETS: dict[str, dict[str, Any]] = {
+    # The size of BLB: 510 pictures with radii of 10 to 50 px.
+    "blb": {"width": 1920, "height": 1080, "radius_step": 10.0, "noise": 0.004},
+    # A quarter of the width, with the radii that fit it. 3000 views take two cores about 40 minutes.
+    "blb-mini": {"width": 480, "height": 270, "radius_step": 5.0, "noise": 0.004, "time_limit": 2400.0},
+}
+
+_DIRECT_SAMPLES = 1024
+
+_PIXEL_RULE = {
+    "direct": "box: mean over the area",
+    "light-field": "box+tent: mean over the area, then by a tent two pixels wide; layers: box",
+}
+_NOISE_RULE = {
+    "direct": "each image is the mean of two renders with half the samples; noise_rmse is half their display RMSE",
+    "light-field": "each image is the mean of two halves of the views; noise_rmse is half their display RMSE",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +70,9 @@ class Options:
     Example: python blender_scripts/render_blb.py --scenes 10 --width 480 --height 270 --samples 256
     """
 
+    preset: Literal["blb-mini", "blb"] | None = None
+    """Ten scenes as a benchmark, with a display noise of 0.004: blb of 1920 x 1080 pixels, blb-mini of 480 x 270 with
+    radii of 5 to 25 px and at most 40 minutes a scene. Other options still count."""
     scenes: int = 10
     """Number of built-in scenes; after the first ten, the same ten scenes are repeated as other variants."""
     out: Path = Path("datasets/blender")
@@ -59,17 +82,28 @@ class Options:
     height: int = 1080
     """Height of the pictures, pixels."""
     blur_levels: int = 5
-    """Number of blur parameters per scene; the largest blur radius is 10 px for the first, 20 px for the second, ..."""
+    """Number of blur parameters per scene; the largest blur radius of each is one step more than before."""
+    radius_step: float = 10.0
+    """Step of the largest blur radius, pixels. BLB's, at a width of 1920."""
     focus_count: int = 10
     """Number of focus distances per scene, evenly spaced in disparity from the farthest to the nearest surface."""
-    samples: int = 1024
-    """Samples per pixel of each picture, half from each of two seeds; an upper limit with a threshold or time limit."""
+    stack: StackMethod = "light-field"
+    """How the pictures of a scene are made: all from the same pinhole views, or one by one with Cycles' own lens."""
+    samples: int | None = None
+    """Number of views of a light field. Default: as many as make a bright point a filled disk. With --stack direct,
+    samples per pixel of each picture, half from each of two seeds, 1024 by default. An upper limit with a threshold or
+    a time limit."""
+    noise: float | None = None
+    """Display RMSE below which a light field is finished: of every picture, and its triple of every block of 16 x 16
+    pixels. Excludes --samples."""
     noise_threshold: float | None = None
-    """Threshold of Cycles' adaptive sampling: faster, but slightly biased. Default: equal samples everywhere."""
+    """Threshold of Cycles' adaptive sampling with --stack direct: faster, but slightly biased. Default: equal samples
+    everywhere."""
     time_limit: float = 0.0
-    """Seconds that a picture may take, 0 for no limit; with a limit, pictures depend on the machine."""
+    """Seconds that the views of a scene may take, with --stack direct those of a picture; 0 for no limit. With a limit,
+    pictures depend on the machine."""
     denoise: bool = False
-    """Denoise with OpenImageDenoise. The result is not ground truth; scene.yaml says so."""
+    """Denoise every view or picture with OpenImageDenoise. The result is not ground truth; scene.yaml says so."""
     device: Literal["auto", "cpu", "cuda", "optix", "hip", "metal"] = "auto"
     """Device for Cycles; auto takes the first GPU that is found, else the CPU."""
     seed: int = 0
@@ -102,6 +136,11 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
     """Run the command. Returns its exit code: 0, 1 if a scene failed, 2 for unusable input or if every scene was
     refused, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
+    if options.preset is not None:
+        preset = {**_PRESETS[options.preset], "preset": options.preset}
+        if options.samples is not None:
+            del preset["noise"]
+        options = tyro.cli(Options, args=argv, prog=prog, default=replace(Options(), **preset))
     return command.exit_code(
         partial(_render, options, prog),
         prog,
@@ -119,12 +158,21 @@ def _render(options: Options, prog: str) -> int:
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     # A layer of a 3D scene has two files, its colour and its disparities.
     scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
+    is_direct = job.sampling.stack == "direct"
+    each = f"{job.sampling.samples} samples" if is_direct else f"{job.expected_views()} views"
+    if job.sampling.noise is not None:
+        each = f"noise {job.sampling.noise:g}"
     print(
-        f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {job.sampling.samples} samples, "
+        f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {each}, "
         f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
+    sums = 0 if is_direct else sums_bytes(1 + bokeh, job.width, job.height)
+    if sums:
+        print(f"a light field takes {size_text(sums)} of memory, and up to {size_text(2 * sums)} of disk for a while")
     if options.dry_run:
-        print(f"without a GPU, {cost_text(job, len(sources) * job.pictures, 'cpu')}")
+        scenes = len(sources)
+        cost = cost_text(job, scenes * job.pictures, "cpu") if is_direct else light_field_cost_text(job, scenes, "cpu")
+        print(f"without a GPU, {cost}")
         return command.DONE
 
     with BlenderProcess(options.blender) as blender:
@@ -140,14 +188,20 @@ def _render(options: Options, prog: str) -> int:
             forget_pictures(job.root, i)
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
-        require_space(job.root, len(missing) * scene_bytes)
+        require_space(job.root, len(missing) * scene_bytes + (2 * sums if missing else 0))
         made_by = MadeBy(found["blender"], found["device"])
-        pictures = sum(job.pictures - kept_pictures(job, i, sources[i].description, made_by) for i in missing)
-        if pictures:
-            print(cost_text(job, pictures, found["device"]), flush=True)
-        with Progress(pictures, "image") as progress:
+        if is_direct:
+            steps = sum(job.pictures - kept_pictures(job, i, sources[i].description, made_by) for i in missing)
+            cost = cost_text(job, steps, found["device"])
+        else:
+            steps = len(missing) * _views(job)
+            cost = light_field_cost_text(job, len(missing), found["device"])
+        if steps:
+            print(cost, flush=True)
+        with Progress(steps, "image" if is_direct else "view") as progress:
             for i in missing:
                 name = sources[i].description["name"]
+                views = _AnnouncedViews(progress, _views(job))
                 try:
                     with BlenderProcess(options.blender) as blender:
                         entry = produce_scene(
@@ -156,11 +210,14 @@ def _render(options: Options, prog: str) -> int:
                             i,
                             sources[i].request,
                             sources[i].description,
-                            on_picture=progress.add,
+                            on_picture=progress.add if is_direct else lambda: None,
+                            on_view=views.add,
                             on_warning=lambda text, name=name: print(f"{prog}: {name}: {text}", file=sys.stderr),
                         )
                     dataset.add(entry)
                     forget_pictures(job.root, i)
+                    if not is_direct:
+                        views.finish()
                 except (Refusal, BlenderCrash) as error:
                     failed.append(name)
                     print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
@@ -182,6 +239,27 @@ def _render(options: Options, prog: str) -> int:
     return command.FAILED if failed else command.DONE
 
 
+def _views(job: RenderJob) -> int:
+    """The number of views of a scene, as far as it is known before."""
+    return job.expected_views() + sharp_views(job.expected_views())
+
+
+class _AnnouncedViews:
+    """Counts the views of a scene in the progress: as many as were announced, however many there are in the end."""
+
+    def __init__(self, progress: Progress, announced: int):
+        self._progress, self._left = progress, announced
+
+    def add(self) -> None:
+        if self._left:
+            self._left -= 1
+            self._progress.add()
+
+    def finish(self) -> None:
+        self._progress.add(self._left)
+        self._left = 0
+
+
 def _require_sensible(options: Options) -> None:
     command.require_within(
         ("--scenes", options.scenes, 1, 1_000_000),
@@ -189,17 +267,19 @@ def _require_sensible(options: Options) -> None:
         ("--height", options.height, 16, 16384),
         ("--blur-levels", options.blur_levels, 1, 100),
         ("--focus-count", options.focus_count, 1, 100),
-        ("--samples", options.samples, 2, 2**24),
+        ("--radius-step", options.radius_step, 0.1, 1000),
         ("--seed", options.seed, 0, 2**63),
         ("--layers", options.layers, 0, 32),
         ("--time-limit", options.time_limit, 0, 1e9),
     )
-    if options.samples % 2:
-        raise OptionError(
-            f"--samples is {options.samples}; it must be even, because each of two seeds takes half of them"
-        )
     if options.noise_threshold is not None and not 0.0 < options.noise_threshold < 1.0:
         raise OptionError(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
+    if options.noise is not None and not 0.0 < options.noise < 1.0:
+        raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1")
+    if options.stack == "direct":
+        _require_direct(options)
+    else:
+        _require_light_field(options)
     if options.blades != 0 and not 3 <= options.blades <= 16:
         raise OptionError(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
     for path in options.blend:
@@ -207,19 +287,51 @@ def _require_sensible(options: Options) -> None:
             raise Refusal(f"{path}: no such file")
 
 
+def _require_direct(options: Options) -> None:
+    if options.noise is not None:
+        raise OptionError(f"--noise is {options.noise}; it needs --stack light-field, or take --noise-threshold")
+    if options.samples is not None:
+        command.require_within(("--samples", options.samples, 2, 2**24))
+        if options.samples % 2:
+            raise OptionError(
+                f"--samples is {options.samples}; it must be even, because each of two seeds takes half of them"
+            )
+
+
+def _require_light_field(options: Options) -> None:
+    if options.noise_threshold is not None:
+        raise OptionError(f"--noise-threshold is {options.noise_threshold}; it needs --stack direct, or take --noise")
+    if options.samples is not None:
+        if options.noise is not None:
+            raise OptionError(
+                f"--samples is {options.samples} and --noise is {options.noise}; give one of them, "
+                "because the noise decides the number of views"
+            )
+        least = _job(options).lens_points().least_views
+        command.require_within(("--samples", options.samples, least, VIEWS_MAX))
+
+
 def _job(options: Options) -> RenderJob:
-    return RenderJob(
+    samples = options.samples
+    if samples is None and options.stack == "direct":
+        samples = _DIRECT_SAMPLES
+    job = RenderJob(
         root=options.out,
         width=options.width,
         height=options.height,
-        blur_radii_px=tuple(_BLUR_RADIUS_STEP_PX * (i + 1) for i in range(options.blur_levels)),
+        blur_radii_px=tuple(options.radius_step * (i + 1) for i in range(options.blur_levels)),
         focus_count=options.focus_count,
         aperture=Polygon(options.blades) if options.blades else Disk(),
-        sampling=Sampling(options.samples, options.noise_threshold, options.time_limit, options.denoise),
+        sampling=Sampling(
+            samples, options.noise_threshold, options.time_limit, options.denoise, options.stack, options.noise
+        ),
         device=options.device,
         layers=options.layers,
         seed=options.seed,
     )
+    if job.sampling.samples is None and job.sampling.noise is None:
+        return replace(job, sampling=replace(job.sampling, samples=job.expected_views()))
+    return job
 
 
 def _sources(options: Options) -> list[_Source]:
@@ -256,13 +368,12 @@ def _header(options: Options, job: RenderJob, sources: list[_Source], software: 
         "lens_model": "thin lens with the sensor at the focal length (no focus breathing), "
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",
         "disparity_unit": "1/m",
-        "pixel_rule": "box: mean over the area",
+        "pixel_rule": _PIXEL_RULE[job.sampling.stack],
         "focus_rule": "evenly spaced in disparity between the farthest and the nearest pixel, "
         f"a share of {IGNORED_SHARE:g} of the pixels beyond each end left out",
         "border_rule": "the scene goes on beyond the frame",
         "colour": "linear light, no view transform",
-        "noise_rule": "each image is the mean of two renders with half the samples; "
-        "noise_rmse is half their display RMSE",
+        "noise_rule": _NOISE_RULE[job.sampling.stack],
         "licence": "holds scenes of the user's own, under their own licences"
         if options.blend
         else "built-in scenes, CC0-1.0; some are lit by Poly Haven's CC0 environments",

@@ -1,14 +1,19 @@
 """Render with Cycles: linear light, a known number of samples, and no processing between sensor and file."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
+from mathutils import Matrix
 
 from blender_scripts.refusal import Refusal
 
 # "auto" tries them in this order.
 _GPU_BACKENDS = {"optix": "OPTIX", "cuda": "CUDA", "hip": "HIP", "metal": "METAL"}
+
+# Name of the camera object that takes the views of a light field.
+_MOVED = "bokehforge view"
 
 
 def configure(scene: bpy.types.Scene, width: int, height: int) -> None:
@@ -113,11 +118,16 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
                          transparency. Other surfaces still cast light and shadow. far None: to infinity, with the
                          background
     overscan             pixels added on every side
+    view                 absent or None, or a view of a light field: camera_m, by which the camera is moved in its
+                         plane; shift_px, by which a shift of the sensor moves the picture's content (both: right and
+                         down); sample, the only one taken of the sequence of `samples`
     returns              wall_s, and processor_s summed over all threads
     """
     scene = bpy.context.scene
-    _set_sampling(scene, request)
-    with _Frame(scene, request["overscan"]), _Slice(scene, request["slice"]):
+    view = request.get("view")
+    _set_sampling(scene, request, view)
+    shift_px, camera_m = (view["shift_px"], view["camera_m"]) if view else ((0.0, 0.0), None)
+    with _Frame(scene, request["overscan"], shift_px), _Moved(scene, camera_m), _Slice(scene, request["slice"]):
         _set_lens(scene.camera.data, request["lens"])
         # Blender reads braces as variables.
         scene.render.filepath = request["exr"].replace("{", "{{").replace("}", "}}")
@@ -126,8 +136,10 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     return {"wall_s": time.perf_counter() - wall, "processor_s": time.process_time() - processor}
 
 
-def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any]) -> None:
+def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any], view: dict[str, Any] | None) -> None:
     cycles = scene.cycles
+    cycles.use_sample_subset = view is not None
+    cycles.sample_offset, cycles.sample_subset_length = (view["sample"], 1) if view else (0, 1)
     cycles.samples, cycles.seed = request["samples"], request["seed"]
     threshold = request["adaptive_threshold"]
     cycles.use_adaptive_sampling = threshold is not None
@@ -151,10 +163,13 @@ def _set_lens(camera: bpy.types.Camera, lens: dict[str, Any] | None) -> None:
 
 
 class _Frame:
-    """Extends the picture by the same overscan on all sides during a render."""
+    """Extends the picture by the same overscan on all sides, and moves its content, during a render.
 
-    def __init__(self, scene: bpy.types.Scene, overscan: int):
-        self._scene, self._overscan = scene, overscan
+    shift_px   (right, down)
+    """
+
+    def __init__(self, scene: bpy.types.Scene, overscan: int, shift_px: Sequence[float]):
+        self._scene, self._overscan, self._shift_px = scene, overscan, shift_px
 
     def __enter__(self) -> None:
         render, camera = self._scene.render, self._scene.camera.data
@@ -167,7 +182,7 @@ class _Frame:
             camera.shift_y,
         )
         width, height = render.resolution_x, render.resolution_y
-        if not self._overscan:
+        if not self._overscan and not any(self._shift_px):
             return
         sensor_mm = 1000.0 * lens_and_sensor_m(self._scene)[1]
         longer = width if camera.sensor_fit == "HORIZONTAL" else height if camera.sensor_fit == "VERTICAL" else 0
@@ -176,12 +191,43 @@ class _Frame:
         render.resolution_x, render.resolution_y = wide, height + 2 * self._overscan
         camera.sensor_fit, camera.sensor_width = "HORIZONTAL", sensor_mm * wide / width
         # Blender's shift is in units of the side that the sensor is fitted to.
-        camera.shift_x, camera.shift_y = camera.shift_x * longer / wide, camera.shift_y * longer / wide
+        # The content moves against the frame.
+        right, down = self._shift_px
+        camera.shift_x = (camera.shift_x * longer - right) / wide
+        camera.shift_y = (camera.shift_y * longer + down) / wide
 
     def __exit__(self, *exception) -> None:
         render, camera = self._scene.render, self._scene.camera.data
         render.resolution_x, render.resolution_y, camera.sensor_fit = self._before[:3]
         camera.sensor_width, camera.shift_x, camera.shift_y = self._before[3:]
+
+
+class _Moved:
+    """Takes the picture from another point of the camera's plane during a render.
+
+    The camera itself stays where it is, with all that follows it.
+
+    camera_m   (right, down), or None for the camera's own place
+    """
+
+    def __init__(self, scene: bpy.types.Scene, camera_m: Sequence[float] | None):
+        self._scene, self._camera_m = scene, camera_m
+
+    def __enter__(self) -> None:
+        self._before = camera = self._scene.camera
+        if self._camera_m is None:
+            return
+        moved = bpy.data.objects.get(_MOVED) or bpy.data.objects.new(_MOVED, camera.data)
+        if moved.name not in self._scene.collection.objects:
+            self._scene.collection.objects.link(moved)
+        placed = camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.normalized()
+        right, down = self._camera_m
+        moved.data = camera.data
+        moved.matrix_world = placed @ Matrix.Translation((right, -down, 0.0))
+        self._scene.camera = moved
+
+    def __exit__(self, *exception) -> None:
+        self._scene.camera = self._before
 
 
 class _Slice:

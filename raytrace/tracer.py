@@ -11,7 +11,6 @@ channel. Slanted layers are gathered ray by ray (`kernels`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,7 +21,7 @@ from raytrace.transport import Textures, Transport
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
-from scenes.stack import Pixel
+from scenes.stack import TRACED_PIXELS, Pixel
 
 # Largest size of all textures in bytes. Above it, gammas are traced one by one and textures are not kept.
 TEXTURE_BYTES_MAX = 2 * 2**30
@@ -86,8 +85,8 @@ class Tracer:
             raise ValueError(f"noise is {noise}; it must be above 0")
         if not gammas or not min(gammas) > 0.0:
             raise ValueError(f"gammas is {gammas}; it needs values above 0")
-        if pixel not in get_args(Pixel):
-            raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
+        if pixel not in TRACED_PIXELS:
+            raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(TRACED_PIXELS)}")
         scene.require_overscan(lens)
         planar = self._numba and not scene.is_slanted
         parts = []

@@ -45,6 +45,10 @@ class Aperture(Protocol):
         """
         ...
 
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
+        """Share of the light that passes at lens points: (n,) in [0, 1], 0 outside the shape."""
+        ...
+
     def describe(self) -> dict:
         """Plain values that `aperture_from` turns back into an equal aperture."""
         ...
@@ -71,6 +75,9 @@ class Disk:
 
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(u), 2.0 * np.pi * v)
+
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
+        return (np.hypot(*points.T) <= 1.0).astype(np.float64)
 
     def describe(self) -> dict:
         return {"shape": "disk"}
@@ -120,6 +127,10 @@ class Polygon:
         theta = np.interp(v * swept[-1], swept, angle)
         return _polar(self.outline(theta) * np.sqrt(u), theta)
 
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
+        x, y = points.T
+        return (np.hypot(x, y) <= self.outline(np.arctan2(y, x))).astype(np.float64)
+
     def describe(self) -> dict:
         return {
             "shape": "polygon",
@@ -145,6 +156,10 @@ class Donut:
 
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(self.inner_radius**2 + u * self.area), 2.0 * np.pi * v)
+
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
+        radius = np.hypot(*points.T)
+        return ((self.inner_radius <= radius) & (radius <= 1.0)).astype(np.float64)
 
     def describe(self) -> dict:
         return {"shape": "donut", "inner_radius": self.inner_radius}
@@ -203,6 +218,13 @@ class Mask:
         # A cell whose centre is inside the disk may extend beyond it. Points there are moved to the rim, because no ray
         # may leave the blur radius.
         return points / np.maximum(1.0, np.linalg.norm(points, axis=-1, keepdims=True))
+
+    def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
+        x, y = points.T
+        height, width = self._density.shape
+        row = np.clip(((y + 1.0) / 2.0 * height).astype(int), 0, height - 1)
+        column = np.clip(((x + 1.0) / 2.0 * width).astype(int), 0, width - 1)
+        return np.where(np.hypot(x, y) <= 1.0, self._density[row, column], 0.0)
 
     def describe(self) -> dict:
         png = cv2.imencode(".png", self.transmission)[1]

@@ -18,7 +18,7 @@ import yaml
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
-from scenes.stack import Pixel
+from scenes.stack import TRACED_PIXELS, Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
 
@@ -152,7 +152,7 @@ class Recipe:
         self._require(len(set(self.gammas)) == len(self.gammas), "gammas", "names a value twice")
         self._require(bool(self.apertures), "apertures", "needs at least one shape")
         self._require(self.focus in get_args(Focus), "focus", f"must be one of {', '.join(get_args(Focus))}")
-        self._require(self.pixel in get_args(Pixel), "pixel", f"must be one of {', '.join(get_args(Pixel))}")
+        self._require(self.pixel in TRACED_PIXELS, "pixel", f"must be one of {', '.join(TRACED_PIXELS)}")
         self._require(0 < self.noise < 1, "noise", "must lie between 0 and 1")
         self._require(self.disparity_gap > 0, "disparity_gap", "must be above 0")
         low, high = self.background_disparity

@@ -8,7 +8,10 @@ from scenes.aperture import Aperture, Disk
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 
-Pixel = Literal["point", "box"]
+Pixel = Literal["point", "box", "box+tent"]
+
+# The tracer's. Pictures of views that were shifted by parts of a pixel have the third.
+TRACED_PIXELS: tuple[Pixel, ...] = ("point", "box")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Stack:
     focus_disparities   d_f; indexed by FF in file names
     gammas              powers of linear = display ** gamma, each > 0; files of the reference gamma carry no suffix
     aperture            one shape for the whole stack
-    pixel               "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area
+    pixel               "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area;
+                        "box+tent": the averages over areas are averaged again by a tent, two pixels wide
     input_blur_index    KK of the pictures that stand in for the all-in-focus one, as in pairs of photographs, the
                         others being their truths; None for the all-in-focus picture
     """

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blender_scripts import billboards, production, render_blb
-from blender_scripts.camera import blender_lens
+from blender_scripts import billboards, production, render_blb, views
+from blender_scripts.camera import Camera, blender_lens
+from blender_scripts.job import RenderJob, Sampling
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
+from blender_scripts.views import Views
 from bokehdata import images
 from bokehdata.kinds.camera import CameraFolder
 from bokehdata.reader import Dataset
@@ -33,11 +35,12 @@ from scenes.aperture import Disk, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_rmse
 from scenes.lens import ThinLens, disparity_from_distance
+from scenes.stack import Stack
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="bokehforge[blender] is not installed")
 
 SIZE = ["--width", "48", "--height", "32"]
-TINY = [*SIZE, "--blur-levels", "1", "--focus-count", "2", "--samples", "8", "--device", "cpu"]
+TINY = [*SIZE, "--blur-levels", "1", "--focus-count", "2", "--samples", "8", "--device", "cpu", "--stack", "direct"]
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +226,83 @@ def test_cycles_and_the_tracer_see_the_same_billboards(blender, tmp_path, apertu
     assert (np.abs(theirs.mean(axis=0) - turned) > bound).any()
 
 
+def _tent(image: np.ndarray) -> np.ndarray:
+    """A filter with the second moment of a tent of two pixels, 1/6, which takes a pixel off every side."""
+    for axis in (0, 1):
+        image = np.moveaxis(image, axis, 0)
+        image = np.moveaxis((image[:-2] + 10.0 * image[1:-1] + image[2:]) / 12.0, 0, axis)
+    return image
+
+
+def _light_field(blender: BlenderProcess, folder, camera: Camera, size, stack: Stack, num_views: int) -> Views:
+    """The light field of the loaded scene."""
+    span = max(stack.focus_disparities) - min(stack.focus_disparities)
+    radii = tuple(k * span for k in stack.blur_parameters)
+    sampling = Sampling(num_views, stack="light-field")
+    job = RenderJob(folder, *size, radii, len(stack.focus_disparities), stack.aperture, sampling, "cpu", 0, 0)
+    light_field = Views(job, stack, camera, 0, folder / "views.npz")
+    light_field.render(blender)
+    return light_field
+
+
+def _require_cycles_lens(light_field: Views, blender: BlenderProcess, folder, camera: Camera, stack: Stack) -> None:
+    """Require the pictures to be those of Cycles' own lens within the noise of both, and not those of another focus."""
+    exr = folder / "render.exr"
+    settings = {"adaptive_threshold": None, "denoise": False, "slice": None, "overscan": 1, "samples": 64}
+
+    def direct(lens: ThinLens, seed: int) -> np.ndarray:
+        blender.ask({"do": "render", "exr": str(exr), "seed": seed, "lens": blender_lens(lens, camera), **settings})
+        return _block_means(_tent(read_passes(exr).rgba_premul[..., :3]))
+
+    for k in range(len(stack.blur_parameters)):
+        theirs = [np.stack([direct(stack.lens(k, f), seed) for seed in range(8)]) for f in range(2)]
+        for f in range(2):
+            halves = [_block_means(light_field.half(half, k, f)) for half in (0, 1)]
+            square = np.square(halves[0] - halves[1]) / 4.0
+            # Two halves say little about a block. Its error is taken to be at least that of all blocks.
+            variance = theirs[f].var(axis=0, ddof=1) / 8 + np.maximum(square, square.mean())
+            bound = 1e-4 + 4.0 * np.sqrt(variance)
+            ours = _block_means(light_field.bokeh(k, f)[0])
+            assert (np.abs(theirs[f].mean(axis=0) - ours) <= bound).all(), (k, f)
+            assert (np.abs(theirs[1 - f].mean(axis=0) - ours) > bound).any(), (k, f)
+
+
+def test_a_light_field_gives_the_pictures_of_cycles_lens(blender, tmp_path):
+    scene = _bridge_scene(np.random.default_rng(5), overscan=20)
+    stack = Stack((9.0, 18.0), (0.15, 0.9), pixel="box+tent")
+    camera = billboards.nominal_camera(scene)
+    _load(blender, scene, tmp_path)
+    light_field = _light_field(blender, tmp_path, camera, (scene.width, scene.height), stack, 640)
+    _require_cycles_lens(light_field, blender, tmp_path, camera, stack)
+
+
+@pytest.mark.parametrize("disparity, focus_index", [(0.8, 0), (0.2, 1)], ids=["near", "far"])
+def test_blades_of_a_light_field_point_where_the_tracer_s_do(blender, tmp_path, disparity, focus_index):
+    aperture = Polygon(3, rotation_deg=20.0)
+    scene = _spot_scene(disparity, 40, 32, overscan=24)
+    stack = Stack((20.0,), (0.2, 0.8), aperture=aperture, pixel="box+tent")
+    ours = Tracer(backend.start("cpu")).render(scene, stack.lens(0, focus_index), pixel="box", samples=1024).linear[0]
+    _load(blender, scene, tmp_path)
+    camera = billboards.nominal_camera(scene)
+    theirs = _light_field(blender, tmp_path, camera, (scene.width, scene.height), stack, 128).bokeh(0, focus_index)[0]
+    turned = np.angle(_polygon_moment(theirs, 3) / _polygon_moment(ours, 3))
+    assert abs(turned) < 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aperture", [Disk(), Polygon(3, rotation_deg=20.0)], ids=["disk", "triangle"])
+def test_a_light_field_of_a_scene_in_space_gives_the_pictures_of_cycles_lens(blender, tmp_path, aperture):
+    size = (96, 64)
+    request = {"do": "load", "kind": "procedural", "scene": "still_life", "seed": 0, "device": "cpu"}
+    loaded = blender.ask({**request, "width": size[0], "height": size[1]})
+    camera = Camera(loaded["focal_length_m"], loaded["sensor_width_m"], size[0])
+    # From the back of the table to the nearest things on it.
+    focus = (0.45, 1.6)
+    stack = Stack(tuple(r / (focus[1] - focus[0]) for r in (4.0, 8.0)), focus, aperture=aperture, pixel="box+tent")
+    light_field = _light_field(blender, tmp_path, camera, size, stack, 512)
+    _require_cycles_lens(light_field, blender, tmp_path, camera, stack)
+
+
 def test_depth_is_planar_and_through_the_pixel_centre(blender, tmp_path):
     scene = _bridge_scene(np.random.default_rng(5))
     _load(blender, scene, tmp_path)
@@ -397,6 +477,43 @@ def test_stopped_run_goes_on_with_the_next_picture(dataset, tmp_path, monkeypatc
     assert asked.count("render") == 2 * (6 - 4)
     whole = {name: sha for name, sha in _bytes(dataset.root).items() if name.startswith("000000/")}
     assert {name: sha for name, sha in _bytes(out).items() if name.startswith("000000/")} == whole
+    assert not list(out.glob(".rendered-*"))
+
+
+LIGHT_FIELD = [*SIZE, "--blur-levels", "2", "--focus-count", "2", "--samples", "24", "--device", "cpu"]
+
+
+def test_light_field_of_a_file_is_whole_and_goes_on_after_a_kill(blends, tmp_path, monkeypatch):
+    arguments = [*LIGHT_FIELD, "--radius-step", "4", "--layers", "2", "--blend", str(blends / "walls.blend")]
+    whole = tmp_path / "whole"
+    assert render_blb.main([*arguments, "--out", str(whole)]) == 0
+    assert not verify(whole).problems
+    folder = Dataset(whole)[0]
+    assert folder.stack().pixel == folder.scene_document["pixel"] == "box+tent"
+    source = folder.scene_document["source"]
+    assert (source["stack"], source["samples"], source["noise"]) == ("light-field", 24, None)
+    samples = folder.info["samples"]
+    assert samples["image.exr"] == 12 and samples["bokeh_01_00.exr"] == 24 and 2 <= samples["bokeh_00_00.exr"] < 24
+    assert len(folder.depth_layers()) == 2
+
+    # Killed at view 20 of 36, with a checkpoint after every view.
+    monkeypatch.setattr(views, "_CHECKPOINT_EVERY_S", 0.0)
+    ask, asked = BlenderProcess.ask, []
+
+    def killed(self, request):
+        if "view" in request:
+            asked.append(request)
+        if len(asked) == 20:
+            raise KeyboardInterrupt
+        return ask(self, request)
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patched:
+        patched.setattr(BlenderProcess, "ask", killed)
+        assert render_blb.main([*arguments, "--out", str(out)]) == 130
+    assert (out / ".rendered-000000" / "views.npz").is_file() and not (out / "000000").exists()
+    assert render_blb.main([*arguments, "--out", str(out)]) == 0
+    assert _bytes(out) == _bytes(whole)
     assert not list(out.glob(".rendered-*"))
 
 

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from blender_scripts.camera import Camera, blender_lens
-from blender_scripts.cost import cost_text, cpu_seconds, duration_text
+from blender_scripts.cost import (
+    cost_text,
+    cpu_seconds,
+    duration_text,
+    light_field_cost_text,
+    light_field_cpu_seconds,
+)
 from blender_scripts.extent import disparity_extent
-from blender_scripts.production import KeptPictures, MadeBy, RenderJob, Sampling, kept_pictures, stack_of
+from blender_scripts.job import MadeBy, RenderJob, Sampling
+from blender_scripts.production import KeptPictures, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
 from blender_scripts.slices import slice_distances
@@ -105,6 +112,20 @@ def test_cost_is_that_of_the_benchmark():
     assert "about" not in cost_text(job, 3, "optix: a GPU")
 
 
+def test_light_field_costs_its_views_and_not_its_pictures():
+    # The still life: 1 s of a core for a view of 480 x 270 (overscan on top), and a sharp view for every second one.
+    sampling = Sampling(1000, stack="light-field")
+    job = replace(_job(), width=480, height=270, blur_radii_px=(5.0, 10.0), sampling=sampling)
+    assert 1400.0 < light_field_cpu_seconds(job, 1, cores=1) < 1700.0
+    more = replace(job, focus_count=50)
+    assert light_field_cpu_seconds(more, 2, cores=1) == 2 * light_field_cpu_seconds(job, 1, cores=1)
+    limited = replace(job, sampling=replace(sampling, time_limit_s=60.0))
+    assert light_field_cpu_seconds(limited, 3, cores=2) == 180.0
+    noisy = replace(job, sampling=Sampling(None, stack="light-field", noise=0.01))
+    assert "at least about" in light_field_cost_text(noisy, 3, "cpu")
+    assert "about" not in light_field_cost_text(noisy, 3, "optix: a GPU")
+
+
 @pytest.mark.parametrize(
     "seconds, text",
     [(0.1, "1 seconds"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
@@ -115,10 +136,41 @@ def test_times_are_told_in_units_for_people(seconds, text):
 
 def test_cost_is_told_before_anything_is_rendered(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert main(["--dry-run", "--out", str(tmp_path / "set")]) == 0
+    assert main(["--dry-run", "--stack", "direct", "--out", str(tmp_path / "set")]) == 0
     told = capsys.readouterr().out
     assert "510 pictures of 1920 x 1080 at 1024 samples: about 38 days on 2 CPU cores" in told
+    assert main(["--dry-run", "--out", str(tmp_path / "set")]) == 0
+    told = capsys.readouterr().out
+    assert "10 light fields of 11999 views for 51 pictures of 1920 x 1080: about 14 days on 2 CPU cores" in told
+    assert "takes 2.5 GB of memory" in told
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--preset", "blb-mini"], "10 scenes of 50 images, 480 x 270 px, noise 0.004"),
+        (["--preset", "blb"], "10 scenes of 50 images, 1920 x 1080 px, noise 0.004"),
+        (
+            ["--preset", "blb-mini", "--scenes", "2", "--noise", "0.01"],
+            "2 scenes of 50 images, 480 x 270 px, noise 0.01",
+        ),
+        # Views asked for take the place of the preset's noise.
+        (["--preset", "blb-mini", "--samples", "500"], "480 x 270 px, 500 views"),
+        (["--stack", "direct", "--samples", "64"], "1920 x 1080 px, 64 samples"),
+    ],
+)
+def test_preset_sets_what_is_not_given(arguments, told, tmp_path, capsys):
+    assert main([*arguments, "--dry-run", "--out", str(tmp_path / "set")]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_direct_stacks_go_on_where_earlier_versions_ended():
+    # dataset.yaml and the kept pictures of a direct run name nothing that came later.
+    assert Sampling(8).describe() == {"samples": 8, "noise_threshold": None, "time_limit_s": 0.0, "denoised": False}
+    assert Sampling(8, stack="light-field").describe() == {
+        "stack": "light-field", "samples": 8, "noise": None, "time_limit_s": 0.0, "denoised": False,
+    }  # fmt: skip
 
 
 def test_layers_are_cut_where_nothing_is():
@@ -166,6 +218,8 @@ def test_only_kept_pictures_of_the_same_options_shorten_the_work(tmp_path):
         {"sampling": Sampling(8, noise_threshold=0.1)},
         {"sampling": Sampling(8, time_limit_s=5.0)},
         {"sampling": Sampling(8, denoise=True)},
+        {"sampling": Sampling(8, stack="light-field")},
+        {"sampling": Sampling(None, stack="light-field", noise=0.1)},
         {"layers": 3},
     ],
     ids=str,
@@ -185,6 +239,13 @@ def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_pat
         (["--width", "4"], "--width"),
         (["--blades", "2"], "--blades"),
         (["--noise-threshold", "0"], "--noise-threshold"),
+        (["--noise-threshold", "0.1"], "needs --stack direct"),
+        (["--noise", "0.01", "--samples", "100"], "--samples is 100 and --noise is 0.01"),
+        (["--noise", "0.01", "--stack", "direct"], "needs --stack light-field"),
+        (["--noise", "1.5"], "--noise is 1.5"),
+        (["--samples", "20000"], "it must lie between 27 and 16384"),
+        (["--samples", "7", "--stack", "direct"], "it must be even"),
+        (["--radius-step", "0"], "--radius-step"),
         (["--blend", "absent.blend"], "absent.blend"),
         (["--blender", "/absent/blender"], "/absent/blender"),
     ],

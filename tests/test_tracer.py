@@ -380,6 +380,9 @@ class Mirrored:
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return self.aperture.warp(u, v) * [-1.0, 1.0]
 
+    def transmission_at(self, points: NDArray) -> NDArray:
+        return self.aperture.transmission_at(points * [-1.0, 1.0])
+
     def describe(self) -> dict:
         raise NotImplementedError
 

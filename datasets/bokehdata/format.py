@@ -19,7 +19,7 @@ from scenes.aperture import aperture_from
 from scenes.arrays import Plane
 from scenes.color import HALF_MAX, REFERENCE_GAMMA
 from scenes.lens import distance_from_disparity, f_number_from_blur_parameter
-from scenes.stack import Pixel, Stack
+from scenes.stack import TRACED_PIXELS, Pixel, Stack
 
 SCHEMA_VERSION = 1
 
@@ -205,8 +205,9 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     pixel: Any = document.get("pixel")
     if not isinstance(aperture, dict):
         raise ValueError(f"aperture is {aperture!r}; it must be a mapping with a shape")
-    if pixel not in get_args(Pixel):
-        raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(get_args(Pixel))}")
+    pixels = TRACED_PIXELS if document.get("kind") == "billboards" else get_args(Pixel)
+    if pixel not in pixels:
+        raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(pixels)}")
     blur_parameters, input_index = listed_numbers(document, "blur_parameters"), document.get("input_blur_index")
     if input_index is not None and input_index not in range(len(blur_parameters)):
         raise ValueError(f"input_blur_index is {input_index!r}; it must be that of one of the blur_parameters")
