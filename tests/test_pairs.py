@@ -236,7 +236,9 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "spoil", "culprit", "reason"), MISFITS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("name", "spoil", "culprit", "reason"), MISFITS, ids=[f"{name}-{reason[:24]}" for name, _, _, reason in MISFITS]
+)
 def test_misfits_are_named_and_the_other_pairs_stay(tmp_path, name, spoil, culprit, reason):
     SETS[name][0](tmp_path)
     wanted = {pair.name for pair in opened(tmp_path)}
