@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -348,7 +348,9 @@ def _run(name: str, place: Place, seconds: float) -> list[Row]:
         process.start()
         process.join(max(seconds, 0.0))
         if process.is_alive() and process.pid:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has no group yet
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.join()
             return [Row(name, name, None, FAILED, "it did not end in the time left")]
         if not file.exists():
