@@ -1,9 +1,8 @@
 """Picture of a benchmark for the README: every renderer beside the truth, with an enlarged part and its error.
 
-python docs/side_by_side.py docs/side_by_side.jpg results/drbokeh 000001/bokeh_00_00 180,120,160 scatter drbokeh
-python docs/side_by_side.py docs/bokehme.jpg results/held-out 000013/bokeh_00_00 270,40,170 scatter bokehme
+    python docs/side_by_side.py docs/side_by_side.jpg results/blb-levels 000020/bokeh_03_01 440,330,190 scatter bokehme
 
-The benchmark must have kept the picture (--pictures). 180,120,160 is the left edge, the top edge and the side of the
+The benchmark must have kept the picture (--pictures). 440,330,190 is the left edge, the top edge and the side of the
 part, in pixels. Dark errors are small.
 """
 
