@@ -166,6 +166,8 @@ def _strings(rng: np.random.Generator) -> None:
         for k, point in enumerate(path[1:-1]):
             tone = tones[0] if rng.uniform() < 0.7 else tones[k % 4]
             link("bulb", bulb.copy(), tone, at=point - (0, 0, 0.05))
+        for point in path[4::8]:  # each for the light of eight bulbs
+            light.bulb(at=point - (0, 0, 0.05), colour=(1.0, 0.75, 0.5), watts=15.0, radius_m=0.1)
 
 
 def _bollards() -> None:
