@@ -311,7 +311,7 @@ def _twig(rng: np.random.Generator) -> None:
     """A leafy twig that hangs into the picture, close to the lens."""
     green = materials.leaf("twig leaf", (0.04, 0.12, 0.03), (0.2, 0.32, 0.1))
     start = np.array([-0.23, rng.uniform(-0.36, -0.3), 1.15])
-    stem = plants.branch(start, (0.8, 0.0, -0.3), 0.26, wander=0.07, rise=-0.25, rng=rng)
+    stem = plants.branch(start, np.array([0.8, 0.0, -0.3]), 0.26, wander=0.07, rise=-0.25, rng=rng)
     twigs = [stem, *plants.twigs_of(stem, 7, 0.09, rise=-0.2, rng=rng)]
     link("twig", tubes("twig", twigs, [plants.tapered(path, 0.0022) for path in twigs], sides=6), plants.bark("twig"))
     points = np.concatenate([path[2:] for path in twigs])
