@@ -22,7 +22,7 @@ from blender_scripts.job import MadeBy, RenderJob
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
-from blender_scripts.slices import slice_distances
+from blender_scripts.slices import FirstHits, closed, slice_distances
 from blender_scripts.views import Views
 from bokehdata import images
 from bokehdata.format import BokehSetting, bokeh_file, disparity_of, image_file
@@ -307,7 +307,18 @@ class _SceneRendering:
             layer = DepthLayer(_straight(rgba_premul), disparity_of(first.depth), near, far)
             self._kept.add_layer(name, layer)
             self._on_picture()
-        return tuple(self._kept.layer(name) for name in names)
+        layers = [self._kept.layer(name) for name in names]
+        return tuple(closed(layers, [self._first_hits(near, overscan) for near in distances[:-1]]))
+
+    def _first_hits(self, near_m: float, overscan: int) -> FirstHits:
+        """The surfaces that are first beyond a planar distance."""
+        path = self._kept.path("surfaces.exr")
+        request = {"do": "render", "exr": str(path.absolute()), "lens": None, "adaptive_threshold": None}
+        request |= {"denoise": False, "slice": (near_m, None), "overscan": overscan, "surfaces": True}
+        self._blender.ask({**request, "samples": 1, "seed": 0})
+        is_back, thing, piece = np.moveaxis(read_passes(path).rgba_premul[..., :3], -1, 0)
+        path.unlink()
+        return FirstHits(thing + piece, is_back > 0.5)
 
     def _pair(
         self, name: str, *, lens: dict[str, Any] | None, interval: tuple[float, float | None] | None, overscan: int

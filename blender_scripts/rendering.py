@@ -12,8 +12,8 @@ from blender_scripts.refusal import Refusal
 # "auto" tries them in this order.
 _GPU_BACKENDS = {"optix": "OPTIX", "cuda": "CUDA", "hip": "HIP", "metal": "METAL"}
 
-# Name of the camera object that takes the views of a light field.
-_MOVED = "bokehforge view"
+# Names of the camera object that takes the views of a light field, and of the material that shows surfaces as data.
+_MOVED, _SURFACE_DATA = "bokehforge view", "bokehforge surface"
 
 
 def configure(scene: bpy.types.Scene, width: int, height: int) -> None:
@@ -117,6 +117,7 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     slice                None, or (near, far) planar distances: only surfaces between them are visible, over
                          transparency. Other surfaces still cast light and shadow. far None: to infinity, with the
                          background
+    surfaces             absent or False, or True: instead of light, what `_surface_data` says of the surface hit first
     overscan             pixels added on every side
     view                 absent or None, or a view of a light field: camera_m, by which the camera is moved in its
                          plane; shift_px, by which a shift of the sensor moves the picture's content (both: right and
@@ -127,7 +128,12 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     view = request.get("view")
     _set_sampling(scene, request, view)
     shift_px, camera_m = (view["shift_px"], view["camera_m"]) if view else ((0.0, 0.0), None)
-    with _Frame(scene, request["overscan"], shift_px), _Moved(scene, camera_m), _Slice(scene, request["slice"]):
+    with (
+        _Frame(scene, request["overscan"], shift_px),
+        _Moved(scene, camera_m),
+        _Slice(scene, request["slice"]),
+        _Surfaces(scene, request.get("surfaces", False)),
+    ):
         _set_lens(scene.camera.data, request["lens"])
         # Blender reads braces as variables.
         scene.render.filepath = request["exr"].replace("{", "{{").replace("}", "}}")
@@ -251,3 +257,38 @@ class _Slice:
         camera = self._scene.camera.data
         camera.clip_start, camera.clip_end = self._before
         self._scene.render.film_transparent = False
+
+
+class _Surfaces:
+    """Replaces all materials by one that shows data, and the background by nothing, during a render."""
+
+    def __init__(self, scene: bpy.types.Scene, is_wanted: bool):
+        self._scene, self._is_wanted = scene, is_wanted
+
+    def __enter__(self) -> None:
+        layer = next(layer for layer in self._scene.view_layers if layer.use)
+        self._layer, self._before = layer, (layer.material_override, self._scene.render.film_transparent)
+        if self._is_wanted:
+            layer.material_override = bpy.data.materials.get(_SURFACE_DATA) or _surface_data()
+            self._scene.render.film_transparent = True
+
+    def __exit__(self, *exception) -> None:
+        self._layer.material_override, self._scene.render.film_transparent = self._before
+
+
+def _surface_data() -> bpy.types.Material:
+    """Shows (1 on back faces, a number of the object, a number of the connected piece of its mesh), each in [0, 1]."""
+    material = bpy.data.materials.new(_SURFACE_DATA)
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    geometry, thing = tree.nodes.new("ShaderNodeNewGeometry"), tree.nodes.new("ShaderNodeObjectInfo")
+    colour, emission = tree.nodes.new("ShaderNodeCombineColor"), tree.nodes.new("ShaderNodeEmission")
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    tree.links.new(geometry.outputs["Backfacing"], colour.inputs[0])
+    tree.links.new(thing.outputs["Random"], colour.inputs[1])
+    tree.links.new(geometry.outputs["Random Per Island"], colour.inputs[2])
+    tree.links.new(colour.outputs[0], emission.inputs["Color"])
+    tree.links.new(emission.outputs[0], output.inputs["Surface"])
+    material.cycles.emission_sampling = "NONE"
+    return material

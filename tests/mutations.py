@@ -1304,6 +1304,20 @@ FAULTS = [
         "camera.shift_y * longer - down",
         "tests/test_blender.py::test_a_light_field_gives_the_pictures_of_cycles_lens",
     ),
+    Fault(
+        "solids-closed-where-they-are-not-cut",
+        "blender_scripts/slices.py",
+        "is_open = hits[i].is_back & (hits[i].identity > 0.0)",
+        "is_open = hits[i].identity > 0.0",
+        "tests/test_blender_parts.py::test_only_the_inside_of_what_is_in_front_is_closed",
+    ),
+    Fault(
+        "small-lamps-that-chalk-sees",
+        "blender_scripts/procedural/materials.py",
+        'nodes.math("SUBTRACT", 1.0, ray["Is Diffuse Ray"])',
+        'nodes.math("SUBTRACT", 1.0, ray["Is Shadow Ray"])',
+        "tests/test_blender.py::test_small_lamps_are_seen_whole_reflected_dimmed_and_light_nothing",
+    ),
 ]
 
 

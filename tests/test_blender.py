@@ -686,6 +686,34 @@ def _edit(path: Path, key: str, value: float) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
 
 
+def test_a_solid_that_is_cut_shows_its_own_colour_not_the_dark_inside(blends, tmp_path):
+    # A beam leads away from 1.5 to 5.5 m: the cuts go through it, and a lens that looks around it sees the cuts.
+    arguments = [*TINY, "--layers", "4", "--blend", str(blends / "beam.blend")]
+    assert render_blb.main([*arguments, "--samples", "16", "--out", str(tmp_path)]) == 0
+    (folder,) = Dataset(tmp_path)
+    front, *behind = folder.depth_layers()
+    height, width = front.disparity.shape
+    x, y = (np.mgrid[:height, :width][::-1] + 0.5 - np.array([width, height])[:, None, None] / 2) / (48 * 50 / 36)
+    cut = [layer for layer in behind if 1.5 < layer.near_m < 5.5]
+    assert len(cut) == 3
+    for layer in cut:
+        # The beam's cross section there, half a metre wide, 0.3 m to the right of the axis.
+        outside = np.maximum(abs(x * layer.near_m - 0.3), abs(y * layer.near_m)) - 0.25
+        rim = layer.near_m / (48 * 50 / 36)
+        is_closed = np.isclose(layer.disparity, 1.0 / layer.near_m, rtol=1e-6)
+        assert is_closed[outside < -rim].all() and not is_closed[outside > rim].any()
+        np.testing.assert_array_equal(layer.rgba[is_closed], front.rgba[is_closed])
+
+
+def test_small_lamps_are_seen_whole_reflected_dimmed_and_light_nothing(blends, tmp_path):
+    assert render_blb.main([*TINY, "--blend", str(blends / "lamp.blend"), "--out", str(tmp_path)]) == 0
+    (folder,) = Dataset(tmp_path)
+    row = folder.image()[16]
+    assert (row[24] == 100.0).all(), "seen by the lens"
+    np.testing.assert_allclose(row[4], 8.0, rtol=0.01, err_msg="seen in the mirror")
+    assert (row[44] == 0.0).all(), "chalk"
+
+
 # The user's own files.
 
 _MAKE_BLENDS = """
@@ -739,6 +767,33 @@ scene = empty()
 wall(5.0)
 scene.camera = camera("ORTHO")
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "ortho.blend"))
+
+scene = empty()
+wall(8.0)
+bpy.ops.mesh.primitive_cube_add(size=1.0, location=(0.3, 3.5, 0), scale=(0.5, 4.0, 0.5))
+sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
+sun.rotation_euler, sun.data.energy = (1.2, 0.2, 0), 4.0
+scene.collection.objects.link(sun)
+scene.camera = camera()
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "beam.blend"))
+
+# A lamp seen between a mirror on the left and chalk on the right, which stand across the view.
+scene = empty()
+from blender_scripts.procedural import materials
+lamp = materials.light("lamp", (1.0, 1.0, 1.0), 100.0, sampled=False)
+mirror = materials.plain("mirror", (1.0, 1.0, 1.0), metallic=1.0, roughness=0.0, variation=0.0)
+chalk = bpy.data.materials.new("chalk")
+chalk.use_nodes = True
+tree = chalk.node_tree
+tree.links.new(tree.nodes.new("ShaderNodeBsdfDiffuse").outputs[0], tree.nodes["Material Output"].inputs[0])
+for x, material in ((-1.2, mirror), (1.2, chalk)):
+    bpy.ops.mesh.primitive_plane_add(size=1.6, location=(x, 4, 0), rotation=(1.5708, 0, 0))
+    bpy.context.object.data.materials.append(material)
+for at, size in (((0, 4, 0), 0.4), ((0, -3, 0), 60.0)):
+    bpy.ops.mesh.primitive_plane_add(size=size, location=at, rotation=(1.5708, 0, 0))
+    bpy.context.object.data.materials.append(lamp)
+scene.camera = camera()
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "lamp.blend"))
 
 empty()
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "nothing.blend"))

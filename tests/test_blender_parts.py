@@ -21,7 +21,8 @@ from blender_scripts.job import MadeBy, RenderJob, Sampling
 from blender_scripts.production import KeptPictures, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
-from blender_scripts.slices import slice_distances
+from blender_scripts.slices import FirstHits, closed, slice_distances
+from bokehdata.kinds.camera import DepthLayer
 from scenes.aperture import Disk, Donut, Polygon
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
@@ -260,3 +261,17 @@ def test_blender_stays_out_of_our_process():
     # Blender is GPL, takes half a second to load, and may crash.
     code = "import sys, blender_scripts.render_blb; sys.exit('bpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_only_the_inside_of_what_is_in_front_is_closed():
+    # Texels: a solid that goes on; a hill behind a hill of one mesh; the back of another thing; a rim; nothing.
+    near = DepthLayer(np.full((1, 5, 4), 0.5, np.float16), np.full((1, 5), 1.0, np.float32), 0.5, 2.0)
+    near.rgba[0, :, 3] = [1.0, 1.0, 1.0, 0.4, 1.0]
+    far = DepthLayer(np.full((1, 5, 4), 0.25, np.float16), np.full((1, 5), 0.2, np.float32), 2.0, HALF_MAX)
+    first = FirstHits(np.float32([[1, 1, 1, 1, 1]]), np.zeros((1, 5), bool))
+    beyond = FirstHits(np.float32([[1, 1, 2, 1, 0]]), np.array([[True, False, True, True, False]]))
+    kept, closed_far = closed([near, far], [first, beyond])
+    np.testing.assert_array_equal(kept.rgba, near.rgba)
+    np.testing.assert_array_equal(closed_far.disparity, np.float32([[0.5, 0.2, 0.2, 0.2, 0.2]]))
+    np.testing.assert_array_equal(closed_far.rgba[0, :, 0], np.float16([0.5, 0.25, 0.25, 0.25, 0.25]))
+    np.testing.assert_array_equal(closed_far.rgba[0, :, 3], np.float16([1.0, 0.25, 0.25, 0.25, 0.25]))

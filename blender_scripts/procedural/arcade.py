@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from blender_scripts.procedural import light, materials, plants
+from blender_scripts.procedural import figures, light, materials, plants
 from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, tubes
 
 _BAY = 2.6
@@ -72,6 +72,7 @@ def build(rng: np.random.Generator) -> None:
     _doors(rng, plaster, stone)
     _outside(rng, length)
     _lanterns()
+    figures.walker((0.42 + rng.uniform(-0.1, 0.1), 2.3, 0.0), 1.72, rng, umbrella=False)
     terracotta = materials.plain("terracotta", (0.5, 0.2, 0.1), roughness=0.8, variation=0.3)
     green = materials.leaf("laurel", (0.02, 0.07, 0.012), (0.08, 0.2, 0.03))
     pot = lathe(

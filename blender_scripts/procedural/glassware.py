@@ -102,6 +102,8 @@ def _back(rng: np.random.Generator) -> None:
         link("wire", tubes("wire", [path], [0.002], sides=4), wire)
         for point in path[1:-1]:
             link("bulb", bulb, glow, at=point + (rng.uniform(-0.02, 0.02), 0, -0.012))
+        for point in path[3::6]:  # each for the light of six bulbs
+            light.bulb(at=point - (0.0, 0.0, 0.012), colour=(1.0, 0.66, 0.3), watts=2.5)
     # The mirror reflects the far side of the room, with a window and lamps.
     room = materials.plain("room", (0.3, 0.2, 0.14), roughness=0.9, grain=1.5)
     box("far wall", (9.0, 0.1, 3.2), room, at=(0, -4.5, 0), bevel_m=0.0)

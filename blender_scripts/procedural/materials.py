@@ -6,6 +6,9 @@ from blender_scripts.procedural.nodes import Nodes, Value
 
 Colour = tuple[float, float, float]
 
+# Radiance with which reflections see small lamps.
+_REFLECTED_MAX = 8.0
+
 
 def _rgba(colour: Colour, factor: float = 1.0) -> tuple[float, float, float, float]:
     r, g, b = (min(1.0, c * factor) for c in colour)
@@ -187,9 +190,20 @@ def glass(name: str, colour: Colour = (1.0, 1.0, 1.0), *, ior: float = 1.45, rou
 
 
 def light(name: str, colour: Colour, strength: float, *, sampled: bool = True) -> bpy.types.Material:
-    """An emitter whose radiance is colour times strength. Emitters too small to light the scene need no sampling."""
+    """An emitter whose radiance is colour times strength.
+
+    sampled   False for the many lamps that are small: light paths meet them by chance, so rarely and so brightly that
+              they were most of the noise. Diffuse surfaces do not see them, and `light.bulb` lights those instead.
+              Reflections see them with at most _REFLECTED_MAX, which is white still where a tenth is reflected.
+    """
     material, nodes = _new(name)
-    emission = nodes("Emission", {"Color": _rgba(colour), "Strength": strength})
+    level: Value = strength
+    if not sampled:
+        ray = nodes("LightPath").outputs
+        reflected = nodes.math("MULTIPLY", ray["Is Glossy Ray"], min(strength, _REFLECTED_MAX) - strength)
+        lit = nodes.math("SUBTRACT", 1.0, ray["Is Diffuse Ray"])
+        level = nodes.math("MULTIPLY", nodes.math("ADD", strength, reflected), lit)
+    emission = nodes("Emission", {"Color": _rgba(colour), "Strength": level})
     nodes("OutputMaterial", {"Surface": emission.outputs[0]})
     material.cycles.emission_sampling = "AUTO" if sampled else "NONE"
     return material

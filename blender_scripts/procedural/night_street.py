@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from blender_scripts.procedural import light, materials, shops
+from blender_scripts.procedural import figures, light, materials, shops
 from blender_scripts.procedural.geometry import box, lathe, link, sphere, text, tubes
 
 _ROAD = 7.0  # between the kerbs
@@ -37,6 +37,7 @@ def build(rng: np.random.Generator) -> None:
         box("dash", (0.12, 1.8, 0.004), paint, at=(0, y, 0.001), bevel_m=0.0)
     _strings(rng)
     _bollards()
+    figures.walker((-2.95 + rng.uniform(-0.15, 0.15), 2.3, 0.0), 1.62, rng, umbrella=True)
     for y, x, leaving in (
         (9.5, 1.9, True),
         (17.0, -1.6, False),
@@ -166,6 +167,8 @@ def _strings(rng: np.random.Generator) -> None:
         for k, point in enumerate(path[1:-1]):
             tone = tones[0] if rng.uniform() < 0.7 else tones[k % 4]
             link("bulb", bulb.copy(), tone, at=point - (0, 0, 0.05))
+        for point in path[4::8]:  # each for the light of eight bulbs
+            light.bulb(at=point - (0, 0, 0.05), colour=(1.0, 0.75, 0.5), watts=15.0, radius_m=0.1)
 
 
 def _bollards() -> None:

@@ -2,10 +2,9 @@
 
 import math
 
-import bpy
 import numpy as np
 
-from blender_scripts.procedural import light, materials, plants
+from blender_scripts.procedural import figures, light, materials, plants
 from blender_scripts.procedural.geometry import box, lathe, link, mesh, rounded, sphere, text, tubes
 
 _TITLES = [
@@ -40,9 +39,10 @@ def build(rng: np.random.Generator) -> None:
     _papers(rng)
     _fruit(rng)
     _dice(rng)
-    bear((rng.uniform(-0.02, 0.06), 0.36, 0.75), 0.3, rng)
+    figures.bear((rng.uniform(-0.02, 0.06), 0.36, 0.75), 0.3, rng)
     _plant(rng)
     _lamp(rng)
+    _twig(rng)
 
 
 def _books(rng: np.random.Generator) -> None:
@@ -228,54 +228,6 @@ def _dice(rng: np.random.Generator) -> None:
                 link("pip", dot, pip, at=at, turn_deg=tilt).parent = die
 
 
-def bear(at, height_m: float, rng: np.random.Generator) -> None:
-    """A sitting plush bear of ellipsoids, covered in short fur."""
-    s = height_m
-    parts = [
-        ((0, 0, 0.32), (0.25, 0.22, 0.3)),
-        ((0, -0.04, 0.74), (0.22, 0.2, 0.2)),
-        ((-0.16, -0.02, 0.92), (0.075, 0.04, 0.075)),
-        ((0.16, -0.02, 0.92), (0.075, 0.04, 0.075)),
-        ((0, -0.22, 0.69), (0.095, 0.07, 0.075)),
-        ((-0.27, -0.08, 0.42), (0.085, 0.1, 0.19)),
-        ((0.27, -0.08, 0.42), (0.085, 0.1, 0.19)),
-        ((-0.17, -0.25, 0.1), (0.1, 0.2, 0.1)),
-        ((0.17, -0.25, 0.1), (0.1, 0.2, 0.1)),
-    ]
-    melanin = rng.uniform(0.25, 0.6)
-    fur = materials.hair("fur", melanin, 0.6)
-    skin = materials.plain("plush", (0.5 - 0.6 * melanin, 0.34 - 0.42 * melanin, 0.2 - 0.26 * melanin), roughness=1.0)
-    count, points = 5200, 5
-    roots, normals = [], []
-    ball = sphere("ball", 1.0)
-    areas = np.array([np.prod(axes) ** (2 / 3) for _, axes in parts])
-    for (centre, axes), share in zip(parts, areas / areas.sum(), strict=True):
-        link("plush", ball, skin, at=np.array(at) + s * np.array(centre), scale=s * np.array(axes))
-        heading = rng.normal(0, 1, (int(share * count), 3))
-        heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-        roots.append(np.array(at) + s * (np.array(centre) + heading * axes))
-        normal = heading / np.array(axes)
-        normals.append(normal / np.linalg.norm(normal, axis=1, keepdims=True))
-    root, normal = np.concatenate(roots), np.concatenate(normals)
-    t = np.linspace(0, 1, points)[None, :, None]
-    length = 0.05 * s * rng.uniform(0.6, 1.2, (len(root), 1, 1))
-    lean = normal[:, None] + 0.5 * rng.normal(0, 1, (len(root), 1, 3)) * t - np.array([0, 0, 0.6]) * t
-    strands = root[:, None] + length * t * lean
-    curves = bpy.data.hair_curves.new("fur")
-    curves.add_curves([points] * len(root))
-    curves.attributes["position"].data.foreach_set("vector", strands.astype(np.float32).ravel())
-    radius = curves.attributes.new("radius", "FLOAT", "POINT")
-    radius.data.foreach_set("value", np.tile(np.linspace(0.0028, 0.0008, points) * s, len(root)).astype(np.float32))
-    link("fur", curves, fur)
-    black = materials.plain("button", (0.01, 0.01, 0.012), roughness=0.12, coat=1.0, variation=0.0)
-    for x, y, z, r in ((-0.085, -0.255, 0.8, 0.028), (0.085, -0.255, 0.8, 0.028), (0, -0.31, 0.715, 0.034)):
-        link("button", ball, black, at=np.array(at) + s * np.array([x, y, z]), scale=s * r)
-    ribbon = materials.fabric("ribbon", tuple(rng.permutation([0.5, 0.03, 0.05])))
-    angle = np.linspace(0, 2 * math.pi, 33)
-    collar = np.array(at) + s * np.stack([0.17 * np.cos(angle), 0.16 * np.sin(angle) - 0.02, 0 * angle + 0.575], axis=1)
-    link("ribbon", tubes("ribbon", [collar], [0.028 * s], sides=8), ribbon)
-
-
 def _plant(rng: np.random.Generator) -> None:
     clay = materials.plain("clay", (0.5, 0.22, 0.12), roughness=0.85, variation=0.3)
     soil = materials.ground("soil", (0.02, 0.013, 0.008), (0.06, 0.04, 0.025), scale=20.0, bump_m=0.003)
@@ -353,3 +305,14 @@ def _pictures(rng: np.random.Generator) -> None:
                     z + 0.05 + rng.uniform(0, h - 0.2),
                 ),
             )
+
+
+def _twig(rng: np.random.Generator) -> None:
+    """A leafy twig that hangs into the picture, close to the lens."""
+    green = materials.leaf("twig leaf", (0.04, 0.12, 0.03), (0.2, 0.32, 0.1))
+    start = np.array([-0.23, rng.uniform(-0.36, -0.3), 1.15])
+    stem = plants.branch(start, np.array([0.8, 0.0, -0.3]), 0.26, wander=0.07, rise=-0.25, rng=rng)
+    twigs = [stem, *plants.twigs_of(stem, 7, 0.09, rise=-0.2, rng=rng)]
+    link("twig", tubes("twig", twigs, [plants.tapered(path, 0.0022) for path in twigs], sides=6), plants.bark("twig"))
+    points = np.concatenate([path[2:] for path in twigs])
+    plants.leaves("twig leaf", points, 0.028, green, width=0.9, rng=rng)

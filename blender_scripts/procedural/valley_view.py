@@ -5,7 +5,7 @@ import math
 import bpy
 import numpy as np
 
-from blender_scripts.procedural import light, materials, plants
+from blender_scripts.procedural import figures, light, materials, plants
 from blender_scripts.procedural.buildings import gabled_house
 from blender_scripts.procedural.geometry import box, copies, lathe, link, mesh, placements, rounded, terrain, tubes
 from blender_scripts.procedural.nodes import Nodes
@@ -39,6 +39,7 @@ def build(rng: np.random.Generator) -> None:
     _woods(rng, height)
     _village(rng, height)
     _terrace(rng)
+    figures.cat((rng.uniform(0.15, 0.4), 2.1, 1.065), 0.36, rng)
 
 
 def _slopes():
