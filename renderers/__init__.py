@@ -30,6 +30,7 @@ RENDERERS: dict[str, Renderer] = {
     "drbokeh": ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers"),
     "drbokeh-single": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_single"),
     "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
+    "layers-over": ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers"),
     "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
     "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),
     "bokehme-b1": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B1"}),

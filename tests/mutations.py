@@ -1318,6 +1318,20 @@ FAULTS = [
         'nodes.math("SUBTRACT", 1.0, ray["Is Shadow Ray"])',
         "tests/test_blender.py::test_small_lamps_are_seen_whole_reflected_dimmed_and_light_nothing",
     ),
+    Fault(
+        "layers-over-without-the-density-of-a-slant",
+        "renderers/classical/layers_over.py",
+        "blurred = sums / np.maximum(full, np.float32(_EPSILON))[..., None]",
+        "blurred = sums / np.maximum(full.max(), np.float32(_EPSILON))",
+        "tests/test_layers_over.py::test_a_slanted_layer_of_one_colour_stays_so",
+    ),
+    Fault(
+        "layers-over-that-hide-nothing",
+        "renderers/classical/layers_over.py",
+        "transmittance *= 1.0 - blurred[..., 3:]",
+        "transmittance *= 1.0 - 0.5 * blurred[..., 3:]",
+        "tests/test_layers_over.py::test_what_two_half_planes_let_through_is_multiplied",
+    ),
 ]
 
 

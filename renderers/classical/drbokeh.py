@@ -103,7 +103,7 @@ def _render(
     transmittance = np.ones((*scene.extended_shape, 1), np.float32)
     farthest = len(scene.layers) - 1
     for i in range(len(scene.layers)):
-        layer = _layer_of(scene, i, lens, gamma)
+        layer = defocused_layer(scene, i, lens, gamma)
         # The farthest layer is opaque, also where rays end beyond its overscan.
         colour, visible = blur_layer(layer, px_per_range, lens.aperture, visibility if i < farthest else None, arch)
         refocused += transmittance * visible * colour
@@ -120,7 +120,8 @@ def _px_per_range(disparity: Plane, lens: ThinLens) -> float:
     return lens.defocus_px(nearest) - lens.defocus_px(farthest)
 
 
-def _layer_of(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> DefocusedLayer:
+def defocused_layer(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> DefocusedLayer:
+    """A layer of a scene in linear light at `gamma`, and how far out of focus it is."""
     rgba = scene.layers[index].rgba.astype(np.float32)
     rgba[..., :3] **= gamma / REFERENCE_GAMMA
     disparity = scene.layer_disparity(index)

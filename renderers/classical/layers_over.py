@@ -1,0 +1,81 @@
+"""True layers, each blurred with premultiplied alpha, then put over each other: B = sum_l C_l prod_{k<l} (1 - A_k).
+
+    C(x) = sum_y a I w / F,  A(x) = sum_y a w / F,  F(x) = sum_y w                   of one layer, near to far
+    w(y -> x) = part of pixel x inside the image of y's point, over the area of that image
+
+F is 1 where a layer is parallel to the sensor. Elsewhere it removes the stripes of a scatter whose images overlap
+unevenly, and the dark rim of a layer that ends. What is neglected: transparencies of layers are multiplied, as if the
+holes of one stood nowhere in particular before the holes of the next, seen over the aperture.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.base import RendererError
+from renderers.classical.drbokeh import DefocusedLayer, defocused_layer
+from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
+from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.splat import convolve, splat
+from runtime.backend import Backend
+from scenes.aperture import Aperture
+from scenes.arrays import Picture, Plane
+from scenes.layered import LayeredScene
+from scenes.lens import ThinLens
+
+# Below this share of its density a layer has ended.
+_EPSILON = 1e-6
+
+
+def layers_over(
+    linear: Picture,
+    disparity: Plane,
+    lens: ThinLens,
+    *,
+    arch: Backend = "cpu",
+    gamma: float,
+    scene: LayeredScene | None,
+) -> NDArray[np.float32]:
+    """Blur in linear light: (H, W, 3) float32, of the true layers of `scene`; RendererError without them."""
+    if scene is None:
+        raise RendererError("layers-over needs the true layers of the scene")
+    scene = scene.for_lens(lens)
+    picture = np.zeros((*scene.extended_shape, 3), np.float32)
+    transmittance = np.ones((*scene.extended_shape, 1), np.float32)
+    for i in range(len(scene.layers)):
+        blurred = blur_premultiplied(defocused_layer(scene, i, lens, gamma), lens.aperture, arch)
+        picture += transmittance * blurred[..., :3]
+        transmittance *= 1.0 - blurred[..., 3:]
+    return np.ascontiguousarray(scene.cropped(picture))
+
+
+def blur_premultiplied(layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu") -> NDArray[np.float32]:
+    """C and A of one layer: (H, W, 4) float32, linear light premultiplied."""
+    bank, kernel = area_disks(layer.defocus_px, aperture)
+    density = np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
+    alpha = layer.rgba[..., 3:]
+    weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
+    sums = splat(weighted, kernel, bank, arch)
+    full = _total(density, kernel, bank, arch)
+    blurred = sums / np.maximum(full, np.float32(_EPSILON))[..., None]
+    blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
+    return blurred
+
+
+def _total(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend) -> Plane:
+    """F: what a layer without holes would collect."""
+    if bank.is_one_kernel:
+        return convolve(density, bank)
+    return splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+
+
+def area_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
+    """Kernels that hold the part of each pixel inside the image of a point, and (H, W) which one each pixel has.
+
+    A rim crosses a pixel as a straight line along its normal: the part is the distance inside + 1/2, from 0 to 1.
+    """
+
+    def profile(dx, dy, defocus_px):
+        return np.clip(0.5 + signed_distance_px(aperture, dx, dy, defocus_px), 0.0, 1.0)
+
+    quantised_px, index = nearest_kernels(defocus_px, aperture)
+    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile), index
