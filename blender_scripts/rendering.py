@@ -120,7 +120,7 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     overscan             pixels added on every side
     view                 absent or None, or a view of a light field: camera_m, by which the camera is moved in its
                          plane; shift_px, by which a shift of the sensor moves the picture's content (both: right and
-                         down); sample, the only one taken of the sequence of `samples`
+                         down); sample, the only one taken of the sequence of `samples`, None for all
     returns              wall_s, and processor_s summed over all threads
     """
     scene = bpy.context.scene
@@ -138,8 +138,9 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
 
 def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any], view: dict[str, Any] | None) -> None:
     cycles = scene.cycles
-    cycles.use_sample_subset = view is not None
-    cycles.sample_offset, cycles.sample_subset_length = (view["sample"], 1) if view else (0, 1)
+    sample = view["sample"] if view else None
+    cycles.use_sample_subset = sample is not None
+    cycles.sample_offset, cycles.sample_subset_length = sample or 0, 1
     cycles.samples, cycles.seed = request["samples"], request["seed"]
     threshold = request["adaptive_threshold"]
     cycles.use_adaptive_sampling = threshold is not None
