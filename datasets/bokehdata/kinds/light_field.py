@@ -172,7 +172,7 @@ class LightFieldFolder(CameraFolder):
             views = self.scene_document["views"]
             positions = tuple(views["positions"])
             if len(positions) % 2 == 0 or not np.allclose(positions, grid_positions(len(positions)), atol=1e-9):
-                raise ValueError(f"positions are {positions}; they must be an odd number of middles of [-1, 1]")
+                raise ValueError(f"positions are {positions}; take the middles of an odd number of parts of [-1, 1]")
             numbers = {key: _number(views, key) for key in ("blur_parameter", "lens_radius_m", "disparity")}
             return ViewGrid(positions, **numbers, overscan=_count(views, "overscan"), samples=_count(views, "samples"))
 
