@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.extent import disparity_extent
 from blender_scripts.job import MadeBy, RenderJob
+from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
@@ -322,9 +323,7 @@ class _SceneRendering:
                 point = grid.point(row, column)
                 shift_px = signed_defocus_px(grid.disparity, grid.blur_parameter, 0.0) * point
                 moved = {"camera_m": (grid.lens_radius_m * point).tolist(), "shift_px": shift_px.tolist()}
-                first, second, samples = self._pair(
-                    name, overscan=grid.overscan, view={**moved, "sample": None}, samples=grid.samples
-                )
+                first, second, samples = self._pair(name, overscan=grid.overscan, view=moved, samples=grid.samples)
                 linear = [_stored(passes.rgba_premul[..., :3]) for passes in (first, second)]
                 noise_rmse = display_rmse(linear[0], linear[1]) / 2.0
                 view = View((linear[0] + linear[1]) / 2.0, first.depth, noise_rmse)
@@ -371,10 +370,14 @@ class _SceneRendering:
             "denoise": sampling.denoise,
             "slice": interval,
             "overscan": overscan,
-            **({"view": view} if view else {}),
         }
-        # Layers beside a light field have as many samples as its all-in-focus picture.
         is_direct = sampling.stack == "direct"
+        if view is not None:
+            request["view"] = view
+        if not is_direct:
+            # That of the views, which are rendered before, unless the run was stopped between.
+            request["sequence"] = VIEWS_MAX
+        # Layers beside a light field have as many samples as its all-in-focus picture.
         if samples is None:
             samples = sampling.samples if is_direct else self._kept.picture(image_file("exr")).samples
         assert samples is not None

@@ -322,7 +322,7 @@ def _require_light_field(options: Options) -> None:
         raise OptionError(f"--noise-threshold is {options.noise_threshold}; it needs --stack direct, or take --noise")
     if options.keep_views and not (3 <= options.keep_views <= GRID_MAX and options.keep_views % 2):
         raise OptionError(f"--keep-views is {options.keep_views}; it must be 0 for none, or odd and 3 to {GRID_MAX}")
-    command.require_within(("--view-samples", options.view_samples, 2, 2**24))
+    command.require_within(("--view-samples", options.view_samples, 2, VIEWS_MAX))
     if options.view_samples % 2:
         raise OptionError(f"--view-samples is {options.view_samples}; it must be even, half from each of two seeds")
     if options.samples is not None:

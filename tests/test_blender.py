@@ -524,7 +524,8 @@ def test_light_field_of_a_file_is_whole_and_goes_on_after_a_kill(blends, tmp_pat
 
 def test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill(blends, tmp_path, monkeypatch):
     arguments = [*SIZE, "--blur-levels", "1", "--radius-step", "8", "--focus-count", "2", "--samples", "8"]
-    arguments += ["--keep-views", "3", "--view-samples", "4", "--device", "cpu", "--blend", str(blends / "walls.blend")]
+    arguments += ["--keep-views", "3", "--view-samples", "4", "--layers", "2", "--device", "cpu"]
+    arguments += ["--blend", str(blends / "walls.blend")]
     whole = tmp_path / "whole"
     assert render_blb.main([*arguments, "--out", str(whole)]) == 0
     assert not verify(whole).problems

@@ -185,7 +185,7 @@ def test_kept_views_are_told_and_counted_before_anything_is_rendered(tmp_path, c
     assert main(arguments) == 0
     told = capsys.readouterr().out
     # 625 views of 508 x 298: 4.5 bytes a pixel of the picture, 2 of its depth.
-    assert "25 x 25 views with depth take about 615.0 MB of a scene" in told and "about 6.6 GB" in told
+    assert "25 x 25 views with depth take about 615.0 MB of a scene" in told and "about 6.5 GB" in told
     assert (
         "for 51 pictures of 480 x 270, and 25 x 25 views of 16 samples: at least about 20 hours on 2 CPU cores" in told
     )

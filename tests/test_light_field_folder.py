@@ -92,13 +92,19 @@ def dataset(scene, taichi_cpu, tmp_path_factory) -> Path:
     return root
 
 
+def opened(dataset: Path) -> LightFieldFolder:
+    folder = open_scene(dataset / "000000")
+    assert isinstance(folder, LightFieldFolder)
+    return folder
+
+
 def test_it_is_a_dataset_without_problems(dataset):
     assert verify(dataset).problems == ()
 
 
 def test_a_view_is_what_the_lens_point_sees(dataset, scene):
-    folder = open_scene(dataset / "000000")
-    assert isinstance(folder, LightFieldFolder) and folder.grid == GRID
+    folder = opened(dataset)
+    assert type(Dataset(dataset)[0]) is LightFieldFolder and folder.grid == GRID
     assert GRID.positions[SIDE // 2] == 0.0 and GRID.positions[0] == -GRID.positions[-1] == -8 / 9
     row, column = 2, 7
     view = seen_from(scene, GRID.positions[column], GRID.positions[row])
@@ -110,17 +116,15 @@ def test_a_view_is_what_the_lens_point_sees(dataset, scene):
 
 
 def test_three_lines_of_the_page_refocus(dataset):
-    # datasets/README.md shows them.
-    scene = Dataset(dataset)[0]
-    picture, total = 0.0, 0.0
-    for row, v in enumerate(scene.grid.positions):
-        for column, u in enumerate(scene.grid.positions):
-            if u * u + v * v <= 1.0:
-                right, down = scene.grid.blur_parameter * (0.9 - scene.grid.disparity) * np.array([u, v])
-                moved = cv2.warpAffine(scene.view(row, column), np.float32([[1, 0, right], [0, 1, down]]), None)
-                picture, total = picture + moved, total + 1.0
-    o = scene.grid.overscan
-    assert display_rmse((picture / total)[o:-o, o:-o], scene.bokeh(1, 2)) < 0.02
+    # Those of datasets/README.md, with names filled in.
+    scene, o = opened(dataset), GRID.overscan
+    readme = (Path(__file__).parents[1] / "datasets" / "README.md").read_text()
+    shown = readme.split("(d_f - d_0) (u, v) pixels:\n\n```python\n")[1].split("```")[0]
+    assert len(shown.splitlines()) == 3
+    pictures, lens = [], STACK.lens(1, 2)
+    given = {"K": lens.blur_parameter, "d_f": lens.focus_disparity, "d_0": GRID.disparity}
+    exec(shown, {"np": np, "cv2": cv2, "scene": scene, "lens": lens, "pictures": pictures, **given})
+    assert display_rmse(np.mean(pictures, axis=0)[o:-o, o:-o], scene.bokeh(1, 2)) < 0.02
 
 
 @pytest.mark.parametrize("aperture", [Disk(), Polygon(3, rotation_deg=20.0), Donut(0.5)], ids=repr)
@@ -130,7 +134,7 @@ def test_refocused_views_are_the_picture_of_any_lens_within_the_aperture(
 ):
     lens = ThinLens(blur_parameter, focus, aperture)
     truth = Tracer(taichi_cpu).render(scene, lens, samples=512).linear[0]
-    refocused = open_scene(dataset / "000000").refocused(lens)
+    refocused = opened(dataset).refocused(lens)
     error = display_rmse(refocused, truth)
     # Without refocusing, or with the aperture turned, several times as much.
     assert error < 0.012
@@ -155,7 +159,7 @@ def test_views_of_plain_light_stay_as_bright_as_they_are(dataset):
 )
 def test_lens_that_the_views_cannot_make_is_refused(dataset, lens, message):
     with pytest.raises(ValueError, match=message):
-        open_scene(dataset / "000000").refocused(lens)
+        opened(dataset).refocused(lens)
 
 
 # What verify finds.
@@ -177,7 +181,9 @@ def turn_around(path: Path) -> None:
     for i in range(SIDE * SIDE // 2):
         for name in (view_file, view_depth_file):
             a, b = (path / name(*divmod(k, SIDE)) for k in (i, SIDE * SIDE - 1 - i))
-            a.rename(path / "aside"), b.rename(a), (path / "aside").rename(b)
+            a.rename(path / "aside")
+            b.rename(a)
+            (path / "aside").rename(b)
 
 
 def change(path: Path, row: int, column: int) -> None:
