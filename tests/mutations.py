@@ -377,6 +377,20 @@ FAULTS = [
         "_PILOT_SPACING_PX = 80.0",
         "tests/test_noise.py::test_no_block_of_a_wide_disk_is_missed_by_the_first_two_sets",
     ),
+    Fault(
+        "what-is-beyond-the-frame-counts-as-noise-on-a-gpu",
+        "raytrace/kernels.py",
+        "if y < height and x < width:",
+        "if y < height + 16 and x < width + 64:",
+        "tests/test_noise.py::test_frames_that_stay_where_taichi_runs_have_the_same_errors",
+    ),
+    Fault(
+        "noise-of-the-difference-taken-for-that-of-the-image-on-a-gpu",
+        "raytrace/convergence.py",
+        "square.astype(np.float64) / (1.0 + self._fall)",
+        "square.astype(np.float64)",
+        "tests/test_noise.py::test_frames_that_stay_where_taichi_runs_have_the_same_errors",
+    ),
     # Classical renderers
     Fault(
         "sterefo-near-to-far",
