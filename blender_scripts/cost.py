@@ -25,16 +25,19 @@ def cpu_seconds(job: RenderJob, pictures: int, cores: int) -> float:
 
 
 def light_field_cpu_seconds(job: RenderJob, scenes: int, cores: int) -> float:
-    """The same for the light fields of some scenes, without their layers.
+    """The same for the light fields of some scenes and the views that are kept, without their layers.
 
-    With a noise it is a lower limit. A time limit is taken into account.
+    With a noise it is a lower limit. A time limit is taken into account; views that are kept have none.
     """
     views, overscan = job.expected_views(), overscan_px(max(job.blur_radii_px))
-    bokeh = (job.width + 2 * overscan) * (job.height + 2 * overscan) * views
+    extended = (job.width + 2 * overscan) * (job.height + 2 * overscan)
+    bokeh = extended * views
     sharp = job.width * job.height * sharp_views(views)
     work = (bokeh + sharp) * _CORE_SECONDS_PER_SAMPLE + (views + sharp_views(views)) * _CORE_SECONDS_PER_VIEW
     each = work / cores
-    return scenes * min(each, job.sampling.time_limit_s or each)
+    # A view that is kept is rendered twice, with half its samples.
+    kept = job.keep_views**2 * (extended * job.view_samples * _CORE_SECONDS_PER_SAMPLE + 2 * _CORE_SECONDS_PER_VIEW)
+    return scenes * (min(each, job.sampling.time_limit_s or each) + kept / cores)
 
 
 def duration_text(seconds: float) -> str:
@@ -56,6 +59,8 @@ def light_field_cost_text(job: RenderJob, scenes: int, device: str) -> str:
     """The same line about the light fields of some scenes."""
     views = job.expected_views()
     what = f"{scenes} light fields of {views} views for {job.pictures} pictures of {job.width} x {job.height}"
+    if job.keep_views:
+        what += f", and {job.keep_views} x {job.keep_views} views of {job.view_samples} samples"
     least = "at least " if job.sampling.noise is not None else ""
     return what + _time_text(least, light_field_cpu_seconds(job, scenes, _cores()), device, "views")
 

@@ -59,6 +59,8 @@ class RenderJob:
     blur_radii_px   largest blur radius of each blur level
     focus_count     number of focus distances, evenly spaced in disparity from far to near
     layers          number of depth layers, 0 for none
+    keep_views      side of the square grid of views that is written, 0 for none
+    view_samples    per pixel of each of these views, an even number
     """
 
     root: Path
@@ -71,6 +73,8 @@ class RenderJob:
     device: str
     layers: int
     seed: int
+    keep_views: int = 0
+    view_samples: int = 16
 
     @property
     def pictures(self) -> int:
@@ -79,6 +83,8 @@ class RenderJob:
 
     def describe(self) -> dict[str, Any]:
         """Everything that pictures depend on except the scene and the machine, as plain values for dataset.yaml."""
+        # Datasets without views were begun before there were any.
+        views = {"keep_views": self.keep_views, "view_samples": self.view_samples} if self.keep_views else {}
         return {
             "seed": self.seed,
             "width": self.width,
@@ -88,6 +94,7 @@ class RenderJob:
             "aperture": self.aperture.describe(),
             **self.sampling.describe(),
             "layers": self.layers,
+            **views,
         }
 
     def lens_points(self) -> NestedLensPoints:

@@ -19,21 +19,24 @@ from numpy.typing import NDArray
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.extent import disparity_extent
 from blender_scripts.job import MadeBy, RenderJob
+from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.slices import FirstHits, closed, slice_distances
-from blender_scripts.views import Views
+from blender_scripts.views import Views, view_grid
 from bokehdata import images
 from bokehdata.format import BokehSetting, bokeh_file, disparity_of, image_file
 from bokehdata.index import IndexEntry
 from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
+from bokehdata.kinds.light_field import View, ViewGrid, view_depth_file, view_file, write_light_field_scene
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from runtime.files import write_whole
 from scenes.arrays import HalfRgba, Picture, Plane, Rgba
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
+from scenes.lens import signed_defocus_px
 from scenes.stack import Stack
 
 # A picture with a time limit is first rendered with this many samples, to measure their time.
@@ -112,6 +115,9 @@ def produce_scene(
             render.picture(_bokeh_name(stack, blur_index, focus_index), lens=blender_lens(lens, camera))
     else:
         render.light_field(stack, camera, on_view)
+    grid = view_grid(job, stack, camera) if job.keep_views else None
+    if grid is not None:
+        render.views(grid, on_view)
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     scene = CameraScene(
         depth=depth,
@@ -123,7 +129,11 @@ def produce_scene(
     )
 
     with SceneWriter(job.root, scene_index) as writer:
-        write_camera_scene(writer, scene, stack, seed=job.seed)
+        if grid is None:
+            write_camera_scene(writer, scene, stack, seed=job.seed)
+        else:
+            views = (kept.view(row, column) for row, column in np.ndindex(grid.side, grid.side))
+            write_light_field_scene(writer, scene, grid, views, stack, seed=job.seed)
         title = f"scene {scene_index:06d} · {source['name']}"
         layers = len(scene.layers)
         sheet = ContactSheet(
@@ -239,6 +249,16 @@ class KeptPictures:
     def depth(self) -> Plane:
         return images.read_exr_plane(self.path("depth.exr"))
 
+    def add_view(self, row: int, column: int, view: View, samples: int) -> None:
+        name = view_file(row, column)
+        self.path(name).parent.mkdir(exist_ok=True)
+        images.write_exr_plane(self.path(view_depth_file(row, column)), view.depth)
+        self.add(name, view.linear, view.noise_rmse, samples)
+
+    def view(self, row: int, column: int) -> View:
+        picture = self.picture(view_file(row, column))
+        return View(picture.linear, images.read_exr_plane(self.path(view_depth_file(row, column))), picture.noise_rmse)
+
     def _tell(self, name: str, values: Mapping[str, Any]) -> None:
         write_whole(self._folder / f"{name}.json", json.dumps(values))
 
@@ -260,7 +280,7 @@ class _SceneRendering:
     def picture(self, name: str, *, lens: dict[str, Any] | None, keep_depth: bool = False) -> None:
         if name in self._kept:
             return
-        first, second, samples = self._pair(name, lens=lens, interval=None, overscan=0)
+        first, second, samples = self._pair(name, lens=lens)
         linear = [_stored(passes.rgba_premul[..., :3]) for passes in (first, second)]
         if keep_depth:
             self._kept.add_depth(first.depth)
@@ -295,6 +315,21 @@ class _SceneRendering:
         self._kept.add(image_file("exr"), *views.all_in_focus())
         views.forget()
 
+    def views(self, grid: ViewGrid, on_view: Callable[[], None]) -> None:
+        """Render the views that are written."""
+        for row, column in np.ndindex(grid.side, grid.side):
+            name = view_file(row, column)
+            if name not in self._kept:
+                point = grid.point(row, column)
+                shift_px = signed_defocus_px(grid.disparity, grid.blur_parameter, 0.0) * point
+                moved = {"camera_m": (grid.lens_radius_m * point).tolist(), "shift_px": shift_px.tolist()}
+                first, second, samples = self._pair(name, overscan=grid.overscan, view=moved, samples=grid.samples)
+                linear = [_stored(passes.rgba_premul[..., :3]) for passes in (first, second)]
+                noise_rmse = display_rmse(linear[0], linear[1]) / 2.0
+                view = View((linear[0] + linear[1]) / 2.0, first.depth, noise_rmse)
+                self._kept.add_view(row, column, view, samples)
+            on_view()
+
     def layers(self, distances: list[float], overscan: int) -> tuple[DepthLayer, ...]:
         """The layers between neighbouring distances, near to far. The last layer includes the background."""
         names = [f"layer_{i:02d}.exr" for i in range(len(distances) - 1)]
@@ -302,7 +337,7 @@ class _SceneRendering:
             if name in self._kept:
                 continue
             interval = (near, None if far >= HALF_MAX else far)
-            first, second, _ = self._pair(name, lens=None, interval=interval, overscan=overscan)
+            first, second, _ = self._pair(name, interval=interval, overscan=overscan)
             rgba_premul = (first.rgba_premul + second.rgba_premul) / 2.0
             layer = DepthLayer(_straight(rgba_premul), disparity_of(first.depth), near, far)
             self._kept.add_layer(name, layer)
@@ -321,9 +356,19 @@ class _SceneRendering:
         return FirstHits(thing + piece, is_back > 0.5)
 
     def _pair(
-        self, name: str, *, lens: dict[str, Any] | None, interval: tuple[float, float | None] | None, overscan: int
+        self,
+        name: str,
+        *,
+        lens: dict[str, Any] | None = None,
+        interval: tuple[float, float | None] | None = None,
+        overscan: int = 0,
+        view: dict[str, Any] | None = None,
+        samples: int | None = None,
     ) -> tuple[Passes, Passes, int]:
-        """Two renders with half the samples and different seeds, and the number of samples of both together."""
+        """Two renders with half the samples and different seeds, and the number of samples of both together.
+
+        samples   of both together, None for as many as the pictures have
+        """
         sampling = self._job.sampling
         threshold = sampling.noise_threshold
         path = self._kept.path("render.exr")
@@ -337,9 +382,15 @@ class _SceneRendering:
             "slice": interval,
             "overscan": overscan,
         }
-        # Layers beside a light field have as many samples as its all-in-focus picture.
         is_direct = sampling.stack == "direct"
-        samples = sampling.samples if is_direct else self._kept.picture(image_file("exr")).samples
+        if view is not None:
+            request["view"] = view
+        if not is_direct:
+            # That of the views, which are rendered before, unless the run was stopped between.
+            request["sequence"] = VIEWS_MAX
+        # Layers beside a light field have as many samples as its all-in-focus picture.
+        if samples is None:
+            samples = sampling.samples if is_direct else self._kept.picture(image_file("exr")).samples
         assert samples is not None
         samples = math.ceil(samples / 2)
         if sampling.time_limit_s and is_direct:

@@ -33,9 +33,11 @@ from blender_scripts.process import BlenderCrash, BlenderProcess
 from blender_scripts.production import forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
+from blender_scripts.views import overscan_px as views_overscan_px
 from blender_scripts.views import sharp_views
 from bokehdata.format import DatasetError
-from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
+from bokehdata.kinds.light_field import GRID_MAX
+from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
 from runtime.command import OptionError
 from runtime.files import sha256_of
@@ -61,6 +63,11 @@ _NOISE_RULE = {
     "direct": "each image is the mean of two renders with half the samples; noise_rmse is half their display RMSE",
     "light-field": "each image is the mean of two halves of the views; noise_rmse is half their display RMSE",
 }
+
+_VIEWS_RULE = (
+    "from a square grid of lens points over the largest aperture; the camera moves in its plane, and its sensor is "
+    "shifted so that the middle focus disparity stays in place; box pixels, depth through their centres"
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,10 @@ class Options:
     """Number of straight blades of the aperture, 3 to 16; 0 for a round aperture."""
     layers: int = 0
     """Number of depth layers written for each scene, including surfaces that nearer layers hide; 0 to 32."""
+    keep_views: int = 0
+    """Write the light field too: N x N views over the largest aperture with their depth, N odd, 3 to 99; 0 for none."""
+    view_samples: int = 16
+    """Samples per pixel of each of these views, half from each of two seeds."""
     blend: tuple[Path, ...] = ()
     """Render these .blend files instead of the built-in scenes; each is one scene."""
     camera: str | None = None
@@ -158,6 +169,9 @@ def _render(options: Options, prog: str) -> int:
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     # A layer of a 3D scene has two files, its colour and its disparities.
     scene_bytes = estimated_bytes(job.width, job.height, overscan, 2 * job.layers, bokeh, "exr")
+    view_overscan = views_overscan_px(max(job.blur_radii_px))
+    view_bytes = estimated_views_bytes(job.width, job.height, view_overscan, job.keep_views**2)
+    scene_bytes += view_bytes
     is_direct = job.sampling.stack == "direct"
     each = f"{job.sampling.samples} samples" if is_direct else f"{job.expected_views()} views"
     if job.sampling.noise is not None:
@@ -166,6 +180,8 @@ def _render(options: Options, prog: str) -> int:
         f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {each}, "
         f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
+    if job.keep_views:
+        print(f"{job.keep_views} x {job.keep_views} views with depth take about {size_text(view_bytes)} of a scene")
     sums = 0 if is_direct else sums_bytes(1 + bokeh, job.width, job.height)
     if sums:
         print(f"a light field takes {size_text(sums)} of memory, and up to {size_text(2 * sums)} of disk for a while")
@@ -188,7 +204,8 @@ def _render(options: Options, prog: str) -> int:
             forget_pictures(job.root, i)
         if finished:
             print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
-        require_space(job.root, len(missing) * scene_bytes + (2 * sums if missing else 0))
+        # The sums and the views of the scene that is rendered are there besides.
+        require_space(job.root, len(missing) * scene_bytes + (2 * sums + view_bytes if missing else 0))
         made_by = MadeBy(found["blender"], found["device"])
         if is_direct:
             steps = sum(job.pictures - kept_pictures(job, i, sources[i].description, made_by) for i in missing)
@@ -241,7 +258,7 @@ def _render(options: Options, prog: str) -> int:
 
 def _views(job: RenderJob) -> int:
     """The number of views of a scene, as far as it is known before."""
-    return job.expected_views() + sharp_views(job.expected_views())
+    return job.expected_views() + sharp_views(job.expected_views()) + job.keep_views**2
 
 
 class _AnnouncedViews:
@@ -288,6 +305,8 @@ def _require_sensible(options: Options) -> None:
 
 
 def _require_direct(options: Options) -> None:
+    if options.keep_views:
+        raise OptionError(f"--keep-views is {options.keep_views}; it needs --stack light-field")
     if options.noise is not None:
         raise OptionError(f"--noise is {options.noise}; it needs --stack light-field, or take --noise-threshold")
     if options.samples is not None:
@@ -301,6 +320,11 @@ def _require_direct(options: Options) -> None:
 def _require_light_field(options: Options) -> None:
     if options.noise_threshold is not None:
         raise OptionError(f"--noise-threshold is {options.noise_threshold}; it needs --stack direct, or take --noise")
+    if options.keep_views and not (3 <= options.keep_views <= GRID_MAX and options.keep_views % 2):
+        raise OptionError(f"--keep-views is {options.keep_views}; it must be 0 for none, or odd and 3 to {GRID_MAX}")
+    command.require_within(("--view-samples", options.view_samples, 2, VIEWS_MAX))
+    if options.view_samples % 2:
+        raise OptionError(f"--view-samples is {options.view_samples}; it must be even, half from each of two seeds")
     if options.samples is not None:
         if options.noise is not None:
             raise OptionError(
@@ -328,6 +352,8 @@ def _job(options: Options) -> RenderJob:
         device=options.device,
         layers=options.layers,
         seed=options.seed,
+        keep_views=options.keep_views,
+        view_samples=options.view_samples,
     )
     if job.sampling.samples is None and job.sampling.noise is None:
         return replace(job, sampling=replace(job.sampling, samples=job.expected_views()))
@@ -374,6 +400,7 @@ def _header(options: Options, job: RenderJob, sources: list[_Source], software: 
         "border_rule": "the scene goes on beyond the frame",
         "colour": "linear light, no view transform",
         "noise_rule": _NOISE_RULE[job.sampling.stack],
+        **({"views_rule": _VIEWS_RULE} if job.keep_views else {}),
         "licence": "holds scenes of the user's own, under their own licences"
         if options.blend
         else "built-in scenes, CC0-1.0; some are lit by Poly Haven's CC0 environments",

@@ -121,7 +121,9 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     overscan             pixels added on every side
     view                 absent or None, or a view of a light field: camera_m, by which the camera is moved in its
                          plane; shift_px, by which a shift of the sensor moves the picture's content (both: right and
-                         down); sample, the only one taken of the sequence of `samples`
+                         down); sample, absent or the only one taken of the sequence of `samples`
+    sequence             absent, or the length of the sequence that `samples` are the first of. Cycles keeps the longest
+                         one that a scene was rendered with, and samples of another one are other samples
     returns              wall_s, and processor_s summed over all threads
     """
     scene = bpy.context.scene
@@ -144,9 +146,10 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
 
 def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any], view: dict[str, Any] | None) -> None:
     cycles = scene.cycles
-    cycles.use_sample_subset = view is not None
-    cycles.sample_offset, cycles.sample_subset_length = (view["sample"], 1) if view else (0, 1)
-    cycles.samples, cycles.seed = request["samples"], request["seed"]
+    samples, sample = request["samples"], (view or {}).get("sample")
+    cycles.use_sample_subset = sample is not None or "sequence" in request
+    cycles.sample_offset, cycles.sample_subset_length = (0, samples) if sample is None else (sample, 1)
+    cycles.samples, cycles.seed = request.get("sequence", samples), request["seed"]
     threshold = request["adaptive_threshold"]
     cycles.use_adaptive_sampling = threshold is not None
     if threshold is not None:

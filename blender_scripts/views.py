@@ -20,6 +20,7 @@ from blender_scripts.lens_points import VIEWS_MAX, NestedLensPoints, pinhole_poi
 from blender_scripts.light_field import LightFieldSums
 from blender_scripts.passes import read_passes
 from blender_scripts.process import BlenderProcess
+from bokehdata.kinds.light_field import ViewGrid, grid_positions
 from runtime.files import replacing
 from scenes.arrays import Picture
 from scenes.stack import Stack
@@ -44,6 +45,20 @@ def overscan_px(blur_radius_px: float) -> int:
     The content of the nearest and of the farthest focus plane moves by half the blur radius, and by the offset.
     """
     return math.ceil(blur_radius_px / 2.0 + 0.5) + 1
+
+
+def view_grid(job: RenderJob, stack: Stack, camera: Camera) -> ViewGrid:
+    """The grid of the views that are written. It covers the largest aperture of a stack."""
+    largest = max(stack.blur_parameters)
+    low, high = min(stack.focus_disparities), max(stack.focus_disparities)
+    return ViewGrid(
+        positions=grid_positions(job.keep_views),
+        blur_parameter=largest,
+        lens_radius_m=largest / camera.focal_length_px,
+        disparity=(low + high) / 2.0,
+        overscan=overscan_px(largest * (high - low)),
+        samples=job.view_samples,
+    )
 
 
 class Views:

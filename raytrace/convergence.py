@@ -8,12 +8,15 @@ gives the noise e_N after each step.
 
 import math
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
+import taichi as ti
 from numpy.typing import NDArray
 
-from raytrace.transport import Transport, by_tile, copy_tiles
+from raytrace import kernels
+from raytrace.transport import Transport, by_tile, copy_tiles, rgb_planes, vector_frame
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, tile_grid
 from scenes.stack import Pixel
 
@@ -35,6 +38,8 @@ _PILOT_MIN = 16
 # rounding errors as large as the noise that they remove.
 SAMPLES_MAX = 16384
 
+Frame = TypeVar("Frame")
+
 
 @dataclass(frozen=True, eq=False)
 class Converged:
@@ -50,7 +55,7 @@ class Converged:
     samples: int
 
 
-def trace_to_noise(transport: Transport, blocks: "BlockErrors", noise: float) -> Converged:
+def trace_to_noise(transport: Transport, blocks: "BlockErrors[Any]", noise: float) -> Converged:
     """Trace until the estimated display RMSE is below `noise` over the image and below its triple in every block."""
     exact = transport.exact_tiles
     every_tile = np.arange(len(exact), dtype=np.int32)
@@ -66,15 +71,18 @@ def trace_to_noise(transport: Transport, blocks: "BlockErrors", noise: float) ->
             tiles = pending[tile_samples[pending] == n]
             transport.trace(tiles, 2 * int(n), trial)
             blocks.measure(image, trial, tiles)
-            copy_tiles(trial, image, tiles)
+            blocks.copy(trial, image, tiles)
             tile_samples[tiles] = 2 * n
         above = blocks.tiles_above(noise)
         pending = above[2 * tile_samples[above] <= SAMPLES_MAX]
-    return Converged(image, blocks.image_rmse(), int(tile_samples.max()))
+    return Converged(blocks.planes(image), blocks.image_rmse(), int(tile_samples.max()))
 
 
-class BlockErrors:
-    """Estimated square display error of an image, summed over blocks of BLOCK x BLOCK pixels for each gamma."""
+class BlockErrors(Generic[Frame]):
+    """Estimated square display error of an image, summed over blocks of BLOCK x BLOCK pixels for each gamma.
+
+    Its two kinds differ in where frames are.
+    """
 
     def __init__(self, width: int, height: int, gammas: tuple[float, ...], pixel: Pixel):
         self._width, self._height = width, height
@@ -88,23 +96,21 @@ class BlockErrors:
         inside_x = np.clip(width - np.arange(self._columns * blocks_per_tile) * BLOCK, 0, BLOCK)
         self._values = 3.0 * np.outer(inside_y, inside_x).reshape(-1, 1, blocks_per_tile)
 
-    def empty_frame(self) -> NDArray[np.float32]:
-        return np.zeros((3 * len(self._gammas), self._rows * TILE_HEIGHT, self._columns * TILE_WIDTH), np.float32)
+    def empty_frame(self) -> Frame:
+        """A padded frame."""
+        raise NotImplementedError
 
-    def measure(self, smaller: NDArray[np.float32], larger: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
+    def copy(self, source: Frame, target: Frame, tiles: NDArray[np.int32]) -> None:
+        """Copy some tiles of one frame to another."""
+        raise NotImplementedError
+
+    def planes(self, frame: Frame) -> NDArray[np.float32]:
+        """A frame as (3 G, H', W') float32."""
+        raise NotImplementedError
+
+    def measure(self, smaller: Frame, larger: Frame, tiles: NDArray[np.int32]) -> None:
         """Estimate the errors of `larger` in some tiles from `smaller`, the frame traced with half as many points."""
-        # Few tiles at a time keep the copies small compared with the frame.
-        for part in np.array_split(tiles, math.ceil(len(tiles) / 256)):
-            row, column = np.divmod(part, self._columns)
-            inside_y = row[:, None] * TILE_HEIGHT + np.arange(TILE_HEIGHT) < self._height
-            inside_x = column[:, None] * TILE_WIDTH + np.arange(TILE_WIDTH) < self._width
-            inside = inside_y[:, None, :, None] & inside_x[:, None, None, :]
-            for g, gamma in enumerate(self._gammas):
-                rgb = slice(3 * g, 3 * g + 3)
-                # NumPy puts separated index arrays first: (tiles, 3, TILE_HEIGHT, TILE_WIDTH).
-                shown = [_displayed(by_tile(frame)[rgb, row, :, column], gamma) for frame in (smaller, larger)]
-                square = np.square((shown[1] - shown[0]) * inside).reshape(len(part), 3 * TILE_HEIGHT, -1, BLOCK)
-                self._square[part, g] = square.sum(axis=(1, 3), dtype=np.float64) / (1.0 + self._fall)
+        raise NotImplementedError
 
     def image_rmse(self) -> tuple[float, ...]:
         """Estimated display RMSE over the frame, for each gamma."""
@@ -125,6 +131,52 @@ class BlockErrors:
             enough |= total[g] - refined <= 0.5 * allowed
             above[worst_first[: np.argmax(enough) + 1]] = True
         return np.flatnonzero(above).astype(np.int32)
+
+
+class HostBlockErrors(BlockErrors[NDArray[np.float32]]):
+    """Frames (3 G, H', W') in our memory."""
+
+    def empty_frame(self) -> NDArray[np.float32]:
+        return np.zeros((3 * len(self._gammas), self._rows * TILE_HEIGHT, self._columns * TILE_WIDTH), np.float32)
+
+    def copy(self, source: NDArray[np.float32], target: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
+        copy_tiles(source, target, tiles)
+
+    def planes(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        return frame
+
+    def measure(self, smaller: NDArray[np.float32], larger: NDArray[np.float32], tiles: NDArray[np.int32]) -> None:
+        # Few tiles at a time keep the copies small compared with the frame.
+        for part in np.array_split(tiles, math.ceil(len(tiles) / 256)):
+            row, column = np.divmod(part, self._columns)
+            inside_y = row[:, None] * TILE_HEIGHT + np.arange(TILE_HEIGHT) < self._height
+            inside_x = column[:, None] * TILE_WIDTH + np.arange(TILE_WIDTH) < self._width
+            inside = inside_y[:, None, :, None] & inside_x[:, None, None, :]
+            for g, gamma in enumerate(self._gammas):
+                rgb = slice(3 * g, 3 * g + 3)
+                # NumPy puts separated index arrays first: (tiles, 3, TILE_HEIGHT, TILE_WIDTH).
+                shown = [_displayed(by_tile(frame)[rgb, row, :, column], gamma) for frame in (smaller, larger)]
+                square = np.square((shown[1] - shown[0]) * inside).reshape(len(part), 3 * TILE_HEIGHT, -1, BLOCK)
+                self._square[part, g] = square.sum(axis=(1, 3), dtype=np.float64) / (1.0 + self._fall)
+
+
+class DeviceBlockErrors(BlockErrors[ti.VectorNdarray]):
+    """Frames of RGBA vectors (H' W') of one gamma, in the memory of Taichi's backend until they are finished."""
+
+    def empty_frame(self) -> ti.VectorNdarray:
+        return vector_frame(self._rows * TILE_HEIGHT * self._columns * TILE_WIDTH)
+
+    def copy(self, source: ti.VectorNdarray, target: ti.VectorNdarray, tiles: NDArray[np.int32]) -> None:
+        kernels.copy_tiles(source, target, tiles, self._columns)
+
+    def planes(self, frame: ti.VectorNdarray) -> NDArray[np.float32]:
+        return rgb_planes(frame, self._columns * TILE_WIDTH)
+
+    def measure(self, smaller: ti.VectorNdarray, larger: ti.VectorNdarray, tiles: NDArray[np.int32]) -> None:
+        (gamma,) = self._gammas
+        square = np.zeros((len(tiles), TILE_WIDTH // BLOCK), np.float32)
+        kernels.block_errors(smaller, larger, tiles, self._columns, self._width, self._height, gamma, square)
+        self._square[tiles, 0] = square.astype(np.float64) / (1.0 + self._fall)
 
 
 def _displayed(linear: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:

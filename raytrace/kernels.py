@@ -129,3 +129,48 @@ def gather(
                 if transmittance == 0.0:
                     break
         out[target] = colour / num_samples if last == num_samples else colour
+
+
+@ti.kernel
+def block_errors(
+    smaller: Texels,
+    larger: Texels,
+    tiles: ti.types.ndarray(ti.i32, ndim=1),
+    tiles_per_row: int,
+    width: int,
+    height: int,
+    gamma: float,
+    square: ti.types.ndarray(ti.f32, ndim=2),
+):
+    """Square differences of two padded frames as displayed, summed over the parts of tiles that are in the frame.
+
+    width, height   of the frame, pixels
+    gamma           of linear = display ** gamma
+    square          (tiles, blocks) sums over the colours and pixels of each block, from left to right in a tile
+    """
+    blocks = square.shape[1]
+    side = TILE_WIDTH // blocks
+    for i in range(tiles.shape[0] * blocks):
+        tile = tiles[i // blocks]
+        top = (tile // tiles_per_row) * TILE_HEIGHT
+        left = (tile % tiles_per_row) * TILE_WIDTH + (i % blocks) * side
+        total = 0.0
+        for j in range(TILE_HEIGHT * side):
+            y, x = top + j // side, left + j % side
+            if y < height and x < width:
+                target = y * tiles_per_row * TILE_WIDTH + x
+                for c in ti.static(range(3)):
+                    shown = ti.pow(ti.math.clamp(larger[target][c], 0.0, 1.0), 1.0 / gamma)
+                    difference = shown - ti.pow(ti.math.clamp(smaller[target][c], 0.0, 1.0), 1.0 / gamma)
+                    total += difference * difference
+        square[i // blocks, i % blocks] = total
+
+
+@ti.kernel
+def copy_tiles(source: Texels, target: Texels, tiles: ti.types.ndarray(ti.i32, ndim=1), tiles_per_row: int):
+    """Copy the given tiles of one padded frame to another."""
+    for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
+        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
+        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
+        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        target[y * tiles_per_row * TILE_WIDTH + x] = source[y * tiles_per_row * TILE_WIDTH + x]

@@ -11,12 +11,13 @@ channel. Slanted layers are gathered ray by ray (`kernels`).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from raytrace.convergence import BlockErrors, Converged, trace_to_noise
+from raytrace.convergence import BlockErrors, Converged, DeviceBlockErrors, HostBlockErrors, trace_to_noise
 from raytrace.transport import Textures, Transport
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
@@ -52,6 +53,7 @@ class Tracer:
 
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
         self._numba = backend == "cpu" and not taichi
+        self._on_device = backend != "cpu"
         self._textures: dict[tuple[float, ...], Textures] = {}
         self._scene: Scene | None = None
 
@@ -92,12 +94,13 @@ class Tracer:
         parts = []
         for group in _gamma_groups(scene, tuple(gammas), planar):
             transport = Transport(self._textures_of(scene, group, planar), lens, pixel, turn)
-            blocks = BlockErrors(scene.width, scene.height, group, pixel)
+            block_errors: type[BlockErrors[Any]] = DeviceBlockErrors if self._on_device else HostBlockErrors
+            blocks = block_errors(scene.width, scene.height, group, pixel)
             if noise is not None:
                 parts.append(trace_to_noise(transport, blocks, noise))
             else:
                 assert samples is not None
-                parts.append(_trace_samples(transport, blocks.empty_frame(), samples, len(group)))
+                parts.append(_trace_samples(transport, blocks, samples, len(group)))
         return Render(
             linear=np.concatenate([_frame(part.padded, scene) for part in parts]),
             noise_rmse=tuple(e for part in parts for e in part.noise_rmse),
@@ -131,12 +134,13 @@ def _texels(scene: Scene) -> int:
     return sum(layer.rgba[..., 0].size for layer in scene.layers)
 
 
-def _trace_samples(transport: Transport, padded: NDArray[np.float32], samples: int, num_gammas: int) -> Converged:
+def _trace_samples(transport: Transport, blocks: BlockErrors[Any], samples: int, num_gammas: int) -> Converged:
+    frame = blocks.empty_frame()
     exact = transport.exact_tiles
-    transport.trace(np.flatnonzero(exact).astype(np.int32), 1, padded)
-    transport.trace(np.flatnonzero(~exact).astype(np.int32), samples, padded)
+    transport.trace(np.flatnonzero(exact).astype(np.int32), 1, frame)
+    transport.trace(np.flatnonzero(~exact).astype(np.int32), samples, frame)
     noise = 0.0 if exact.all() else math.nan
-    return Converged(padded, (noise,) * num_gammas, 1 if exact.all() else samples)
+    return Converged(blocks.planes(frame), (noise,) * num_gammas, 1 if exact.all() else samples)
 
 
 def _frame(padded: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:

@@ -98,10 +98,11 @@ class Transport:
         """Tiles for which one sample is exact: all rays of a pixel meet a layer at the same point."""
         return (self.tile_blur_px == 0.0) & (self._pixel == "point")
 
-    def trace(self, tiles: NDArray[np.int32], num_samples: int, out: NDArray[np.float32]) -> None:
+    def trace(self, tiles: NDArray[np.int32], num_samples: int, out: NDArray[np.float32] | ti.VectorNdarray) -> None:
         """Trace the given tiles with one set of lens points into `out`.
 
-        out   padded frame (3 G, H', W') float32, linear light
+        out   padded frame (3 G, H', W') float32, linear light; or one of RGBA vectors (H' W'), which stays where Taichi
+              runs, for textures that are not planar
         """
         if not len(tiles):
             return
@@ -110,14 +111,15 @@ class Transport:
         if self._pixel == "box":
             # Sets of N and 2 N points have no offsets in common, so their errors are independent (`convergence`).
             jitter += (np.arange(num_samples, 2 * num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
-        columns = out.shape[2] // TILE_WIDTH
+        _, columns = tile_grid(self._scene.width, self._scene.height)
         frame = (self.tile_layers, tiles, columns, self._scene.overscan)
         if self._textures.planar:
+            assert isinstance(out, np.ndarray)
             offsets, weights = self._shift_tables(points, jitter)
             kernels_cpu.shift(self._textures.planes, self._textures.row, offsets, weights, *frame, out)
             return
         layout = (*frame, self._textures.row, self._textures.plane)
-        traced = ti.ndarray(kernels.RGBA, out[0].size)
+        traced = vector_frame(out[0].size) if isinstance(out, np.ndarray) else out
         if self._scene.is_slanted:
             lens_points = _vectors(np.concatenate([points, jitter], axis=1))
             focus = (self._lens.blur_parameter, self._lens.focus_disparity)
@@ -128,8 +130,8 @@ class Transport:
             kernel = partial(kernels.shift, self._textures.texels, offsets, _vectors(weights), *layout)
         for first, last in _calls(num_samples, len(self._scene.layers)):
             kernel(first, last, traced)
-        rgba = np.asarray(traced.to_numpy(), np.float32).reshape(*out.shape[1:], 4)
-        copy_tiles(rgba[..., :3].transpose(2, 0, 1), out, tiles)
+        if isinstance(out, np.ndarray):
+            copy_tiles(rgb_planes(traced, out.shape[2]), out, tiles)
 
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Texel offsets (L, N) and weights of columns and rows (L, N, 4) of every layer and lens point."""
@@ -161,6 +163,20 @@ def copy_tiles(source: NDArray[np.float32], target: NDArray[np.float32], tiles: 
     """Copy the given tiles of one padded frame (C, H', W') to another."""
     row, column = np.divmod(tiles, source.shape[2] // TILE_WIDTH)
     by_tile(target)[:, row, :, column] = by_tile(source)[:, row, :, column]
+
+
+def vector_frame(pixels: int) -> ti.VectorNdarray:
+    """A black padded frame of RGBA vectors, in the memory of Taichi's backend."""
+    frame = ti.ndarray(kernels.RGBA, pixels)
+    assert isinstance(frame, ti.VectorNdarray)
+    frame.fill(0.0)
+    return frame
+
+
+def rgb_planes(frame: ti.VectorNdarray, width: int) -> NDArray[np.float32]:
+    """A padded frame of RGBA vectors (H' W') as one of planes (3, H', W'), with `width` for W'."""
+    rgba = np.asarray(frame.to_numpy(), np.float32).reshape(-1, width, 4)
+    return rgba[..., :3].transpose(2, 0, 1)
 
 
 def by_tile(padded: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -377,6 +377,20 @@ FAULTS = [
         "_PILOT_SPACING_PX = 80.0",
         "tests/test_noise.py::test_no_block_of_a_wide_disk_is_missed_by_the_first_two_sets",
     ),
+    Fault(
+        "what-is-beyond-the-frame-counts-as-noise-on-a-gpu",
+        "raytrace/kernels.py",
+        "if y < height and x < width:",
+        "if y < height + 16 and x < width + 64:",
+        "tests/test_noise.py::test_frames_that_stay_where_taichi_runs_have_the_same_errors",
+    ),
+    Fault(
+        "noise-of-the-difference-taken-for-that-of-the-image-on-a-gpu",
+        "raytrace/convergence.py",
+        "square.astype(np.float64) / (1.0 + self._fall)",
+        "square.astype(np.float64)",
+        "tests/test_noise.py::test_frames_that_stay_where_taichi_runs_have_the_same_errors",
+    ),
     # Classical renderers
     Fault(
         "sterefo-near-to-far",
@@ -1331,6 +1345,56 @@ FAULTS = [
         "transmittance *= 1.0 - blurred[..., 3:]",
         "transmittance *= 1.0 - 0.5 * blurred[..., 3:]",
         "tests/test_layers_over.py::test_what_two_half_planes_let_through_is_multiplied",
+    ),
+    # Views as data
+    Fault(
+        "refocusing-moves-views-the-other-way",
+        "datasets/bokehdata/kinds/light_field.py",
+        "return signed_defocus_px(focus_disparity, self.blur_parameter, self.disparity) *",
+        "return signed_defocus_px(self.disparity, self.blur_parameter, focus_disparity) *",
+        "tests/test_light_field_folder.py::test_refocused_views_are_the_picture_of_any_lens_within_the_aperture",
+    ),
+    Fault(
+        "rows-of-views-are-columns",
+        "datasets/bokehdata/kinds/light_field.py",
+        "np.array([self.positions[column], self.positions[row]])",
+        "np.array([self.positions[row], self.positions[column]])",
+        "tests/test_light_field_folder.py::test_refocused_views_are_the_picture_of_any_lens_within_the_aperture",
+    ),
+    Fault(
+        "small-apertures-take-all-views",
+        "datasets/bokehdata/kinds/light_field.py",
+        " * self.blur_parameter / lens.blur_parameter\n",
+        "\n",
+        "tests/test_light_field_folder.py::test_views_of_plain_light_stay_as_bright_as_they_are",
+    ),
+    Fault(
+        "views-need-not-make-the-stack",
+        "datasets/bokehdata/kinds/light_field.py",
+        "allowed = 2.0 *",
+        "allowed = 2000.0 *",
+        "tests/test_light_field_folder.py::test_a_picture_of_another_focus_is_found",
+    ),
+    Fault(
+        "depth-of-a-view-may-be-anything",
+        "datasets/bokehdata/kinds/light_field.py",
+        "_LEAST_AGREEMENT = 0.5\n",
+        "_LEAST_AGREEMENT = 0.0\n",
+        "tests/test_light_field_folder.py::test_defects_of_a_light_field_are_found",
+    ),
+    Fault(
+        "kept-views-from-the-opposite-lens-point",
+        "blender_scripts/production.py",
+        '"camera_m": (grid.lens_radius_m * point).tolist()',
+        '"camera_m": (-grid.lens_radius_m * point).tolist()',
+        "tests/test_blender.py::test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill",
+    ),
+    Fault(
+        "samples-of-kept-views-depend-on-what-was-rendered-before",
+        "blender_scripts/production.py",
+        'request["sequence"] = VIEWS_MAX',
+        'request["sequence"] = sampling.samples or VIEWS_MAX',
+        "tests/test_blender.py::test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill",
     ),
 ]
 

@@ -26,6 +26,7 @@ from blender_scripts.scene_names import SCENE_NAMES
 from blender_scripts.views import Views
 from bokehdata import images
 from bokehdata.kinds.camera import CameraFolder
+from bokehdata.kinds.light_field import LightFieldFolder
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter
@@ -517,6 +518,54 @@ def test_light_field_of_a_file_is_whole_and_goes_on_after_a_kill(blends, tmp_pat
         assert render_blb.main([*arguments, "--out", str(out)]) == 130
     assert (out / ".rendered-000000" / "views.npz").is_file() and not (out / "000000").exists()
     assert render_blb.main([*arguments, "--out", str(out)]) == 0
+    assert _bytes(out) == _bytes(whole)
+    assert not list(out.glob(".rendered-*"))
+
+
+def test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill(blends, tmp_path, monkeypatch):
+    arguments = [*SIZE, "--blur-levels", "1", "--radius-step", "8", "--focus-count", "2", "--samples", "8"]
+    arguments += ["--keep-views", "3", "--view-samples", "4", "--layers", "2", "--device", "cpu"]
+    arguments += ["--blend", str(blends / "walls.blend")]
+    whole = tmp_path / "whole"
+    assert render_blb.main([*arguments, "--out", str(whole)]) == 0
+    assert not verify(whole).problems
+    folder = Dataset(whole)[0]
+    assert isinstance(folder, LightFieldFolder) and folder.grid.side == 3 and folder.grid.samples == 4
+    header = Dataset(whole).header
+    assert (header["keep_views"], header["view_samples"]) == (3, 4) and "square grid" in header["views_rule"]
+    assert folder.noise_rmse.shape == (3, 3) and (folder.noise_rmse > 0.0).all()
+
+    # The small wall, at 2 m, moves by K (d_0 - d) (u, v).
+    def place(row: int, column: int) -> np.ndarray:
+        y, x = np.nonzero(folder.view_depth(row, column) < 3.0)
+        return np.array([x.mean(), y.mean()])
+
+    for row, column in ((1, 0), (1, 2), (0, 1), (2, 2)):
+        moved = folder.grid.blur_parameter * (folder.grid.disparity - 0.5) * folder.grid.point(row, column)
+        assert np.abs(moved).max() > 2.0
+        # Each edge is seen to a pixel.
+        np.testing.assert_allclose(place(row, column) - place(1, 1), moved, atol=0.6)
+
+    # Killed in the fifth of the 9 views, after the 12 of the stack.
+    ask, asked = BlenderProcess.ask, []
+
+    def killed(self, request):
+        if "view" in request:
+            asked.append(request)
+        if len(asked) == 12 + 2 * 4 + 2:
+            raise KeyboardInterrupt
+        return ask(self, request)
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patched:
+        patched.setattr(BlenderProcess, "ask", killed)
+        assert render_blb.main([*arguments, "--out", str(out)]) == 130
+    assert len(list((out / ".rendered-000000" / "views").glob("*.exr.json"))) == 4 and not (out / "000000").exists()
+    asked.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(BlenderProcess, "ask", lambda self, request: asked.append(request) or ask(self, request))
+        assert render_blb.main([*arguments, "--out", str(out)]) == 0
+    assert sum("view" in request for request in asked) == 2 * 5
     assert _bytes(out) == _bytes(whole)
     assert not list(out.glob(".rendered-*"))
 

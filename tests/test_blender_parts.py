@@ -18,6 +18,7 @@ from blender_scripts.cost import (
 )
 from blender_scripts.extent import disparity_extent
 from blender_scripts.job import MadeBy, RenderJob, Sampling
+from blender_scripts.process import BlenderProcess
 from blender_scripts.production import KeptPictures, kept_pictures, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
@@ -174,6 +175,49 @@ def test_direct_stacks_go_on_where_earlier_versions_ended():
     }  # fmt: skip
 
 
+def test_runs_without_views_go_on_where_earlier_versions_ended():
+    assert not {"keep_views", "view_samples"} & _job().describe().keys()
+    assert _job(keep_views=5).describe() == {**_job().describe(), "keep_views": 5, "view_samples": 16}
+
+
+def test_kept_views_are_told_and_counted_before_anything_is_rendered(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    arguments = ["--preset", "blb-mini", "--keep-views", "25", "--dry-run", "--out", str(tmp_path / "set")]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    # 625 views of 508 x 298: 4.5 bytes a pixel of the picture, 2 of its depth.
+    assert "25 x 25 views with depth take about 615.0 MB of a scene" in told and "about 6.5 GB" in told
+    assert (
+        "for 51 pictures of 480 x 270, and 25 x 25 views of 16 samples: at least about 20 hours on 2 CPU cores" in told
+    )
+
+
+def test_a_disk_that_is_too_small_for_the_views_is_told(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("blender_scripts.render_blb.require_space", lambda root, needed: asked.append(needed))
+    monkeypatch.setattr("blender_scripts.render_blb.BlenderProcess", _NoScenes)
+    small = ["--width", "64", "--height", "48", "--radius-step", "2", "--scenes", "2", "--samples", "200"]
+    for views in ("0", "5"):
+        assert main([*small, "--keep-views", views, "--out", str(tmp_path / views)]) == 2
+    # Two scenes and the views of one that are kept while it is rendered; 64 + 2 x 7 by 48 + 2 x 7 pixels.
+    assert asked[1] - asked[0] == pytest.approx(3 * 25 * 78 * 62 * 6.5, rel=1e-3)
+
+
+class _NoScenes(BlenderProcess):
+    """A Blender that refuses every scene."""
+
+    def __init__(self, executable):
+        pass
+
+    def __exit__(self, *exception):
+        pass
+
+    def ask(self, request):
+        if request["do"] == "check":
+            return {"blender": "5.0.1", "device": "cpu"}
+        raise Refusal("no scene")
+
+
 def test_layers_are_cut_where_nothing_is():
     # Two walls at 2 m and 5 m and a sky. A cut between their disparities severs no surface.
     depth = np.full((30, 40), HALF_MAX, np.float32)
@@ -222,6 +266,7 @@ def test_only_kept_pictures_of_the_same_options_shorten_the_work(tmp_path):
         {"sampling": Sampling(8, stack="light-field")},
         {"sampling": Sampling(None, stack="light-field", noise=0.1)},
         {"layers": 3},
+        {"keep_views": 5},
     ],
     ids=str,
 )
@@ -247,6 +292,10 @@ def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_pat
         (["--samples", "20000"], "it must lie between 27 and 16384"),
         (["--samples", "7", "--stack", "direct"], "it must be even"),
         (["--radius-step", "0"], "--radius-step"),
+        (["--keep-views", "5", "--stack", "direct"], "--keep-views is 5; it needs --stack light-field"),
+        (["--keep-views", "4"], "--keep-views is 4; it must be 0 for none, or odd and 3 to 99"),
+        (["--keep-views", "101"], "--keep-views is 101"),
+        (["--keep-views", "5", "--view-samples", "5"], "--view-samples is 5; it must be even"),
         (["--blend", "absent.blend"], "absent.blend"),
         (["--blender", "/absent/blender"], "/absent/blender"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import taichi as ti
 
 from raytrace.convergence import SAMPLES_MAX
 from raytrace.tracer import Tracer
@@ -65,6 +66,22 @@ def trace_points(scene: Scene, samples: int, arch: Backend) -> np.ndarray:
     return Tracer(arch).render(scene, LENS, samples=samples).linear
 
 
+def trace_to_noise(scene: Scene, arch: Backend) -> tuple[np.ndarray, tuple[float, ...], int]:
+    render = Tracer(arch).render(scene, LENS, noise=0.002)
+    return render.linear, render.noise_rmse, render.samples
+
+
+def frames_copied(scene: Scene, arch: Backend) -> int:
+    """How many arrays of vectors come back from where Taichi runs while a picture is traced to a noise."""
+    copied, to_numpy = [], ti.VectorNdarray.to_numpy
+    ti.VectorNdarray.to_numpy = lambda self: copied.append(self.shape) or to_numpy(self)
+    try:
+        assert Tracer(arch).render(scene, LENS, noise=0.002).samples > 64
+    finally:
+        ti.VectorNdarray.to_numpy = to_numpy
+    return len(copied)
+
+
 # Those that have kernels of their own for it; the others run on the CPU whatever they are on.
 @pytest.mark.parametrize(
     "name",
@@ -103,3 +120,20 @@ def test_a_gpu_traces_any_number_of_lens_points(gpu, taichi_cpu, random_scene, s
     few, many = gpu(trace_points, scene, 512), gpu(trace_points, scene, SAMPLES_MAX)
     assert abs(few.mean() / many.mean() - 1.0) < 1e-3
     np.testing.assert_allclose(many, few, atol=0.05 * few.max())
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-3], ids=["facing", "slanted"])
+def test_a_gpu_traces_to_the_same_noise(gpu, taichi_cpu, random_scene, slope):
+    scene = random_scene(rng=np.random.default_rng(1), slope=slope, overscan=26, lights=10, light=10.0)
+    (on_gpu, noise, samples), (on_cpu, cpu_noise, cpu_samples) = (
+        gpu(trace_to_noise, scene),
+        trace_to_noise(scene, "cpu"),
+    )
+    # Every tile has as many lens points.
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=2e-5, atol=4e-5)
+    np.testing.assert_allclose(noise, cpu_noise, rtol=1e-3)
+    assert samples == cpu_samples > 64
+
+
+def test_frames_stay_on_a_gpu_until_they_are_finished(gpu, random_scene):
+    assert gpu(frames_copied, random_scene(rng=np.random.default_rng(1), overscan=26)) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raytrace import convergence
-from raytrace.convergence import BLOCK
+from raytrace.convergence import BLOCK, DeviceBlockErrors, HostBlockErrors
 from raytrace.tracer import Tracer
 from raytrace.transport import Transport
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH
@@ -202,3 +202,26 @@ def test_less_noise_takes_more_points(taichi_cpu, random_scene):
     renders = [Tracer(taichi_cpu).render(scene, ThinLens(20.0, 0.5), noise=noise) for noise in (0.02, 0.002, 0.0002)]
     samples = [render.samples for render in renders]
     assert samples[0] < samples[1] < samples[2]
+
+
+@pytest.mark.parametrize("pixel", ["point", "box"])
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_frames_that_stay_where_taichi_runs_have_the_same_errors(taichi_cpu, pixel, gamma):
+    # Neither side is a multiple of a tile, which is 16 rows of four blocks.
+    width, height, rng = 150, 40, np.random.default_rng(8)
+    host, device = (kind(width, height, (gamma,), pixel) for kind in (HostBlockErrors, DeviceBlockErrors))
+    frames = [rng.uniform(-0.1, 1.3, host.empty_frame().shape).astype(np.float32) for _ in range(2)]
+    there = [device.empty_frame() for _ in frames]
+    for frame, vectors in zip(frames, there, strict=True):
+        rgba = np.concatenate([frame, np.ones_like(frame[:1])]).transpose(1, 2, 0)
+        vectors.from_numpy(np.ascontiguousarray(rgba.reshape(-1, 4)))
+    tiles = np.array([0, 2, 5, 8], np.int32)
+    host.measure(*frames, tiles)
+    device.measure(*there, tiles)
+    assert host.image_rmse()[0] > 0.01
+    np.testing.assert_allclose(device.image_rmse(), host.image_rmse(), rtol=1e-6)
+    for noise in (1e-4, 0.05, 0.08, 0.1, 0.2):
+        np.testing.assert_array_equal(device.tiles_above(noise), host.tiles_above(noise))
+    host.copy(frames[0], frames[1], tiles[1:])
+    device.copy(there[0], there[1], tiles[1:])
+    np.testing.assert_array_equal(device.planes(there[1]), frames[1])

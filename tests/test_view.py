@@ -19,6 +19,7 @@ from bokehdata import view
 from bokehdata.format import DatasetError, bokeh_settings
 from bokehdata.kinds.billboards import write_billboards
 from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
+from bokehdata.kinds.light_field import View, ViewGrid, grid_positions, write_light_field_scene
 from bokehdata.view import write_page
 from bokehdata.writer import DatasetWriter, SceneWriter
 from scenes.billboard import Billboard, Scene
@@ -102,6 +103,36 @@ def camera_scene(tmp_path_factory) -> Path:
     with DatasetWriter(root, {"recipe": "camera"}) as writer:
         with SceneWriter(root, 0) as scene:
             write_camera_scene(scene, CameraScene(depth, 0.05, 0.036, {"name": "thirds"}, layers), STACK, seed=0)
+            scene.write_image(flat(ALL_IN_FOCUS))
+            for setting in bokeh_settings(STACK):
+                colour = colour_of(setting.blur_index, setting.focus_index, STACK.gammas.index(setting.gamma))
+                scene.write_bokeh(setting, flat(colour, setting.gamma), noise_rmse=0.001, samples=64)
+        writer.add(scene.entry)
+    return root
+
+
+def colour_of_view(row: int, column: int) -> tuple[int, int, int]:
+    return 20 + 15 * row, 240 - 15 * column, 230
+
+
+@pytest.fixture(scope="module")
+def light_field(tmp_path_factory) -> Path:
+    """Views of 11 x 11 lens points, each of a colour of its own; their overscan is white."""
+    side, overscan = 11, 3
+    grid = ViewGrid(grid_positions(side), 24.0, 0.004, 0.5, overscan, 16)
+    depth = np.full((HEIGHT + 2 * overscan, WIDTH + 2 * overscan), 2.0, np.float32)
+
+    def view(row: int, column: int) -> View:
+        linear = np.ones((*depth.shape, 3))
+        linear[overscan:-overscan, overscan:-overscan] = flat(colour_of_view(row, column))
+        return View(linear, depth, 0.001 * (1 + row + side * column))
+
+    root = tmp_path_factory.mktemp("data") / "light-field"
+    views = (view(row, column) for row in range(side) for column in range(side))
+    with DatasetWriter(root, {"recipe": "views"}) as writer:
+        with SceneWriter(root, 0) as scene:
+            space = CameraScene(depth[overscan:-overscan, overscan:-overscan], 0.05, 0.036, {"name": "flat"})
+            write_light_field_scene(scene, space, grid, views, STACK, seed=0)
             scene.write_image(flat(ALL_IN_FOCUS))
             for setting in bokeh_settings(STACK):
                 colour = colour_of(setting.blur_index, setting.focus_index, STACK.gammas.index(setting.gamma))
@@ -294,6 +325,41 @@ def test_layers_of_a_camera_scene_are_shown_and_can_be_clicked_into_focus(tab, c
     # Red where it covers; the grey board of the page, equal in all channels, where it does not.
     assert left[0] > 200 and left[1:].max() < 60
     assert np.ptp(right) < COLOUR_TOLERANCE and right.min() > 150
+
+
+def test_sliders_move_the_viewpoint_of_a_light_field(tab, light_field, tmp_path):
+    page = write_page(light_field, tmp_path / "views.html").path
+    open_page(tab, page, "#scene=000000&k=1&f=1&g=0")
+    assert_shows(tab, colour_of(1, 1))
+    assert output(tab, "across") == "u = 0 radius, 0 mm"
+    # The first step to the right begins at the middle, view 5 of 11, of which the page has rows and columns
+    # 0 1 2 4 5 6 8 9 10.
+    tab.locator("#across").focus()
+    tab.keyboard.press("ArrowRight")
+    assert_shows(tab, colour_of_view(5, 6))
+    tab.keyboard.press("ArrowRight")
+    assert_shows(tab, colour_of_view(5, 8))
+    assert tab.locator("#viewing").is_visible()
+    tab.locator("#down").focus()
+    tab.keyboard.press("Home")
+    assert_shows(tab, colour_of_view(0, 8))
+    assert tab.locator("#file").inner_text() == "views/00_08.exr" and tab.locator("#noise").inner_text() == "0.089"
+    assert output(tab, "across") == "u = 0.55 radius, 2.2 mm" and output(tab, "down") == "v = -0.91 radius, -3.6 mm"
+    wait_until(tab, "location.hash === '#scene=000000&k=1&f=1&g=0&u=6&v=0'")
+    # Blur and focus lead back to the stack.
+    tab.locator("#focus").focus()
+    tab.keyboard.press("ArrowRight")
+    assert_shows(tab, colour_of(1, 2))
+    assert output(tab, "across") == "u = 0 radius, 0 mm" and not tab.locator("#viewing").is_visible()
+    open_page(tab, page, "#scene=000000&k=0&f=0&g=0&u=99&v=8")
+    tab.reload()
+    assert_shows(tab, colour_of_view(10, 10))
+
+
+def test_scenes_without_views_have_no_viewpoint(tab, page_file):
+    open_page(tab, page_file, "#scene=000000&k=0&f=0&u=1&v=1")
+    assert_shows(tab, colour_of(0, 0))
+    assert not tab.locator("#across").is_visible() and not tab.locator("#down").is_visible()
 
 
 def test_the_disparity_map_marks_what_is_in_focus(tab, page_file):

@@ -84,8 +84,8 @@ class ContactSheet:
         self._frame = (width, height)
         self._stack = stack
         self._unit = disparity_unit
-        self._rows = _evenly(len(stack.blur_parameters), _ROWS_MAX)
-        self._columns = _evenly(len(stack.focus_disparities), _COLUMNS)
+        self._rows = evenly(len(stack.blur_parameters), _ROWS_MAX)
+        self._columns = evenly(len(stack.focus_disparities), _COLUMNS)
         self._disparity_range = (0.0, 0.0)
 
         # Two focus settings or one leave room for wider tiles.
@@ -169,7 +169,7 @@ def _span(columns: int) -> int:
     return columns * _COLUMN + (columns - 1) * _GAP
 
 
-def _evenly(count: int, at_most: int) -> list[int]:
+def evenly(count: int, at_most: int) -> list[int]:
     """Indices of at most `at_most` of `count` things, evenly spread, with the first and the last."""
     return sorted({round(i) for i in np.linspace(0, count - 1, min(count, at_most))})
 

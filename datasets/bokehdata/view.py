@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from bokehdata.folder import SceneFolder
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
+from bokehdata.kinds.light_field import LightFieldFolder, view_file
 from bokehdata.pages import PAGE_BYTES_MAX, counted, filled, json_for_script, png_uri, webp_uri
-from bokehdata.preview import disparity_levels, disparity_palette, display_tile, fitted_size, layer_tile
+from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
 from bokehdata.reader import Dataset
 from runtime.files import replacing
 from scenes.color import REFERENCE_GAMMA
@@ -34,6 +35,9 @@ DEFAULT_SCENES = 100
 _THUMBNAIL_PX = 288
 _LAYER_PX = 208
 _LEVELS_PX = 320
+
+# The page shows at most so many rows and columns of a light field.
+_VIEWS_SIDE = 9
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def _entry(folder: SceneFolder, image: NDArray, side_px: int) -> dict[str, Any]:
         "disparity": _disparity(disparity),
         "layers": _layers(folder.layers()),
         "bokeh": [_bokeh(folder, setting, size) for setting in bokeh_settings(stack)],
+        "views": _views(folder, size) if isinstance(folder, LightFieldFolder) else None,
     }
 
 
@@ -146,6 +151,24 @@ def _bokeh(folder: SceneFolder, setting: BokehSetting, size: tuple[int, int]) ->
         "file": file,
         "noise": folder.info.get("noise_rmse", {}).get(file),
         "picture": _webp(display_tile(folder.bokeh(*setting), size)),
+    }
+
+
+def _views(folder: LightFieldFolder, size: tuple[int, int]) -> dict[str, Any]:
+    """The views from an even part of the lens points, row by row."""
+    chosen, noise_rmse = evenly(folder.grid.side, _VIEWS_SIDE), folder.noise_rmse
+    return {
+        "positions": [folder.grid.positions[i] for i in chosen],
+        "lens_radius_m": folder.grid.lens_radius_m,
+        "shown": [
+            {
+                "file": view_file(row, column),
+                "noise": noise_rmse[row, column],
+                "picture": _webp(display_tile(folder.framed_view(row, column), size)),
+            }
+            for row in chosen
+            for column in chosen
+        ],
     }
 
 

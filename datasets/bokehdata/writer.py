@@ -193,6 +193,12 @@ class SceneWriter:
         """A layer: (h, w, 4) float16, straight alpha, linear light in [0, 65504]."""
         images.write_exr_rgba(self._folder / name, rgba)
 
+    def write_view(self, name: str, linear: NDArray, depth_name: str, depth: Plane) -> None:
+        """A view of a light field: (h, w, 3) linear light and (h, w) float32 depth, both in [0, 65504]."""
+        (self._folder / name).parent.mkdir(exist_ok=True)
+        images.write_exr_rgb(self._folder / name, linear)
+        images.write_exr_plane(self._folder / depth_name, depth)
+
     def write_plane(self, name: str, plane: Plane) -> None:
         """Depth or disparity: (h, w) float32 in [0, 65504]."""
         images.write_exr_plane(self._folder / name, plane)
@@ -229,11 +235,10 @@ class SceneWriter:
         _write(self._folder / INFO_FILE, json_text(info).encode())
         self._require_whole()
 
-        files = sorted(path for path in self._folder.rglob("*") if path.is_file())
-        for path in files:
+        paths = sorted(self._folder.rglob("*"))
+        for path in (*paths, self._folder):
             _sync(path)
-        _sync(self._folder / "layers")
-        _sync(self._folder)
+        files = [path for path in paths if path.is_file()]
         self.entry = IndexEntry(
             folder=scene_folder_name(self.scene_index),
             files={path.relative_to(self._folder).as_posix(): record_of(path) for path in files},
@@ -272,6 +277,12 @@ def estimated_bytes(
     planes = 2 * frame * _PLANE_BYTES_PER_PIXEL
     billboards = extended * (_BACKGROUND_BYTES_PER_PIXEL + (layers - 1) * _FOREGROUND_BYTES_PER_PIXEL)
     return round(pictures + planes + billboards) + _OTHER_BYTES
+
+
+def estimated_views_bytes(width: int, height: int, overscan: int, views: int) -> int:
+    """Size of the views of a light field on disk with their depth, rather too large."""
+    extended = (width + 2 * overscan) * (height + 2 * overscan)
+    return round(views * extended * (_PICTURE_BYTES_PER_PIXEL["exr"] + _PLANE_BYTES_PER_PIXEL))
 
 
 def require_space(root: Path, needed_bytes: int) -> None:

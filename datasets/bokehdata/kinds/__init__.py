@@ -8,9 +8,10 @@ from bokehdata.format import SCENE_FILE, DatasetError
 from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.kinds.blb import BlbFolder
 from bokehdata.kinds.camera import CameraFolder
+from bokehdata.kinds.light_field import LightFieldFolder
 
 # By the `kind` of `scene.yaml`.
-DESCRIBED_KINDS = {folder.kind: folder for folder in (BillboardFolder, CameraFolder)}
+DESCRIBED_KINDS = {folder.kind: folder for folder in (BillboardFolder, CameraFolder, LightFieldFolder)}
 
 
 def open_scene(path: Path | str) -> SceneFolder:
@@ -27,6 +28,6 @@ def open_scene(path: Path | str) -> SceneFolder:
     # Datasets of version 0.1 have no `kind`.
     kind = document.get("kind", CameraFolder.kind if "camera" in document else BillboardFolder.kind)
     if not (isinstance(kind, str) and kind in DESCRIBED_KINDS):
-        known = " and ".join(DESCRIBED_KINDS)
+        known = ", ".join(DESCRIBED_KINDS)
         raise DatasetError(f"{document_path}: kind is {kind!r}, this version reads {known}; use a matching version")
     return DESCRIBED_KINDS[kind](path, document)

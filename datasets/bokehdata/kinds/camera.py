@@ -6,6 +6,7 @@ Their disparities are in 1/m, as in BLB. They cannot be traced again, but `sourc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -104,9 +105,11 @@ def layer_disparity_file(layer_index: int) -> str:
     return layer_file(layer_index).replace(".exr", "_disparity.exr")
 
 
-def camera_document(scene: CameraScene, stack: Stack, *, scene_index: int, seed: int) -> dict[str, Any]:
+def camera_document(
+    scene: CameraScene, stack: Stack, *, scene_index: int, seed: int, kind: str = KIND
+) -> dict[str, Any]:
     """The content of `scene.yaml`."""
-    frame = frame_document(KIND, scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed)
+    frame = frame_document(kind, scene.width, scene.height, scene.overscan, stack, scene_index=scene_index, seed=seed)
     layers = [
         {
             "file": layer_file(i),
@@ -120,17 +123,26 @@ def camera_document(scene: CameraScene, stack: Stack, *, scene_index: int, seed:
     return {**frame, "camera": camera, "source": dict(scene.source), "layers": layers}
 
 
-def write_camera_scene(writer: SceneWriter, scene: CameraScene, stack: Stack, *, seed: int) -> None:
+def write_camera_scene(
+    writer: SceneWriter,
+    scene: CameraScene,
+    stack: Stack,
+    *,
+    seed: int,
+    kind: str = KIND,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Write the layers if there are some, `disparity.exr`, `depth.exr` and `scene.yaml`.
 
-    seed   of the dataset
+    seed         of the dataset
+    kind, more   of a scene that has more than this: its kind, and what `scene.yaml` says besides
     """
     for i, layer in enumerate(scene.layers):
         writer.write_layer(layer_file(i), layer.rgba)
         writer.write_plane(layer_disparity_file(i), layer.disparity)
     writer.write_plane(DISPARITY_FILE, scene.disparity())
     writer.write_plane(DEPTH_FILE, scene.depth)
-    document = camera_document(scene, stack, scene_index=writer.scene_index, seed=seed)
+    document = {**camera_document(scene, stack, scene_index=writer.scene_index, seed=seed, kind=kind), **more}
     camera = (scene.focal_length_m, scene.sensor_width_m)
     writer.write_documents(document, CameraSettings(scene.width, scene.height, *camera, "1/m", stack))
 
