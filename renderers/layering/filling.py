@@ -28,10 +28,11 @@ def from_nearest(plane: NDArray, known: NDArray[np.bool_]) -> NDArray:
     _, label = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    pixel_of = np.zeros(int(label.max()) + 1, np.int64)
+    label = np.asarray(label, np.int64).ravel()
+    pixel_of = np.zeros(label.max() + 1, np.int64)
     pixels = np.flatnonzero(known)
-    pixel_of[label.ravel()[pixels]] = pixels
-    return plane.reshape(known.size, -1)[pixel_of[label.ravel()]].reshape(plane.shape)
+    pixel_of[label[pixels]] = pixels
+    return plane.reshape(known.size, -1)[pixel_of[label]].reshape(plane.shape)
 
 
 def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:
