@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import RendererError
-from renderers.layering.filling import beside_nearer, depth_image, extended, from_nearest, require_disparity
+from renderers.layering.filling import beside_nearer, depth_image, extended, from_nearest, painted, require_disparity
 from scenes.arrays import Picture, Plane
 from scenes.layered_depth import LayeredDepthImage
 
@@ -42,7 +42,7 @@ def analyse(
     seen = ~(foreground | (_beside(foreground) & beside_nearer(disparity)))
     if foreground.any() and seen.any():
         layers.append(depth_image(extended(linear, foreground), alpha, from_nearest(disparity, foreground)))
-        linear, disparity = extended(linear, seen), from_nearest(disparity, seen)
+        linear, disparity = painted(linear, seen, ~(foreground | seen)), from_nearest(disparity, seen)
     layers.append(depth_image(linear, np.ones_like(alpha), disparity))
     return LayeredDepthImage(tuple(layers), width, height, 0)
 

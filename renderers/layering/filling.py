@@ -6,9 +6,12 @@ from numpy.typing import NDArray
 
 from renderers.base import RendererError
 from scenes.arrays import Picture, Plane
-from scenes.color import HALF_MAX
+from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.layered_depth import DepthImage
 from scenes.matte import extend_colour
+
+# Side of the square of pixels that a mixed one is compared with.
+_NEARBY = 5
 
 # A step of disparity by this part of the picture's range is an edge; less is a slope.
 EDGE = 0.02
@@ -36,8 +39,26 @@ def from_nearest(plane: NDArray, known: NDArray[np.bool_]) -> NDArray:
 
 
 def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:
-    """The picture with all but the known pixels continued smoothly from them (pull-push)."""
-    return extend_colour(np.concatenate([linear, known[..., None].astype(np.float32)], axis=-1))[..., :3]
+    """The picture with all but the known pixels continued smoothly from them (pull-push).
+
+    Means are those of display values up to white: a lamp lights no more than itself.
+    """
+    display = display_from_linear(np.minimum(linear, np.float32(1.0)))
+    filled = extend_colour(np.concatenate([display, known[..., None].astype(np.float32)], axis=-1))[..., :3]
+    return np.where(known[..., None], linear, linear_from_display(filled))
+
+
+def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
+    """The picture, continued from the known pixels; where it is mixed, as far as they have such colours nearby.
+
+    A pixel into which a little of something else is mixed keeps its detail; one that something bright outshines does
+    not.
+    """
+    window = np.ones((_NEARBY, _NEARBY), np.uint8)
+    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
+    most = cv2.dilate(np.where(known[..., None], linear, np.float32(-np.inf)), window)
+    compared = mixed & (cv2.dilate(known.astype(np.uint8), window) > 0)
+    return np.where(compared[..., None], np.clip(linear, least, most), extended(linear, known))
 
 
 def depth_image(linear: Picture, alpha: Plane, disparity: Plane) -> DepthImage:

@@ -13,7 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.layering.filling import EDGE, beside_nearer, depth_image, extended, from_nearest, require_disparity
+from renderers.layering.filling import (
+    EDGE,
+    beside_nearer,
+    depth_image,
+    extended,
+    from_nearest,
+    painted,
+    require_disparity,
+)
 from scenes.arrays import Picture, Plane
 from scenes.layered_depth import LayeredDepthImage
 
@@ -82,14 +90,14 @@ def behind(linear: Picture, disparity: Plane, *, reach_px: float = math.inf, pla
     mixed = masked & ~hidden & beside_nearer(disparity)
     disparity_behind = np.where(hidden, beyond, disparity)
     number, number_behind = (plane_of(d, planes, scale=disparity) for d in (disparity, disparity_behind))
-    painted = linear.copy()
+    shown = linear.copy()
     for i in np.unique(number_behind[hidden | mixed]):
         # A plane is painted from the pixels that show it alone, and in which nothing nearer is mixed.
         seen = (number == i) & ~hidden
         alone = seen & ~mixed
         filled = (hidden | mixed) & (number_behind == i)
-        painted[filled] = extended(linear, alone if alone.any() else seen)[filled]
-    return Background(painted, disparity_behind, hidden, mixed)
+        shown[filled] = painted(linear, alone if alone.any() else seen, mixed)[filled]
+    return Background(shown, disparity_behind, hidden, mixed)
 
 
 def background_mask(disparity: Plane, reach_px: float) -> NDArray[np.bool_]:

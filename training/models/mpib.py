@@ -158,7 +158,8 @@ class MpibSmallTraining(_MpibTraining):
         return small_planes(network, batch["image"], batch["disparity"], batch["disparity_behind"], batch["painted"])
 
 
-_SMOKE = Preset.smoke()
+# Batch norm needs more than one value of the smallest maps, and crops are continued to multiples of 32 px.
+_SMOKE = replace(Preset.smoke(), crop_px=40)
 # Crops of 256 px and K up to 30, so that the blur fits into them.
 _PAPER = Preset(crop_px=256, batch=8, learning_rate=1e-4, epochs=50, blur_parameter_max=30.0)
 _CPU = replace(Preset.cpu(), crop_px=128, blur_parameter_max=24.0)

@@ -5,7 +5,7 @@ networks see the picture clipped at white; the planes hold it as it is, so that 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -78,7 +78,11 @@ def small_planes(
 
 
 def guided_planes(
-    planes: nn.Module, upsampling: nn.Module, image: Tensor, disparity: Tensor, blur_parameter: float
+    planes: Callable[..., tuple[Tensor, Tensor]],
+    upsampling: Callable[..., Tensor],
+    image: Tensor,
+    disparity: Tensor,
+    blur_parameter: float,
 ) -> tuple[Tensor, Tensor]:
     """omega and alpha of MPINet at the size of the picture (1, 3, H, W), the latter by AUPNet."""
     height, width = image.shape[-2:]
