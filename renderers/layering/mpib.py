@@ -3,7 +3,8 @@
 The paper's plane i of N has the disparity (i + 1/2) / N, 0 the farthest, of disparities normalized to [0, 1]. Here it
 has the mean of its pixels, and each pixel belongs to one plane; the soft planes of the paper come from its network
 (`renderers.neural.mpib`). The background mask is the paper's. LaMa, which paints the background, has no weights here:
-a hidden pixel has the disparity of the nearest one that the mask leaves, and the colours of that plane, continued.
+a hidden pixel has the disparity of the nearest pixel beside an edge that is farther, and the colours of its plane,
+continued.
 """
 
 import math
@@ -82,22 +83,22 @@ def plane_of(disparity: Plane, planes: int, *, scale: Plane) -> NDArray[np.int64
 
 def behind(linear: Picture, disparity: Plane, *, reach_px: float = math.inf, planes: int = PLANES) -> Background:
     """The background of a picture, as far behind edges as a blur of `reach_px` shows it."""
-    masked = background_mask(disparity, reach_px)
-    if masked.all():
-        return Background(linear, disparity, np.zeros_like(masked), np.zeros_like(masked))
-    beyond = from_nearest(disparity, ~masked)
-    hidden = masked & (disparity - beyond > EDGE * np.ptp(disparity))
-    mixed = masked & ~hidden & beside_nearer(disparity)
-    disparity_behind = np.where(hidden, beyond, disparity)
-    number, number_behind = (plane_of(d, planes, scale=disparity) for d in (disparity, disparity_behind))
-    shown = linear.copy()
-    for i in np.unique(number_behind[hidden | mixed]):
-        # A plane is painted from the pixels that show it alone, and in which nothing nearer is mixed.
-        seen = (number == i) & ~hidden
+    masked, edges = background_mask(disparity, reach_px), beside_nearer(disparity)
+    number, beyond = plane_of(disparity, planes, scale=disparity), disparity.copy()
+    for i in np.unique(number[masked]):
+        # What goes on behind a thing is what its edge hides, or the edge of something that stands farther.
+        here = masked & (number == i)
+        farther = edges & (disparity < disparity[here].min() - EDGE * np.ptp(disparity))
+        if farther.any():
+            beyond[here] = from_nearest(disparity, farther)[here]
+    hidden, mixed = beyond < disparity, masked & edges & (beyond == disparity)
+    number_beyond, shown = plane_of(beyond, planes, scale=disparity), linear.copy()
+    for i in np.unique(number_beyond[hidden | mixed]):
+        # A plane is painted from the pixels that show it, and into which nothing nearer is mixed.
+        seen, filled = number == i, (hidden | mixed) & (number_beyond == i)
         alone = seen & ~mixed
-        filled = (hidden | mixed) & (number_behind == i)
         shown[filled] = painted(linear, alone if alone.any() else seen, mixed)[filled]
-    return Background(shown, disparity_behind, hidden, mixed)
+    return Background(shown, beyond, hidden, mixed)
 
 
 def background_mask(disparity: Plane, reach_px: float) -> NDArray[np.bool_]:
