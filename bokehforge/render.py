@@ -59,6 +59,9 @@ class Options:
     """For ampn: map of the same size of what stays sharp, 1 or white; files as for --disparity."""
     f_stop: float | None = None
     """For ampn: how far the aperture is closed, from 0, all of the blur, to 1, none."""
+    matte: Path | None = None
+    """For drbokeh-rgbd: map of the same size of the foreground, 1 or white, in place of its own; files as for
+    --disparity."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
@@ -69,7 +72,7 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
 
 def _render(options: Options) -> int:
     renderer = renderers.renderer(options.renderer, options.weights)
-    for name in ("mask", "f_stop"):
+    for name in ("mask", "f_stop", "matte"):
         if getattr(options, name) is not None and name not in renderer.controls:
             raise OptionError(f"--renderer {options.renderer} has no --{name.replace('_', '-')}; leave it out")
     # A mask says what is sharp, as disparity and lens do.
@@ -79,6 +82,8 @@ def _render(options: Options) -> int:
     assert options.disparity is not None
     image = read_display(options.image)
     disparity = _read_map(options.disparity, image)
+    if options.matte is not None:
+        renderer = renderer.with_controls(matte=_read_map(options.matte, image))
     if options.sweep is None:
         picture = _refocused(renderer, options, image, disparity, _focus_disparity(options.focus or "", disparity))
         _write_picture(options.out, picture)

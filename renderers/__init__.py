@@ -11,10 +11,13 @@ from pathlib import Path
 
 from renderers.base import Renderer, RendererError
 from renderers.classical.renderer import ClassicalRenderer
+from renderers.layering.renderer import LayeringRenderer
 from renderers.neural.renderer import NeuralRenderer
 
 _D2F = ("d2f-defocus", "d2f-fusion")
 _D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
+
+_DRBOKEH = ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers")
 
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
@@ -27,7 +30,8 @@ RENDERERS: dict[str, Renderer] = {
     "rvr-normalized": ClassicalRenderer("renderers.classical.rvr:rvr_normalized"),
     "d2f-layered": ClassicalRenderer("renderers.classical.d2f_layered:d2f_layered"),
     "cocnet-physical": ClassicalRenderer("renderers.classical.cocnet_physical:cocnet_physical"),
-    "drbokeh": ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers"),
+    "drbokeh": _DRBOKEH,
+    "drbokeh-rgbd": LayeringRenderer("drbokeh", _DRBOKEH, controls=("matte",)),
     "drbokeh-single": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_single"),
     "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
     "layers-over": ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers"),
@@ -40,6 +44,8 @@ RENDERERS: dict[str, Renderer] = {
     "bokehme-b5": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B5"}),
     "deepfocus": NeuralRenderer("deepfocus", ("deepfocus",)),
     "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
+    "mpib": NeuralRenderer("mpib", ("mpib-planes", "mpib-upsampling")),
+    "mpib-small": NeuralRenderer("mpib", ("mpib-small",)),
     "cocnet-b3": NeuralRenderer("cocnet", ("cocnet-b3",), information="picture"),
     "cocnet-b2": NeuralRenderer("cocnet", ("cocnet-b2",), information="picture"),
     "cocnet-b3-less": NeuralRenderer("cocnet", ("cocnet-b3-less",), information="picture"),

@@ -92,6 +92,8 @@ def test_a_sweep_goes_there_and_back(files, tmp_path, ending):
         (["--sweep", "3", "--out", "x.png"], "must end in .gif, .mp4"),
         (["--focus", "0.5", "--out", "x.gif"], "must end in .png"),
         (["--focus", "0.5", "--disparity", "absent.exr"], "absent.exr: no such file"),
+        (["--focus", "0.5", "--matte", "map.png"], "--renderer scatter has no --matte"),
+        (["--focus", "0.5", "--renderer", "drbokeh-rgbd", "--matte", "absent.png"], "absent.png"),
     ],
 )
 def test_bad_input_is_named_on_one_line(files, tmp_path, capsys, monkeypatch, options, culprit):
@@ -149,6 +151,18 @@ def test_what_a_method_does_not_know_is_named(files, tmp_path, capsys, ampn, opt
     assert main(["render", str(files["photo"]), "--out", str(tmp_path / "out.png"), *given, *options]) == 2
     message = capsys.readouterr().err
     assert culprit in message and "Traceback" not in message and message.count("\n") == 1
+
+
+def test_a_matte_stands_in_for_what_is_found(files, tmp_path):
+    outs = []
+    cv2.imwrite(str(tmp_path / "right.png"), np.where(np.arange(48) < 24, 0, 255).astype(np.uint8)[None].repeat(33, 0))
+    cv2.imwrite(str(tmp_path / "all.png"), np.full((33, 48), 255, np.uint8))
+    for i, options in enumerate(([], ["--matte", str(tmp_path / "right.png")], ["--matte", str(tmp_path / "all.png")])):
+        assert render(files, tmp_path / f"{i}.exr", "--focus", "3,30", *options, renderer="drbokeh-rgbd") == 0
+        outs.append(read_exr_rgb(tmp_path / f"{i}.exr"))
+    # What is near is the right half.
+    np.testing.assert_array_equal(outs[0], outs[1])
+    assert np.abs(outs[0] - outs[2]).max() > 0.05
 
 
 def test_a_map_of_another_size_is_refused(files, tmp_path, capsys):

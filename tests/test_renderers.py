@@ -29,6 +29,7 @@ LEAK_IN_FOCUS = {
     "scatter-taichi": 0.003,
     "d2f-layered": 0.003,
     "drbokeh": 0.086,
+    "drbokeh-rgbd": 0.086,
     "drbokeh-single": 0.086,
     "drbokeh-release": 0.086,
 }

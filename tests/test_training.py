@@ -36,6 +36,7 @@ from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
 from renderers.neural.d2f.network import FusionNet
 from renderers.neural.deepfocus.inference import refocus
 from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.mpib.inference import NETWORKS as MPIB_NETWORKS
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from renderers.neural.trunks import MobileNetV2
@@ -670,6 +671,8 @@ def test_the_paper_is_trained_as_it_says():
         **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
         **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
         **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),
+        # MPIB prints nothing of its training.
+        **dict.fromkeys(MPIB_NETWORKS, (1e-4, 8, 50, None, 256)),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]
@@ -718,7 +721,7 @@ def behind(model: Model, folder: Path) -> dict[str, Path]:
     for name, path in model.behind.items():
         if not path.is_file():
             weights[name] = folder / path.name
-            save_file(D2F_NETWORKS[name]().state_dict(), weights[name])
+            save_file({**D2F_NETWORKS, **MPIB_NETWORKS}[name]().state_dict(), weights[name])
     return weights
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from renderers.base import RendererError
-from renderers.neural.trunks import MobileNetV2, ResNet18, ResNeXt50, load_trunk, normalized
+from renderers.neural.trunks import MobileNetV2, ResNet10, ResNet18, ResNeXt50, load_trunk, normalized
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,12 @@ def test_the_number_of_parameters_is_that_of_torchvision_without_its_classifier(
     assert sum(p.numel() for p in trunk().parameters()) == parameters
 
 
-@pytest.mark.parametrize("trunk, first", [(ResNet18, 4), (ResNeXt50, 4), (MobileNetV2, 2)])
+def test_encoders_of_our_own_and_with_more_channels_are_counted_too():
+    assert sum(p.numel() for p in ResNet18(channels_in=4).parameters()) == 11_179_648
+    assert sum(p.numel() for p in ResNet10().parameters()) == 309_456
+
+
+@pytest.mark.parametrize("trunk, first", [(ResNet18, 4), (ResNet10, 4), (ResNeXt50, 4), (MobileNetV2, 2)])
 def test_maps_halve_from_one_to_the_next(trunk, first):
     network = trunk().eval()
     with torch.inference_mode():

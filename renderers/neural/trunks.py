@@ -5,6 +5,7 @@ is downloaded. Tensors are (B, C, H, W); pictures are display values that `norma
 """
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from renderers.neural.checkpoints import read_state
 
 # Mean and standard deviation of ImageNet's display values.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+# A padding mode of torch.
+Border = Literal["zeros", "replicate"]
 
 
 def normalized(image: Tensor) -> Tensor:
@@ -43,14 +47,17 @@ class _Residual(nn.Module):
     """Convolutions with batch norm and ReLU, and their input added before the last ReLU.
 
     convolutions   (channels out, side of the kernel, groups); the first of 3 x 3 has the stride
+    border         how pictures go on beyond their border
     """
 
-    def __init__(self, channels_in: int, convolutions: list[tuple[int, int, int]], stride: int):
+    def __init__(self, channels_in: int, convolutions: list[tuple[int, int, int]], stride: int, border: Border):
         super().__init__()
         channels, left = channels_in, stride
         for i, (channels_out, side, groups) in enumerate(convolutions, start=1):
             step, left = (left, 1) if side == 3 else (1, left)
-            layer = nn.Conv2d(channels, channels_out, side, step, side // 2, groups=groups, bias=False)
+            layer = nn.Conv2d(
+                channels, channels_out, side, step, side // 2, groups=groups, bias=False, padding_mode=border
+            )
             self.add_module(f"conv{i}", layer)
             self.add_module(f"bn{i}", nn.BatchNorm2d(channels_out))
             channels = channels_out
@@ -70,19 +77,27 @@ class _Residual(nn.Module):
 
 
 class _ResNet(Trunk):
-    """Maps of a quarter, an eighth, a sixteenth and a thirty-second of the picture."""
+    """Maps of a quarter, an eighth, a sixteenth and a thirty-second of the picture.
 
-    def __init__(self, blocks: tuple[int, int, int, int]):
+    blocks        of each level
+    channels_in   3, or more for what is seen beside the picture
+    width         channels of the stem
+    border        how pictures go on beyond their border
+    """
+
+    def __init__(
+        self, blocks: tuple[int, int, int, int], *, channels_in: int = 3, width: int = 64, border: Border = "zeros"
+    ):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(channels_in, width, 7, 2, 3, bias=False, padding_mode=border)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels = 64
+        channels = width
         for level, count in enumerate(blocks):
             layer = nn.Sequential()
             for i in range(count):
                 stride = 2 if level and i == 0 else 1
-                layer.append(_Residual(channels, self._convolutions(64 * 2**level), stride))
+                layer.append(_Residual(channels, self._convolutions(width * 2**level), stride, border))
                 channels = self.channels[level]
             self.add_module(f"layer{level + 1}", layer)
         self._initialize()
@@ -90,8 +105,16 @@ class _ResNet(Trunk):
     def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
         raise NotImplementedError
 
+    def stem(self, x: Tensor) -> Tensor:
+        """The map of a half of the picture, of `width` channels."""
+        return torch.relu(self.bn1(self.conv1(x)))
+
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        return self.levels(self.stem(x))
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The maps that follow the stem."""
+        x = self.maxpool(x)
         maps = []
         for level in range(1, 5):
             x = self.get_submodule(f"layer{level}")(x)
@@ -100,13 +123,28 @@ class _ResNet(Trunk):
 
 
 class ResNet18(_ResNet):
-    """He et al. 2016 without its classifier: 11,176,512 parameters."""
+    """He et al. 2016 without its classifier: 11,176,512 parameters with 3 channels in."""
 
     torchvision = "resnet18"
     channels = (64, 128, 256, 512)
 
-    def __init__(self):
-        super().__init__((2, 2, 2, 2))
+    def __init__(self, channels_in: int = 3, border: Border = "zeros"):
+        super().__init__((2, 2, 2, 2), channels_in=channels_in, border=border)
+
+    def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
+        return [(planes, 3, 1), (planes, 3, 1)]
+
+
+class ResNet10(_ResNet):
+    """One block a level, and a quarter of ResNet-18's width. torchvision has no weights of it.
+
+    309,456 parameters with 3 channels in.
+    """
+
+    channels = (16, 32, 64, 128)
+
+    def __init__(self, channels_in: int = 3, border: Border = "zeros"):
+        super().__init__((1, 1, 1, 1), channels_in=channels_in, width=16, border=border)
 
     def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
         return [(planes, 3, 1), (planes, 3, 1)]

@@ -14,6 +14,7 @@ from training.models.deepfocus import DEEPFOCUS
 from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
 from training.models.iunet import IUNET
+from training.models.mpib import MPIB, MPIB_SMALL
 
 MODELS: dict[str, tuple[Model[Any], ...]] = {
     "arnet": (ARNET,),
@@ -24,5 +25,7 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "d2f": D2F,
     "d2f-small": D2F_SMALL,
     **{model.name: (model,) for model in (*D2F, *D2F_SMALL)},
+    "mpib": MPIB,
+    **{model.name: (model,) for model in (*MPIB, MPIB_SMALL)},
     **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN}.items()},
 }

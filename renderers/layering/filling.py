@@ -1,0 +1,73 @@
+"""What is not known, from what is known around it."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.base import RendererError
+from scenes.arrays import Picture, Plane
+from scenes.color import HALF_MAX, display_from_linear, linear_from_display
+from scenes.layered_depth import DepthImage
+from scenes.matte import extend_colour
+
+# Side of the square of pixels that a mixed one is compared with.
+_NEARBY = 5
+
+# A step of disparity by this part of the picture's range is an edge; less is a slope.
+EDGE = 0.02
+
+
+def beside_nearer(disparity: Plane) -> NDArray[np.bool_]:
+    """(H, W), True where one of the eight neighbours is nearer by an edge: such a pixel holds light of both."""
+    return cv2.dilate(disparity, np.ones((3, 3), np.uint8)) - disparity > EDGE * np.ptp(disparity)
+
+
+def from_nearest(plane: NDArray, known: NDArray[np.bool_]) -> NDArray:
+    """(H, W) or (H, W, C) with the value of the nearest known pixel at every other one.
+
+    known   (H, W), at least one pixel
+    """
+    # The transform labels what is 0, and gives every other pixel the label of the nearest of these.
+    _, label = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    label = np.asarray(label, np.int64).ravel()
+    pixel_of = np.zeros(label.max() + 1, np.int64)
+    pixels = np.flatnonzero(known)
+    pixel_of[label[pixels]] = pixels
+    return plane.reshape(known.size, -1)[pixel_of[label]].reshape(plane.shape)
+
+
+def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:
+    """The picture with all but the known pixels continued smoothly from them (pull-push).
+
+    Means are those of display values up to white: a lamp lights no more than itself.
+    """
+    display = display_from_linear(np.minimum(linear, np.float32(1.0)))
+    filled = extend_colour(np.concatenate([display, known[..., None].astype(np.float32)], axis=-1))[..., :3]
+    return np.where(known[..., None], linear, linear_from_display(filled))
+
+
+def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
+    """The picture, continued from the known pixels; where it is mixed, as far as they have such colours nearby.
+
+    A pixel into which a little of something else is mixed keeps its detail; one that something bright outshines does
+    not.
+    """
+    window = np.ones((_NEARBY, _NEARBY), np.uint8)
+    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
+    most = cv2.dilate(np.where(known[..., None], linear, np.float32(-np.inf)), window)
+    compared = mixed & (cv2.dilate(known.astype(np.uint8), window) > 0)
+    return np.where(compared[..., None], np.clip(linear, least, most), extended(linear, known))
+
+
+def depth_image(linear: Picture, alpha: Plane, disparity: Plane) -> DepthImage:
+    """A layer of straight alpha, its colour in linear light cut at the largest half float."""
+    rgba = np.concatenate([np.minimum(linear, np.float32(HALF_MAX)), alpha[..., None]], axis=-1)
+    return DepthImage(rgba.astype(np.float16), np.ascontiguousarray(disparity))
+
+
+def require_disparity(disparity: Plane) -> None:
+    """RendererError for what layers cannot have: disparities behind infinity."""
+    if not disparity.min() >= 0.0:
+        raise RendererError(f"the disparity is {disparity.min():g} somewhere; layers need 0, infinity, or more")
