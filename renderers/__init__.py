@@ -39,6 +39,7 @@ RENDERERS: dict[str, Renderer] = {
     "bokehme-b5": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B5"}),
     "deepfocus": NeuralRenderer("deepfocus", ("deepfocus",)),
     "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
+    "deeplens": NeuralRenderer("deeplens", ("deeplens-blur", "deeplens-upsampling")),
     "cocnet-b3": NeuralRenderer("cocnet", ("cocnet-b3",), information="picture"),
     "cocnet-b2": NeuralRenderer("cocnet", ("cocnet-b2",), information="picture"),
     "cocnet-b3-less": NeuralRenderer("cocnet", ("cocnet-b3-less",), information="picture"),
