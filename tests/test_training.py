@@ -36,6 +36,7 @@ from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
 from renderers.neural.d2f.network import FusionNet
 from renderers.neural.deepfocus.inference import refocus
 from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.deeplens.inference import NETWORKS as DEEPLENS_NETWORKS
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from renderers.neural.trunks import MobileNetV2
@@ -666,6 +667,7 @@ def test_the_paper_is_trained_as_it_says():
         "iunet": (1e-4, 16, 50, None, 256),
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
+        **{f"deeplens-{part}": (1e-4, 16, 50, None, 256) for part in ("blur", "upsampling")},
         **dict.fromkeys((*COCNET, *DMSHN), (2e-4, 2, 60, None, 1024)),
         **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
         **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
@@ -718,7 +720,7 @@ def behind(model: Model, folder: Path) -> dict[str, Path]:
     for name, path in model.behind.items():
         if not path.is_file():
             weights[name] = folder / path.name
-            save_file(D2F_NETWORKS[name]().state_dict(), weights[name])
+            save_file((D2F_NETWORKS | DEEPLENS_NETWORKS)[name]().state_dict(), weights[name])
     return weights
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from bokehdata import corruptions
 from bokehdata.torch_data import Crop
 from evaluation.lpips import Lpips, LpipsUnavailable
 from renderers.neural.ampn.inference import NETWORKS, sharp_where
@@ -17,7 +18,7 @@ from renderers.neural.ampn.network import AMPN
 from renderers.neural.trunks import MobileNetV2, load_trunk
 from training.losses import dissimilarity
 from training.model import Model, Samples
-from training.models.pairs import AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
+from training.models.pairs import PAIRS, AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
 from training.module import PlaneBatch
 from training.perceptual import gradients_at_scales
 from training.presets import Preset, PresetName
@@ -86,7 +87,7 @@ def _model(name: str) -> Model[Preset]:
         name=name,
         presets=PRESETS,
         build=lambda preset, steps, weights: training(name, preset, steps, weights),
-        samples=Samples(MaskBatch, mask_planes) if masked else Samples(PairBatch, pair_planes),
+        samples=Samples(MaskBatch, mask_planes, corruptions.REACH_PX) if masked else PAIRS,
         information="disparity" if masked else "picture",
         trunk=MobileNetV2.torchvision,
     )

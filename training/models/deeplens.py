@@ -141,25 +141,30 @@ class DeeplensUpsamplingTraining(Training[DeeplensBatch, DeeplensBatch]):
 # Pictures of K = 12 and 24 are reduced to radii of 16 px.
 _BLUR_PARAMETER_MAX = 24.0
 
-_PRESETS: dict[PresetName, Preset] = {
-    "smoke": replace(Preset.smoke(), blur_parameter_max=_BLUR_PARAMETER_MAX),
-    "cpu": replace(Preset.cpu(), crop_px=128, steps=3000, learning_rate=1e-3, blur_parameter_max=_BLUR_PARAMETER_MAX),
-    # As BokehMe's IUNet; the paper's own schedule is not known.
-    "paper": Preset(crop_px=256, batch=16, learning_rate=1e-4, epochs=50, blur_parameter_max=_BLUR_PARAMETER_MAX),
-}
+
+def _presets(crop_px: int) -> dict[PresetName, Preset]:
+    """crop_px   of "cpu", before the reduction"""
+    presets: dict[PresetName, Preset] = {
+        "smoke": Preset.smoke(),
+        "cpu": replace(Preset.cpu(), crop_px=crop_px, steps=2500, learning_rate=1e-3, validate_every=500),
+        # As BokehMe's IUNet; the paper's own schedule is not known.
+        "paper": Preset(crop_px=256, batch=16, learning_rate=1e-4, epochs=50),
+    }
+    return {name: replace(preset, blur_parameter_max=_BLUR_PARAMETER_MAX) for name, preset in presets.items()}
+
 
 _SAMPLES = Samples(DeeplensBatch, deeplens_planes)
 
 DEEPLENS = (
     Model(
         name="deeplens-blur",
-        presets=_PRESETS,
+        presets=_presets(crop_px=128),
         build=lambda preset, steps, weights: DeeplensBlurTraining(preset, steps),
         samples=_SAMPLES,
     ),
     Model(
         name="deeplens-upsampling",
-        presets=_PRESETS,
+        presets=_presets(crop_px=96),
         build=lambda preset, steps, weights: DeeplensUpsamplingTraining(
             preset, steps, loaded(BlurNet(), weights["deeplens-blur"])
         ),

@@ -1,7 +1,7 @@
 """DeepLens (Wang et al. 2018) on pictures: blurred at a small size, then enlarged in steps of two.
 
-The release takes an aperture in [0, 1] and begins where the longer side is 640 px or less. Here radii are in pixels, and
-a picture is halved until none exceeds 8 px either, which is what the filtered pictures of the network can blur.
+The release takes an aperture in [0, 1] and begins where the longer side is 640 px or less. Here radii are in pixels; a
+picture is halved until none exceeds 8 px either, which is about what the filtered pictures of the network can blur.
 
 The networks know gamma 2.2; pictures of another gamma are converted. They end at white, and brighter light is blurred
 by itself, as for BokehMe (`renderers/neural/bokehme/highlights.py`).
