@@ -837,6 +837,20 @@ FAULTS = [
         "tests/test_deeplens.py::test_tiles_of_the_upsampling_give_the_picture_of_the_whole",
     ),
     Fault(
+        "ampn-begun-without-detail",
+        "renderers/neural/ampn/network.py",
+        "_set(tune[-1], bias=1.0)",
+        "_set(tune[-1], bias=0.0)",
+        "tests/test_ampn.py::test_a_short_training_begins_with_the_picture",
+    ),
+    Fault(
+        "filtered-pictures-of-mixed-colours",
+        "renderers/neural/deeplens/network.py",
+        "(colour[0][:, None] == colour[1])",
+        "(colour[0][:, None] >= 0)",
+        "tests/test_deeplens.py::test_filtered_pictures_are_blurred_ones_at_first",
+    ),
+    Fault(
         "deepfocus-told-the-radius",
         "renderers/neural/deepfocus/inference.py",
         "2.0 * defocus_px.abs()",

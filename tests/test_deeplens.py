@@ -63,6 +63,25 @@ def test_the_first_pictures_of_a_bank_are_those_that_go_in(net, pictures):
     assert torch.equal(bank[:, : x.shape[1]], x)
 
 
+@pytest.mark.parametrize("channels", [3, 6])
+def test_filtered_pictures_are_blurred_ones_at_first(channels):
+    """All of them can be taken from the first step on: a picture that nothing takes is never learned."""
+    colours = torch.tensor([0.2, 0.5, 0.9]).reshape(1, 3, 1, 1)
+    bank = FeatureNet(channels)(colours.expand(1, 3, 16, 16).repeat(1, channels // 3, 1, 1))
+    pictures = bank.unflatten(1, (-1, 3))
+    torch.testing.assert_close(pictures, colours[None].expand_as(pictures), atol=1e-5, rtol=0.0)
+    point = torch.zeros(1, channels, 33, 33)
+    point[..., 16, 16] = 1.0
+    last = FeatureNet(channels)(point)[:, -3:].detach()
+    assert float(last.sum()) == pytest.approx(3.0, rel=1e-4) and 0.0 < float(last.max()) < 0.1
+
+
+def test_weights_are_above_0_at_first():
+    net = KernelNet()
+    weights = net(torch.rand(2, 3, 16, 16), torch.rand(2, 1, 16, 16) * 2.0 - 1.0)
+    assert (weights.amax((0, 2, 3)) > 0.0).all()
+
+
 def test_filtered_pictures_go_on_as_in_a_mirror():
     x = torch.rand(1, 3, 8, 8)
     mirror = np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="symmetric")

@@ -5,8 +5,8 @@ every pixel:
 
     picture = sum_k w_k F_k,     w_k = o_k / sum_j o_j
 
-The first F_k is a picture that goes in, and has most of the weight at first; the initial weights of the release are not
-known. The release rounds the enlarged picture to 8 bits and resizes by TensorFlow's old rule; both are left out.
+The initial weights of the release are not known; here the F_k are blurred pictures at first, and count about alike. The
+release rounds the enlarged picture to 8 bits and resizes by TensorFlow's old rule; both are left out.
 
 No file is read here. Tensors are (B, C, H, W) float32, pictures display-referred. Sides are multiples of `MULTIPLE`.
 """
@@ -48,6 +48,8 @@ class FeatureNet(nn.Module):
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, 2 * reach + 1) for a, b, reach in zip(widths, widths[1:], _REACHES, strict=False)
         )
+        for layer in self.layers:
+            _blur(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W): (B, channels + 90, H, W), the input first."""
@@ -86,7 +88,7 @@ class KernelNet(nn.Module):
         self.res3 = _Residual(256, 64, 256)
         self.res4 = nn.Sequential(_Residual(320, 64, 128), _Residual(128, 64, 256), _Residual(256, 64, 256))
         self.out = nn.Conv2d(256, 31, 1)
-        _begin_with_the_first(self.out)
+        _count_alike(self.out)
 
     def forward(self, image: Tensor, defocus: Tensor) -> Tensor:
         """Weights (B, 31, h, w) >= 0; inputs as for BlurNet."""
@@ -114,7 +116,7 @@ class UpsamplingNet(nn.Module):
         self.large = _convolution(32, 32, 3)
         self.weights = nn.Sequential(*(_convolution(35 if i == 0 else 32, 32, 3) for i in range(4)))
         self.out = nn.Conv2d(32, 32, 3, padding=1)
-        _begin_with_the_first(self.out)
+        _count_alike(self.out)
         self.features = FeatureNet(6)
 
     def forward(self, small: Tensor, refocused: Tensor, defocus: Tensor, image: Tensor) -> Tensor:
@@ -175,13 +177,22 @@ def _convolution(
     return nn.Sequential(layer, nn.BatchNorm2d(channels_out, momentum=0.01), nn.ReLU())
 
 
-def _begin_with_the_first(out: nn.Conv2d) -> None:
-    """Give the first picture most of the weight, and every other one a little: at 0 a ReLU would not learn."""
+def _count_alike(out: nn.Conv2d) -> None:
+    """Begin with weights around 1. A picture that has no weight anywhere learns nothing more."""
     assert out.bias is not None
+    nn.init.ones_(out.bias)
+
+
+def _blur(layer: nn.Module) -> None:
+    """Begin with means over the window, by random shares, of what goes in: channel i has the colour i mod 3."""
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    nn.init.zeros_(layer.bias)
     with torch.no_grad():
-        out.weight.mul_(0.01)
-        out.bias.fill_(0.01)
-        out.bias[0] = 1.0
+        # Exponential values that are divided by their sum are even over all shares.
+        layer.weight.exponential_()
+        colour = [torch.arange(channels) % 3 for channels in layer.weight.shape[:2]]
+        layer.weight.mul_((colour[0][:, None] == colour[1])[..., None, None])
+        layer.weight.div_(layer.weight.sum((1, 2, 3), keepdim=True))
 
 
 def _mirrored(x: Tensor, reach: int) -> Tensor:
