@@ -8,7 +8,7 @@ from importlib.metadata import version
 COMMANDS = {
     "gen": ("raytrace.gen", "trace ground truth: scenes of billboards and their bokeh stacks"),
     "blender": ("blender_scripts.render_blb", "render ground truth with Blender Cycles: BLB-style 3D scenes"),
-    "train": ("training.train", "train BokehMe's networks, DeepFocus or the error map"),
+    "train": ("training.train", "train the networks of renderers: BokehMe's, DeepFocus, DeepLens, CoCNet, D2F, AMPN"),
     "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),

@@ -46,6 +46,7 @@ RENDERERS: dict[str, Renderer] = {
     "deepfocus-resized": NeuralRenderer("deepfocus", ("deepfocus",), {"adaptive": True}),
     "mpib": NeuralRenderer("mpib", ("mpib-planes", "mpib-upsampling")),
     "mpib-small": NeuralRenderer("mpib", ("mpib-small",)),
+    "deeplens": NeuralRenderer("deeplens", ("deeplens-blur", "deeplens-upsampling")),
     "cocnet-b3": NeuralRenderer("cocnet", ("cocnet-b3",), information="picture"),
     "cocnet-b2": NeuralRenderer("cocnet", ("cocnet-b2",), information="picture"),
     "cocnet-b3-less": NeuralRenderer("cocnet", ("cocnet-b3-less",), information="picture"),

@@ -23,6 +23,11 @@ def display_from_linear(linear, gamma: float = REFERENCE_GAMMA):
     return linear ** (1.0 / gamma)
 
 
+def regraded(display, gamma: float, other: float):
+    """Display values at `gamma` as those of the same light at another gamma: any shape, >= 0."""
+    return display if gamma == other else display ** (gamma / other)
+
+
 def premultiplied(rgba_straight: NDArray) -> NDArray[np.float32]:
     """Premultiplied RGBA, (..., 4) float32, of (..., 4) straight RGBA in linear light."""
     rgba = rgba_straight.astype(np.float32)

@@ -104,6 +104,17 @@ def test_a_small_picture_is_mirrored_until_it_is_large_enough(size, multiple):
     np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="reflect"))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_short_training_begins_with_the_picture(name):
+    network = NETWORKS[name]()
+    network.start_from_identity()
+    image = torch.rand(1, 3, 128, 160)
+    with torch.inference_mode():
+        for mask in (torch.zeros(1, 1, 128, 160), torch.rand(1, 1, 128, 160)):
+            # The first attention takes 0.7 % twice.
+            torch.testing.assert_close(network.eval()(image, mask), image, atol=0.015, rtol=0.0)
+
+
 # Mask and pyramid in the network
 
 

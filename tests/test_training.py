@@ -32,18 +32,21 @@ from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, pla
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
+from renderers.neural.checkpoints import in_half_floats, loaded
 from renderers.neural.d2f.inference import NETWORKS as D2F_NETWORKS
 from renderers.neural.d2f.network import FusionNet
 from renderers.neural.deepfocus.inference import refocus
 from renderers.neural.deepfocus.network import DeepFocus
+from renderers.neural.deeplens.inference import NETWORKS as DEEPLENS_NETWORKS
 from renderers.neural.mpib.inference import NETWORKS as MPIB_NETWORKS
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from renderers.neural.trunks import MobileNetV2
 from runtime.files import sha256_of
+from scenes.color import display_from_linear, linear_from_display
 from scenes.recipe import RecipeError, load_recipe
 from scenes.sampling import sample_scene
-from training import callbacks, held_out, train
+from training import callbacks, held_out, ship, train
 from training.data import Loaders, StepBatches, data_on_disk, margin_for
 from training.losses import fusion_loss, picture_l1
 from training.measurements import shown_psnr
@@ -281,6 +284,9 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     "options, culprit",
     [
         (["--steps", "0"], "--steps is 0"),
+        (["--limit", "0"], "--limit is 0; it must be at least 1"),
+        (["--limit", "1"], "there are 1 scenes; training needs two at least"),
+        (["--data", "on-the-fly", "--limit", "3"], "--limit is 3, and scenes on-the-fly have no end; leave it out"),
         (["--model", "resnet"], "--model is 'resnet'; there are arnet, iunet, bokehme, deepfocus, error-map"),
         (["--arnet", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
         (["--init", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
@@ -329,6 +335,27 @@ def test_crops_are_cut_with_the_margin_of_the_largest_blur(data):
     crops = PictureCrops(training, settings, seed=4, planes=fusion_planes, blur_parameter_max=preset.blur_parameter_max)
     assert loaders.first_sample()["name"] == crops[0]["name"]
     assert torch.equal(loaders.first_sample()["classical"], crops[0]["classical"])
+
+
+def test_a_limit_takes_the_first_scenes_of_each_folder(data, recipe, tmp_path):
+    other = generated(recipe, tmp_path / "other", scenes=2, seed=8)
+    limited = data_on_disk([data, other], None, ARNET, 3)
+    trained, kept = limited.training, limited.validation
+    assert [case.folder.path.parent.name for case in kept] == ["other"] * 2
+    origins = frozenset(origin for case in (*trained, *kept) for origin in case.origins)
+    assert origins == {*(scene_origin(7, number) for number in range(3)), *(scene_origin(8, n) for n in range(2))}
+    # Every picture of a scene stays, and a folder to validate on is used whole.
+    assert len(trained) == 2 * 4
+    assert len(data_on_disk([other], data, ARNET, 1).validation) == 2 * 4
+    assert len(data_on_disk([data], None, ARNET, 99).training) == 2 * 3
+
+
+def test_a_limit_is_part_of_a_run(data, tmp_path, capsys):
+    assert run(tmp_path, data, "--steps", "1", "--limit", "2") == 0
+    record = read_record(tmp_path / "arnet.safetensors")
+    assert record is not None and seen_by(record) == {scene_origin(7, 0), scene_origin(7, 1)}
+    assert run(tmp_path, data, "--steps", "1") == 2
+    assert "holds a run with another limit (2)" in capsys.readouterr().err
 
 
 def test_a_validation_set_that_overlaps_is_refused(data, tmp_path, capsys):
@@ -459,6 +486,58 @@ def test_weights_take_over_what_those_that_they_begin_with_saw(finished, data, r
     assert run(tmp_path / "behind", other, *behind, model="iunet") == 0
     record = read_record(tmp_path / "behind" / "iunet.safetensors")
     assert record is not None and record["trained_on"] is None and seen_by(record) is None
+
+
+def test_weights_ship_as_half_floats_with_their_record(finished, tmp_path, capsys):
+    assert ship.main([str(finished / "arnet.safetensors"), "--out", str(tmp_path / "new")]) == 0
+    trained, shipping = finished / "arnet.safetensors", tmp_path / "new" / "arnet.safetensors"
+    assert read_record(shipping) == read_record(trained)
+    assert shipping.stat().st_size < 0.52 * trained.stat().st_size
+    # They are float32 again in the network, where a half float has rounded them by 2^-11 at most.
+    networks = [loaded(ARNet(), path) for path in (trained, shipping)]
+    for before, after in zip(*(network.parameters() for network in networks), strict=True):
+        assert after.dtype == torch.float32
+        torch.testing.assert_close(after, before, rtol=2.0**-11, atol=1e-7)
+
+
+def test_half_floats_do_not_move_what_is_measured(data, finished, tmp_path):
+    assert ship.main([str(finished / "arnet.safetensors"), "--out", str(tmp_path)]) == 0
+    crops = PictureCrops(
+        open_cases(data), CropSettings(None, augmentation=0.0, turned=False), seed=0, planes=fusion_planes
+    )
+    batch, numbers = next(iter(DataLoader(crops))), []
+    for folder in (finished, tmp_path):
+        training = ArnetTraining(ARNET.presets["smoke"], 1)
+        training.start_from(folder / "arnet.safetensors")
+        with torch.no_grad():
+            numbers.append(training.measurements(batch)[0])
+    for name, value in numbers[0].items():
+        # Tables have two digits.
+        assert numbers[1][name] == pytest.approx(value, abs=0.005), name
+
+
+def test_biases_and_statistics_are_not_halved():
+    halves = in_half_floats(FusionNet().state_dict())
+    assert {value.dtype for name, value in halves.items() if value.ndim > 1} == {torch.float16}
+    assert {value.dtype for name, value in halves.items() if value.ndim == 1} == {torch.float32}
+    assert halves["down.0.1.num_batches_tracked"].dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        ({"w": torch.full((2, 2), 1e5)}, "w holds values that half floats do not"),
+        ({"w": torch.zeros(3000, 2001)}, "takes 12.0 MB as half floats; weights that ship take 12 MB at most"),
+        (None, "there are no such weights"),
+    ],
+)
+def test_weights_that_cannot_ship_are_named(network, message, tmp_path, capsys):
+    file = tmp_path / "net.safetensors"
+    if network is not None:
+        save_file(network, file)
+    assert ship.main([str(file), "--out", str(tmp_path / "new")]) == 2
+    told = capsys.readouterr().err
+    assert str(file) in told and message in told and not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["arnet", "iunet"])
@@ -667,6 +746,7 @@ def test_the_paper_is_trained_as_it_says():
         "iunet": (1e-4, 16, 50, None, 256),
         "error-map": (1e-4, 16, 50, None, 128),
         "deepfocus": (1e-4, 16, 200, None, 128),
+        **{f"deeplens-{part}": (1e-4, 16, 50, None, 256) for part in ("blur", "upsampling")},
         **dict.fromkeys((*COCNET, *DMSHN), (2e-4, 2, 60, None, 1024)),
         **{f"{name}-defocus": (1e-4, 4, 60, None, 1024) for name in ("d2f", "d2f-small")},
         **{f"{name}-fusion": (1e-4, 2, 20, None, 1024) for name in ("d2f", "d2f-small")},
@@ -721,7 +801,8 @@ def behind(model: Model, folder: Path) -> dict[str, Path]:
     for name, path in model.behind.items():
         if not path.is_file():
             weights[name] = folder / path.name
-            save_file({**D2F_NETWORKS, **MPIB_NETWORKS}[name]().state_dict(), weights[name])
+            networks = D2F_NETWORKS | DEEPLENS_NETWORKS | MPIB_NETWORKS
+            save_file(networks[name]().state_dict(), weights[name])
     return weights
 
 
@@ -815,6 +896,32 @@ def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures()
             torch.testing.assert_close(in_crop[i], expected, atol=1e-6, rtol=1e-6)
 
 
+def test_deepfocus_learns_and_renders_gamma_22_whatever_the_gamma():
+    """It is told no gamma: the same light at another one is the same sample, and the same picture."""
+    rng = np.random.default_rng(0)
+    linear, disparity = rng.random((32, 32, 3), np.float32), rng.random((32, 32), np.float32)
+    linear[3, 3] = 20.0
+    network = DeepFocus().eval()
+    samples, pictures = [], []
+    for gamma in (2.2, 1.0, 4.0):
+        image = display_from_linear(linear, gamma)
+        case = MemoryCase(
+            name="x",
+            scene="x",
+            blur_parameter=8.0,
+            focus_disparity=0.4,
+            gamma=gamma,
+            planes=(image, image, disparity),
+        )
+        samples.append(sample_of(case, CropSettings(16), deepfocus_planes, rng=np.random.default_rng(1)))
+        shown = refocus({"deepfocus": network}, image, disparity, case.lens(), gamma=gamma, arch="cpu")
+        pictures.append(linear_from_display(shown, gamma))
+    for sample, picture in zip(samples[1:], pictures[1:], strict=True):
+        for name in STAGES["deepfocus"].samples.keys - {"name", "gamma"}:
+            torch.testing.assert_close(sample[name], samples[0][name], atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(picture, pictures[0], rtol=1e-3, atol=1e-4)
+
+
 def test_a_network_from_picture_to_picture_trains_on_pairs_of_pictures(tmp_path, capsys):
     """Both stages, of a row of the paper's tables, with an encoder that a user has."""
     pairs, trunk = plain(tmp_path / "pairs", disparity=False), tmp_path / "mobilenet_v2.pth"
@@ -854,6 +961,35 @@ def test_pairs_are_refused_where_a_disparity_is_needed(tmp_path, data, capsys, o
     assert run(tmp_path / "out", data, "--validation", str(pairs), *options, model="deepfocus") == 2
     assert f"error: {pairs}: has no disparity" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+PAIRED = sorted(name for name, stage in STAGES.items() if stage.samples.margin_px is not None)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_pictures_alone_are_cut_as_small_as_their_crops(name, data):
+    """The samples are those of whole pictures, whose planes take a hundred times as long on large photographs."""
+    model, windows = STAGES[name], []
+
+    def recorded(crop):
+        windows.append(crop.image.shape[:2])
+        return model.samples.planes(crop)
+
+    margin = model.samples.margin_px
+    assert margin is not None
+    samples = [
+        PictureCrops(open_cases(data), CropSettings(24, pixels, 1.0), seed=2, planes=recorded)
+        for pixels in (margin, 1000)
+    ]
+    for n in range(6):
+        cut, whole = (crops[n] for crops in samples)
+        assert all(torch.equal(cut[key], whole[key]) for key in model.samples.keys - {"name"})
+    assert max(max(window) for window in windows[::2]) <= 24 + 2 * margin
+    if model.information == "picture":
+        assert margin == 0
+    # And so the run cuts them.
+    loaders = Loaders(data_on_disk([data], None, model), model, model.presets["smoke"], seed=2, workers=0)
+    assert loaders._cropped.margin_px == margin
 
 
 class GainBatch(Batch):

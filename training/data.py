@@ -69,14 +69,17 @@ class TrainingData:
         }
 
 
-def data_on_disk(folders: Sequence[str | Path], validation: Path | None, model: Model[Any]) -> TrainingData:
+def data_on_disk(
+    folders: Sequence[str | Path], validation: Path | None, model: Model[Any], limit: int | None = None
+) -> TrainingData:
     """Pictures of folders of any kind that `bokehdata.opening` opens.
 
     validation   folder to validate on; None for the last tenth of the scenes
+    limit        of each folder but that of validation, the scenes beyond so many are left out; None for all
     raises       DatasetError where a folder cannot be read or lacks what the model is trained with, and where a scene
                  is both trained and validated on
     """
-    opened = [_opened(Path(folder), model, "training") for folder in folders]
+    opened = [_opened(Path(folder), model, "training", limit) for folder in folders]
     described = [description for _, description in opened]
     cases = [case for found, _ in opened for case in found]
     if validation is None:
@@ -100,9 +103,11 @@ def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: 
     return TrainingData([], cases, [description], recipe, arch)
 
 
-def _opened(folder: Path, model: Model[Any], role: str) -> tuple[list[Case], dict[str, Any]]:
-    """The pictures of a folder, and what the folder is."""
+def _opened(folder: Path, model: Model[Any], role: str, limit: int | None = None) -> tuple[list[Case], dict[str, Any]]:
+    """The pictures of a folder, of its first scenes where there is a limit, and what the folder is."""
     cases = open_cases(folder, on_misfit=skipped)
+    scenes = list(dict.fromkeys(case.scene for case in cases))[:limit]
+    cases = [case for case in cases if case.scene in set(scenes)]
     if model.information != "picture":
         # The first picture speaks for its folder: each has a disparity or none has.
         if cases[0].disparity() is None:
@@ -135,7 +140,9 @@ class Loaders(pl.LightningDataModule):
         super().__init__()
         self._data, self._model, self._preset = data, model, preset
         self._seed, self._workers = seed, workers
-        self._cropped = CropSettings(preset.crop_px, margin_for(preset.blur_parameter_max), preset.augmentation)
+        margin = model.samples.margin_px
+        margin = margin_for(preset.blur_parameter_max) if margin is None else margin
+        self._cropped = CropSettings(preset.crop_px, margin, preset.augmentation)
         if data.recipe is None:
             self._training = self._pictures(data.training, self._cropped, model.samples)
         else:

@@ -16,13 +16,15 @@ Settings = TypeVar("Settings", bound=Preset)
 class Samples:
     """What samples hold.
 
-    batch    a TypedDict, derived from `training.module.Batch`; its keys are those of a sample
-    planes   makes everything but `name` and `gamma`, which every sample has; a function of a module, so that worker
-             processes can be given it
+    batch       a TypedDict, derived from `training.module.Batch`; its keys are those of a sample
+    planes      makes everything but `name` and `gamma`, which every sample has; a function of a module, so that worker
+                processes can be given it
+    margin_px   pixels around a crop that its planes depend on; None for those of the largest blur
     """
 
     batch: type[Any]
     planes: Planes
+    margin_px: int | None = None
 
     @property
     def keys(self) -> frozenset[str]:

@@ -52,7 +52,7 @@ _LINE_EVERY = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, CoCNet, D2F, AMPN, DMSHN.
+    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, CoCNet, D2F, AMPN, DMSHN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
@@ -61,11 +61,13 @@ class Options:
 
     model: Annotated[str, arg(metavar="|".join(MODELS))]
     """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out; so
-    are the two stages of d2f and d2f-small."""
+    are the two stages of deeplens, d2f and d2f-small."""
     data: tuple[str, ...]
     """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
     """Folder of the run."""
+    limit: int | None = None
+    """Use at most the first so many scenes, or pairs, of each folder of --data. Default: all."""
     preset: PresetName = "cpu"
     """Settings: those of the paper, small ones for two CPU cores, or a few steps to see that everything works."""
     validation: Path | None = None
@@ -77,7 +79,7 @@ class Options:
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
-    """Weights of the networks that the model stands behind: an ARNet for iunet, stage 1 for stage 2 of d2f."""
+    """Weights of the networks that the model stands behind: an ARNet for iunet, stage 1 for a stage 2."""
     trunk: Path | None = None
     """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
     Default: random ones."""
@@ -150,6 +152,7 @@ def _require_sane(options: Options) -> None:
     if options.ablation is not None and options.ablation not in rows:
         raise OptionError(f"--ablation is {options.ablation}; {options.model} has {', '.join(rows) or 'none'}")
     command.require_at_least(
+        ("--limit", options.limit, 1),
         ("--steps", options.steps, 1),
         ("--seed", options.seed, 0),
         ("--workers", options.workers, 0),
@@ -159,6 +162,8 @@ def _require_sane(options: Options) -> None:
     )
     if ON_THE_FLY in options.data and len(options.data) > 1:
         raise OptionError(f"--data is {' '.join(options.data)}; it is either folders or {ON_THE_FLY}")
+    if ON_THE_FLY in options.data and options.limit is not None:
+        raise OptionError(f"--limit is {options.limit}, and scenes {ON_THE_FLY} have no end; leave it out")
     if ON_THE_FLY in options.data and options.arch != "cpu" and options.workers:
         raise OptionError(f"--arch {options.arch} traces in the training process; add --workers 0")
     if options.precision.startswith("16"):
@@ -267,7 +272,7 @@ def _preset(options: Options, model: Model[Any]) -> Preset:
 def _data(options: Options, model: Model[Any]) -> TrainingData:
     if options.data == (ON_THE_FLY,):
         return data_on_the_fly(load_recipe(options.recipe), options.arch, options.validation, model)
-    return data_on_disk(options.data, options.validation, model)
+    return data_on_disk(options.data, options.validation, model, options.limit)
 
 
 def _steps_of_epochs(options: Options, preset: Preset, loaders: Loaders) -> int:
@@ -336,6 +341,7 @@ def _run(
         "preset": {"name": options.preset, **asdict(preset), "steps": steps},
         "seed": options.seed,
         "data": data.digests,
+        "limit": options.limit,
         "recipe": None if data.recipe is None else data.recipe.describe(),
         # Which scenes are traced, and to which bytes.
         "on_the_fly": None if data.recipe is None else {"workers": options.workers, "arch": options.arch},

@@ -14,6 +14,9 @@ Operation = Literal["blur", "dilate", "erode"]
 OPERATIONS: tuple[Operation, ...] = ("blur", "dilate", "erode")
 LEVELS = (1, 2, 3, 4, 5)
 
+# Pixels that a value depends on, to each side.
+REACH_PX = max(LEVELS)
+
 
 class Corruption(NamedTuple):
     """What is done to a disparity map before a renderer gets it. `dilate` grows near things, `erode` far ones."""

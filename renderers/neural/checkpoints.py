@@ -3,6 +3,7 @@
 The latter are such as the authors' releases of BokehMe, {"model": state dict}.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TypeVar
@@ -28,6 +29,19 @@ def loaded(network: Network, path: Path, device: str = "cpu") -> Network:
     # Channels last is the order in which convolutions run fastest on CPUs.
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
     return network.eval().requires_grad_(False).to(device)
+
+
+def in_half_floats(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same parameters with kernels and matrices as half floats; biases and statistics, which are few, as they are.
+
+    `loaded` makes float32 of them again. ValueError for a value that half floats do not hold.
+    """
+    halves = {}
+    for name, value in state.items():
+        halves[name] = value.half() if value.is_floating_point() and value.ndim > 1 else value
+        if not torch.isfinite(halves[name]).all():
+            raise ValueError(f"{name} holds values that half floats do not")
+    return halves
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from training.models.arnet import ARNET
 from training.models.cocnet import COCNET
 from training.models.d2f import D2F, D2F_SMALL
 from training.models.deepfocus import DEEPFOCUS
+from training.models.deeplens import DEEPLENS
 from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
 from training.models.iunet import IUNET
@@ -22,10 +23,10 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "bokehme": (ARNET, IUNET),
     "deepfocus": (DEEPFOCUS,),
     "error-map": (ERROR_MAP,),
+    "deeplens": DEEPLENS,
     "d2f": D2F,
     "d2f-small": D2F_SMALL,
-    **{model.name: (model,) for model in (*D2F, *D2F_SMALL)},
     "mpib": MPIB,
-    **{model.name: (model,) for model in (*MPIB, MPIB_SMALL)},
+    **{model.name: (model,) for model in (*DEEPLENS, *MPIB, MPIB_SMALL, *D2F, *D2F_SMALL)},
     **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN}.items()},
 }

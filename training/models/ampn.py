@@ -1,7 +1,7 @@
 """AMPN (Georgiadis et al. 2022), a model for every row of its Table 3."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from bokehdata import corruptions
 from bokehdata.torch_data import Crop
 from evaluation.lpips import Lpips, LpipsUnavailable
 from renderers.neural.ampn.inference import NETWORKS, sharp_where
@@ -17,10 +18,20 @@ from renderers.neural.ampn.network import AMPN
 from renderers.neural.trunks import MobileNetV2, load_trunk
 from training.losses import dissimilarity
 from training.model import Model, Samples
-from training.models.pairs import AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
+from training.models.pairs import PAIRS, AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
 from training.module import PlaneBatch
 from training.perceptual import gradients_at_scales
 from training.presets import Preset, PresetName
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmpnPreset(Preset):
+    """Settings of AMPN.
+
+    from_identity   whether it begins with the picture given; not in the paper
+    """
+
+    from_identity: bool = False
 
 
 class MaskBatch(PairBatch):
@@ -37,9 +48,11 @@ def mask_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
 class AmpnTraining(PairTraining[AnyPairBatch], Generic[AnyPairBatch]):
     """10 L1 + 2 LPIPS + (1 - SSIM) of the final picture."""
 
-    def __init__(self, name: str, preset: Preset, steps: int, weights: Mapping[str, Path]):
+    def __init__(self, name: str, preset: AmpnPreset, steps: int, weights: Mapping[str, Path]):
         network = NETWORKS[name]()
         assert isinstance(network, AMPN)
+        if preset.from_identity:
+            network.start_from_identity()
         if given := weights.get(MobileNetV2.torchvision):
             for trunk in network.trunks:
                 load_trunk(trunk, given)
@@ -71,22 +84,22 @@ class AmpnMaskTraining(AmpnTraining[MaskBatch]):
         return network(batch["image"], batch["mask"])
 
 
-PRESETS: dict[PresetName, Preset] = {
-    "smoke": for_pairs(Preset.smoke()),
-    "cpu": replace(for_pairs(Preset.cpu()), crop_px=256),
+PRESETS: dict[PresetName, AmpnPreset] = {
+    "smoke": for_pairs(AmpnPreset.smoke()),
+    "cpu": replace(for_pairs(AmpnPreset.cpu()), crop_px=256, from_identity=True),
     # Adam at 2e-4, batches of 8, 500 epochs. The paper trains on whole pictures of 1536 x 1024 px.
-    "paper": for_pairs(Preset(crop_px=1024, batch=8, learning_rate=2e-4, epochs=500)),
+    "paper": for_pairs(AmpnPreset(crop_px=1024, batch=8, learning_rate=2e-4, epochs=500)),
 }
 
 
-def _model(name: str) -> Model[Preset]:
+def _model(name: str) -> Model[AmpnPreset]:
     masked = name == "ampn-no-g1"
     training = AmpnMaskTraining if masked else AmpnTraining
     return Model(
         name=name,
         presets=PRESETS,
         build=lambda preset, steps, weights: training(name, preset, steps, weights),
-        samples=Samples(MaskBatch, mask_planes) if masked else Samples(PairBatch, pair_planes),
+        samples=Samples(MaskBatch, mask_planes, corruptions.REACH_PX) if masked else PAIRS,
         information="disparity" if masked else "picture",
         trunk=MobileNetV2.torchvision,
     )

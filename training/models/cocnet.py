@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
+from bokehdata import corruptions
 from bokehdata.torch_data import Crop
 from renderers.neural.cocnet.inference import NETWORKS, relative_depth
 from renderers.neural.cocnet.network import CoCNet
 from training.losses import dissimilarity
 from training.model import Model, Samples
-from training.models.pairs import AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
+from training.models.pairs import PAIRS, AnyPairBatch, PairBatch, PairTraining, for_pairs, pair_planes
 from training.module import PlaneBatch
 from training.presets import Preset, PresetName
 
@@ -68,7 +69,7 @@ def _model(name: str) -> Model[CocnetPreset]:
         name=name,
         presets=PRESETS,
         build=lambda preset, steps, weights: training(name, preset, steps),
-        samples=Samples(DepthBatch, depth_planes) if with_depth else Samples(PairBatch, pair_planes),
+        samples=Samples(DepthBatch, depth_planes, corruptions.REACH_PX) if with_depth else PAIRS,
         information="disparity" if with_depth else "picture",
     )
 

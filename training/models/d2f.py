@@ -19,8 +19,8 @@ from renderers.neural.renderer import shipped
 from renderers.neural.trunks import MobileNetV2, ResNeXt50, load_trunk
 from training.losses import dissimilarity
 from training.measurements import shown_psnr
-from training.model import Model, Samples
-from training.models.pairs import PairBatch, PairTraining, for_pairs, pair_planes
+from training.model import Model
+from training.models.pairs import PAIRS, PairBatch, PairTraining, for_pairs
 from training.perceptual import Vgg16
 from training.presets import Preset, PresetName
 
@@ -183,13 +183,12 @@ def _presets(epochs: int, batch: int) -> dict[PresetName, D2fPreset]:
 
 def _stages(name: str, trunk: str) -> tuple[Model[D2fPreset], Model[D2fPreset]]:
     stage1, stage2 = f"{name}-defocus", f"{name}-fusion"
-    samples = Samples(PairBatch, pair_planes)
     return (
         Model(
             name=stage1,
             presets=_presets(epochs=60, batch=4),
             build=lambda preset, steps, weights: D2fDefocusTraining(stage1, preset, steps, weights),
-            samples=samples,
+            samples=PAIRS,
             information="picture",
             trunk=trunk,
             ablations=STAGE1_ROWS,
@@ -198,7 +197,7 @@ def _stages(name: str, trunk: str) -> tuple[Model[D2fPreset], Model[D2fPreset]]:
             name=stage2,
             presets=_presets(epochs=20, batch=2),
             build=lambda preset, steps, weights: D2fFusionTraining(stage1, preset, steps, weights),
-            samples=samples,
+            samples=PAIRS,
             information="picture",
             ablations=STAGE2_ROWS,
             behind={stage1: shipped("d2f", stage1)},

@@ -6,9 +6,10 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bokehdata.torch_data import Crop, plain_planes
+from bokehdata.torch_data import Crop
 from renderers.neural.deepfocus.inference import WholePicture, deepfocus_inputs
 from renderers.neural.deepfocus.network import DeepFocus
+from scenes.color import REFERENCE_GAMMA, regraded
 from training.measurements import shown_psnr
 from training.model import Model, Samples
 from training.module import Batch, PictureBatch, PlaneBatch, Training
@@ -19,7 +20,9 @@ _SMALLEST_ERROR = 1e-8
 
 
 class DeepfocusBatch(Batch):
-    """image            all-in-focus display values, not clipped
+    """Display values are those of gamma 2.2, whatever the gamma of the picture: the network is told none.
+
+    image            all-in-focus display values, not clipped
     truth            display values, clipped as it is shown and compared
     defocus_px       signed, of the disparity given
     whole_peak       largest display value of each whole picture
@@ -35,11 +38,13 @@ class DeepfocusBatch(Batch):
 
 def deepfocus_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """The planes of a DeepfocusBatch."""
+    known, gamma = crop.refocusing, crop.case.gamma
     return {
-        **plain_planes(crop),
-        "truth": np.clip(crop.truth, 0.0, 1.0),
-        "whole_peak": np.array(crop.peak, np.float32),
-        "whole_range_px": crop.refocusing.whole_range_px,
+        "image": regraded(crop.image, gamma, REFERENCE_GAMMA),
+        "truth": regraded(np.clip(crop.truth, 0.0, 1.0), gamma, REFERENCE_GAMMA),
+        "defocus_px": known.defocus_px,
+        "whole_peak": np.array(regraded(crop.peak, gamma, REFERENCE_GAMMA), np.float32),
+        "whole_range_px": known.whole_range_px,
     }
 
 

@@ -10,8 +10,8 @@ from torch.nn.functional import l1_loss
 
 from renderers.neural.dmshn.inference import NETWORKS
 from training.losses import dissimilarity
-from training.model import Model, Samples
-from training.models.pairs import PairBatch, PairTraining, for_pairs, pair_planes
+from training.model import Model
+from training.models.pairs import PAIRS, PairBatch, PairTraining, for_pairs
 from training.presets import Preset, PresetName
 
 
@@ -35,7 +35,7 @@ def _model(name: str) -> Model[Preset]:
         name=name,
         presets=PRESETS,
         build=lambda preset, steps, weights: DmshnTraining(NETWORKS[name](), preset, steps),
-        samples=Samples(PairBatch, pair_planes),
+        samples=PAIRS,
         information="picture",
     )
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bokehdata.torch_data import Crop
 from training.measurements import shown_psnr
+from training.model import Samples
 from training.module import Batch, PictureBatch, Training
 from training.presets import Preset
 
@@ -30,6 +31,9 @@ class PairBatch(Batch):
 def pair_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """The planes of a PairBatch."""
     return {"image": np.clip(crop.image, 0.0, 1.0), "truth": np.clip(crop.truth, 0.0, 1.0)}
+
+
+PAIRS = Samples(PairBatch, pair_planes, margin_px=0)
 
 
 def for_pairs(preset: Settings) -> Settings:

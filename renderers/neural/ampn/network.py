@@ -61,6 +61,17 @@ class AMPN(nn.Module):
         # F_0 and F_1. The paper does not give their width.
         self.tune = nn.ModuleList(_two_convolutions(3, 32, 3) for _ in range(2))
 
+    def start_from_identity(self) -> None:
+        """Set last layers so that pictures come out nearly as they went in. The paper does not do this."""
+        for tune in self.tune:
+            assert isinstance(tune, nn.Sequential)
+            _set(tune[-1], bias=1.0)
+        if self.bokeh_net is not None:
+            _set(self.bokeh_net.head, bias=0.0)
+            for gain in (self.attend_image.rows, self.attend_image.columns):
+                # Before a sigmoid, where it is 0.993.
+                _set(gain, bias=5.0)
+
     @property
     def trunks(self) -> list[MobileNetV2]:
         """The encoders of its generators."""
@@ -214,6 +225,13 @@ class _Refinement(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         return _up(in_full_precision(self.last, x), self.stride)
+
+
+def _set(layer: nn.Module, bias: float) -> None:
+    """Make a convolution give a constant."""
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    nn.init.constant_(layer.bias, bias)
 
 
 def _two_convolutions(channels_in: int, width: int, channels_out: int) -> nn.Sequential:

@@ -13,6 +13,7 @@ from renderers.neural.layers import resized
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
+from scenes.color import REFERENCE_GAMMA, regraded
 from scenes.lens import Lens
 
 NETWORKS = {"deepfocus": DeepFocus}
@@ -57,7 +58,7 @@ def refocus(
     arch: Backend,
     adaptive: bool = False,
 ) -> Picture:
-    """(H, W, 3) display values >= 0; gamma is ignored, as the network does not know it.
+    """(H, W, 3) display values >= 0. The network knows gamma 2.2; pictures of another gamma are converted.
 
     adaptive   DeepFocus-dagger: render at a size where no radius exceeds 12 px, and enlarge that
     """
@@ -70,10 +71,11 @@ def refocus(
     odd = (0, size[1] % 2, 0, size[0] % 2)
     shown, planar, defocus = (
         F.pad(resized(tensor_from_plane(plane, device), size), odd, mode="replicate")
-        for plane in (image, disparity, defocus_px)
+        for plane in (regraded(image, gamma, REFERENCE_GAMMA), disparity, defocus_px)
     )
     peak, low, high = (number.reshape(1, 1, 1, 1) for number in (shown.max(), planar.min(), planar.max()))
     with torch.inference_mode():
         inputs = deepfocus_inputs(shown, planar, defocus / factor, WholePicture(peak, low, high))
         picture = networks["deepfocus"](*inputs)[..., : size[0], : size[1]]
-        return picture_from_tensor(resized(picture * peak, (height, width)))
+        refocused = picture_from_tensor(resized(picture * peak, (height, width)))
+    return regraded(refocused, REFERENCE_GAMMA, gamma)
