@@ -186,7 +186,7 @@ MPIB = (
 
 MPIB_SMALL = Model(
     name="mpib-small",
-    presets={"smoke": _SMOKE, "cpu": replace(_CPU, batch=3, steps=3000, validate_every=500), "paper": _PAPER},
+    presets={"smoke": _SMOKE, "cpu": replace(_CPU, batch=3, steps=5000, validate_every=500), "paper": _PAPER},
     build=lambda preset, steps, weights: MpibSmallTraining(preset, steps),
     samples=_SAMPLES,
 )
