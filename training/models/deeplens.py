@@ -142,11 +142,11 @@ class DeeplensUpsamplingTraining(Training[DeeplensBatch, DeeplensBatch]):
 _BLUR_PARAMETER_MAX = 24.0
 
 
-def _presets(crop_px: int, steps: int) -> dict[PresetName, Preset]:
-    """The crop, before it is reduced, and the steps of "cpu": twenty minutes on two idle cores."""
+def _presets(crop_px: int) -> dict[PresetName, Preset]:
+    """crop_px   of "cpu", before it is reduced. Its steps take about twenty minutes on two idle cores"""
     presets: dict[PresetName, Preset] = {
         "smoke": Preset.smoke(),
-        "cpu": replace(Preset.cpu(), crop_px=crop_px, steps=steps, learning_rate=1e-3, validate_every=500),
+        "cpu": replace(Preset.cpu(), crop_px=crop_px, steps=4000, learning_rate=1e-3, validate_every=500),
         # As BokehMe's IUNet; the paper's own schedule is not known.
         "paper": Preset(crop_px=256, batch=16, learning_rate=1e-4, epochs=50),
     }
@@ -158,13 +158,13 @@ _SAMPLES = Samples(DeeplensBatch, deeplens_planes)
 DEEPLENS = (
     Model(
         name="deeplens-blur",
-        presets=_presets(crop_px=128, steps=4000),
+        presets=_presets(crop_px=128),
         build=lambda preset, steps, weights: DeeplensBlurTraining(preset, steps),
         samples=_SAMPLES,
     ),
     Model(
         name="deeplens-upsampling",
-        presets=_presets(crop_px=96, steps=2500),
+        presets=_presets(crop_px=96),
         build=lambda preset, steps, weights: DeeplensUpsamplingTraining(
             preset, steps, loaded(BlurNet(), weights["deeplens-blur"])
         ),
