@@ -350,7 +350,8 @@ class _SceneRendering:
         path = self._kept.path("surfaces.exr")
         request = {"do": "render", "exr": str(path.absolute()), "lens": None, "adaptive_threshold": None}
         request |= {"denoise": False, "slice": (near_m, None), "overscan": overscan, "surfaces": True}
-        self._blender.ask({**request, "samples": 1, "seed": 0})
+        # The one sample is the same whatever this process has rendered before.
+        self._blender.ask({**request, "samples": 1, "sequence": VIEWS_MAX, "seed": 0})
         is_back, thing, piece = np.moveaxis(read_passes(path).rgba_premul[..., :3], -1, 0)
         path.unlink()
         return FirstHits(thing + piece, is_back > 0.5)

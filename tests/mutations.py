@@ -96,7 +96,20 @@ class Copy:
             "NUMBA_CACHE_DIR": str(caches / "numba"),
             "TI_OFFLINE_CACHE_FILE_PATH": str(caches / "taichi"),
         }
-        words = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "not mutation",
+            *tests,
+        ]
         try:
             done = subprocess.run(
                 words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=_SECONDS_MAX

@@ -534,6 +534,7 @@ def test_weights_that_do_not_say_what_they_saw_are_named(dataset, metadata, tmp_
     assert [entry["seen_in_training"] for entry in document["renderers"]] == [None]
 
 
+@pytest.mark.slow
 def test_the_weights_that_ship_have_not_seen_another_seed(dataset, tmp_path, capsys):
     words = ("--data", dataset, "--limit", 1, "--renderers", "bokehme", "scatter", "--out", tmp_path / "out")
     assert benchmark(*words) == 0

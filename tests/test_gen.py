@@ -146,6 +146,7 @@ def test_two_workers_of_another_program_elsewhere_write_the_same_bytes(whole, ho
     assert contents(tmp_path / "out") == whole.contents
 
 
+@pytest.mark.slow
 def test_kernels_compiled_anew_write_the_same_bytes_as_kernels_from_the_cache(home, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     monkeypatch.setenv("TI_OFFLINE_CACHE_FILE_PATH", str(tmp_path / "taichi"))
@@ -596,6 +597,7 @@ def peak_bytes(*arguments, cwd: Path) -> int:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_scenes(home, tmp_path):
     (tmp_path / "flat.yaml").write_text("size_px: 640\nforegrounds: [2, 2]\nblur_parameters: [2]\nfocus_count: 1\n")
     own = ("--backgrounds", home / "photos", "--foregrounds", home / "cutouts", "--noise", 0.05, "--workers", 1)

@@ -189,6 +189,7 @@ def test_same_seed_same_bytes_and_another_seed_another_picture():
             assert first.tobytes() != other.tobytes()
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_threads_of_opencv():
     def digest():
         pictures = [photograph_of(place, 300, 280, 16) for place in [*DAY, *NIGHT]]

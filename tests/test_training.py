@@ -192,6 +192,7 @@ def test_ranks_share_the_steps_out():
     assert [sum(parts, []) for parts in zip(*ranks, strict=True)] == alone
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(data, tmp_path, monkeypatch):
     two_devices = ("--threads", "1", "--accelerator", "cpu", "--devices", "2")
     words = command(tmp_path / "two", data, "--steps", "3", *two_devices)
@@ -1111,6 +1112,7 @@ def test_scenes_on_the_fly_are_those_of_their_seed_and_go_on_where_they_stopped(
     assert not torch.equal(whole[0], batches(on_the_fly(recipe, stream=Stream(rank=1, world=2, batch=3)), 1)[0])
 
 
+@pytest.mark.slow
 def test_workers_on_the_fly_go_on_with_the_stream_whose_turn_it_is(recipe):
     whole = batches(on_the_fly(recipe), 4, workers=2)
     rest = batches(on_the_fly(recipe, stream=Stream(batch=3, first_step=1)), 3, workers=2)
