@@ -262,6 +262,8 @@ def test_batches_are_reduced_to_the_blur_that_is_learned(size, radius_px, large_
     assert largest_px <= 2.0 * RADIUS_MAX_PX
     # What is left of the largest value by means over pixels.
     assert float(large.defocus.max()) * 2.0 * RADIUS_MAX_PX == pytest.approx(largest_px, rel=0.03)
+    # Values that are cut off at 1 do not tell of what is smaller.
+    assert float(large.defocus.min()) * 2.0 * RADIUS_MAX_PX == pytest.approx(-0.5 * largest_px, rel=0.05)
     torch.testing.assert_close(F.avg_pool2d(large.truth, 2), small.truth)
 
 
