@@ -191,6 +191,16 @@ def test_what_is_hidden_has_the_disparity_and_the_colour_of_what_is_next_to_it_b
     assert (background.disparity[40, 66:76] == np.float32(0.4)).all()
 
 
+def test_each_of_three_things_hides_what_is_next_to_it_and_farther():
+    """A bar before the rim of a panel: behind the bar is the panel, and behind the panel what is far, bar or not."""
+    disparity = np.zeros((80, 80), np.float32)
+    disparity[15:65, 20:60] = 0.5
+    disparity[37:43, 20:50] = 1.0
+    background = mpib_layers.behind(noise(80, 80, 3), disparity, reach_px=6.0)
+    assert (background.disparity[38:42, 25:45] == 0.5).all() and background.hidden[38:42, 25:45].all()
+    assert (background.disparity[20:60, 20:25][np.r_[0:15, 25:40]] == 0.0).all()
+
+
 def test_planes_have_one_disparity_each_that_of_their_pixels():
     linear, disparity = noise(40, 80, 3), halves()[1]
     disparity[:10, 40:] = 0.5
