@@ -18,7 +18,7 @@ _D2F = ("d2f-defocus", "d2f-fusion")
 _D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
 
 _DRBOKEH = ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers")
-
+_LAYERS_OVER = ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers")
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
     "scatter": ClassicalRenderer("renderers.classical.scatter:scatter"),
@@ -34,7 +34,8 @@ RENDERERS: dict[str, Renderer] = {
     "drbokeh-rgbd": LayeringRenderer("drbokeh", _DRBOKEH, controls=("matte",)),
     "drbokeh-single": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_single"),
     "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
-    "layers-over": ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers"),
+    "layers-over": _LAYERS_OVER,
+    "layers-over-rgbd": LayeringRenderer("mpib", _LAYERS_OVER),
     "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
     "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),
     "bokehme-b1": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B1"}),
