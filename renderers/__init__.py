@@ -19,6 +19,7 @@ _D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
 
 _DRBOKEH = ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers")
 _LAYERS_OVER = ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers")
+
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
     "scatter": ClassicalRenderer("renderers.classical.scatter:scatter"),

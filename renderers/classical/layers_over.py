@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from renderers.base import RendererError
 from renderers.classical.drbokeh import DefocusedLayer, defocused_layer
-from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.kernels import KernelBank
+from renderers.splatting.outline import kernels_with_edge
 from renderers.splatting.splat import convolve, splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture
@@ -73,9 +73,4 @@ def area_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArr
 
     A rim crosses a pixel as a straight line along its normal: the part is the distance inside + 1/2, from 0 to 1.
     """
-
-    def profile(dx, dy, defocus_px):
-        return np.clip(0.5 + signed_distance_px(aperture, dx, dy, defocus_px), 0.0, 1.0)
-
-    quantised_px, index = nearest_kernels(defocus_px, aperture)
-    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile), index
+    return kernels_with_edge(defocus_px, aperture, lambda inside_px: np.clip(0.5 + inside_px, 0.0, 1.0))

@@ -9,8 +9,8 @@ of r_y in the tanh (section 4.2 of the release's `scatter_ex`), turned by 180 de
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.kernels import KernelBank
+from renderers.splatting.outline import kernels_with_edge
 from renderers.splatting.splat import splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture
@@ -31,9 +31,4 @@ def scatter(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "c
 
 def soft_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
     """The kernels of all radii in a picture, without their 1 / (r^2 + 0.2), and (H, W) which one each pixel has."""
-
-    def profile(dx, dy, defocus_px):
-        return 0.5 + 0.5 * np.tanh(4.0 * signed_distance_px(aperture, dx, dy, defocus_px))
-
-    quantised_px, index = nearest_kernels(defocus_px, aperture)
-    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile), index
+    return kernels_with_edge(defocus_px, aperture, lambda inside_px: 0.5 + 0.5 * np.tanh(4.0 * inside_px))

@@ -1,10 +1,14 @@
 """How far inside an aperture's outline a point of its image lies: from this every method draws its own edge profile."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
 from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
+from scenes.arrays import Plane
 
 # Lattice on which the outline of a mask is measured: cells across the unit disk.
 _MASK_CELLS = 256
@@ -31,6 +35,21 @@ def signed_distance_px(aperture: Aperture, dx: NDArray, dy: NDArray, defocus_px:
     if isinstance(aperture, Mask):
         return _inside_mask_px(aperture, dx, dy, radius_px)
     raise TypeError(f"no outline is known for the aperture {aperture}")
+
+
+def kernels_with_edge(
+    defocus_px: Plane, aperture: Aperture, edge: Callable[[NDArray], NDArray]
+) -> tuple[KernelBank, NDArray[np.int32]]:
+    """The kernels of all radii in a picture, and (H, W) which one each pixel has.
+
+    edge   weight in [0, 1] at a distance inside the outline in pixels; what is farther than a pixel outside is cut off
+    """
+
+    def profile(dx, dy, defocus_px):
+        return edge(signed_distance_px(aperture, dx, dy, defocus_px))
+
+    quantised_px, index = nearest_kernels(defocus_px, aperture)
+    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile), index
 
 
 def _inside_mask_px(mask: Mask, dx: NDArray, dy: NDArray, radius_px: NDArray) -> NDArray[np.float32]:
