@@ -1,198 +1,322 @@
 """Refocus one picture, or sweep the focus through it."""
 
+import os
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
 import renderers
 from bokehdata.format import DatasetError
-from bokehdata.images import read_disparity, read_display, write_exr_rgb, write_png
+from bokehdata.images import read_disparity
+from bokehforge.maps import read_depth, read_map
+from bokehforge.photograph import MOVING, STILL, Film, Photograph
 from renderers.base import Renderer, RendererError
 from runtime import command
-from runtime.command import OptionError
-from runtime.files import replacing
-from runtime.progress import Progress
+from runtime.backend import Backend, BackendError
+from runtime.command import OptionError, require_within
+from runtime.progress import Progress, waiting
+from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
 from scenes.arrays import Picture, Plane
-from scenes.color import REFERENCE_GAMMA, linear_from_display
-from scenes.lens import ThinLens
+from scenes.color import REFERENCE_GAMMA
+from scenes.lens import ThinLens, blur_parameter_from_f_number
 
-_FRAMES_PER_SECOND = 15
-_STILL = (".png", ".jpg", ".jpeg", ".exr")
-_MOVING = (".gif", ".mp4")
+_SWEEP_MAX = 1000
 
 
 @dataclass(frozen=True)
 class Options:
     """Refocus a picture: what a lens of large aperture would have made of it.
 
-    Methods that are given the picture alone have learned their lens: cocnet-b3, ampn, d2f, ... need no --disparity.
-    Example: bokehforge render photo.jpg --disparity photo_disparity.png --focus 640,360 --blur 30 --out refocused.png
+    How much is blurred is said by one of --blur, --max-radius, or with --depth by --f-number, --focal-length and
+    --sensor-width. Methods that are given the picture alone have learned their lens: cocnet-b3, ampn, d2f, ... need no
+    --disparity.
+    Example: bokehforge render photo.jpg --disparity photo_disparity.png --focus 640,360 --max-radius 30 --out new.jpg
     """
 
     image: tyro.conf.Positional[Path]
     """Sharp picture; integer files hold display values, floating-point ones (EXR, HDR, TIFF) linear light."""
     out: Path
-    """File to write: .png (16 bit), .jpg, .exr (linear light); .gif or .mp4 for a sweep."""
+    """File to write: .png (16 bit), .jpg, .exr (linear light); for a sweep .gif, .mp4, or a folder of frames. Colour
+    profile and EXIF of the picture are kept in .png and .jpg."""
     disparity: Path | None = None
-    """Map of the same size, larger is nearer: .exr or .npy as it is, integer files as 0 to 1."""
+    """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1."""
+    depth: Path | None = None
+    """In place of --disparity: map of planar depth in metres; integer files hold millimetres."""
+    invert: bool = False
+    """The disparity map is larger where it is farther."""
+    normalize: bool = False
+    """Stretch the disparity map to 0 to 1."""
     blur: float | None = None
     """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of what is farthest, 68
     where none is given."""
+    max_radius: float | None = None
+    """Largest blur radius in the picture, in pixels; in a sweep, of all its pictures."""
+    f_number: float | None = None
+    """f-number of the lens."""
+    focal_length: float | None = None
+    """Focal length of the lens in mm."""
+    sensor_width: float = 36.0
+    """Width of the sensor in mm, along the picture's longer side."""
     focus: str | None = None
-    """X,Y: pixel to focus on, from the upper left; or D: a disparity. Not for a sweep. For d2f: from 0, the subject, to
-    1, what is farthest."""
+    """X,Y: pixel to focus on, from the upper left; D: a disparity; or Zm: a distance in metres, with --depth. Not for a
+    sweep. For d2f: from 0, the subject, to 1, what is farthest."""
     sweep: int | None = None
-    """Pictures of a focus sweep from the farthest to the nearest disparity; the film runs there and back."""
+    """Pictures of a focus sweep from the farthest to the nearest disparity; a film runs there and back."""
+    sweep_from: float | None = None
+    """Disparity that a sweep begins at."""
+    sweep_to: float | None = None
+    """Disparity that a sweep ends at."""
+    fps: float = 15.0
+    """Pictures a second in a film."""
+    aperture: str = "disk"
+    """Shape of the opening: disk, polygon:BLADES, polygon:BLADES:DEGREES, donut:INNER_RADIUS, or a picture of it."""
     gamma: float = REFERENCE_GAMMA
     """Blur happens in linear light, display ** gamma: larger values make brighter disks of highlights."""
+    expand_highlights: float = 0.0
+    """How much values near white are raised before the blur, as a camera clipped them; 0.4 makes them half as bright
+    again."""
     renderer: str = "bokehme"
     """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
     weights: tuple[Path, ...] = ()
     """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
+    arch: Backend = "cpu"
+    """Where the method runs."""
     mask: Path | None = None
-    """For ampn: map of the same size of what stays sharp, 1 or white; files as for --disparity."""
+    """For ampn: map of what stays sharp, 1 or white; files as for --disparity."""
     f_stop: float | None = None
     """For ampn: how far the aperture is closed, from 0, all of the blur, to 1, none."""
     matte: Path | None = None
-    """For drbokeh-rgbd: map of the same size of the foreground, 1 or white, in place of its own; files as for
-    --disparity."""
+    """For drbokeh-rgbd: map of the foreground, 1 or white, in place of its own; files as for --disparity."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    return command.exit_code(partial(_render, options), prog, refusals=(DatasetError, RendererError), path=options.out)
+    refusals = (DatasetError, RendererError, BackendError)
+    return command.exit_code(partial(_render, options), prog, refusals=refusals, path=options.out)
 
 
 def _render(options: Options) -> int:
     renderer = renderers.renderer(options.renderer, options.weights)
+    if renderer.information in ("layers", "truth"):
+        raise OptionError(f"--renderer {options.renderer} needs the true layers of a scene; a photograph has none")
     for name in ("mask", "f_stop", "matte"):
         if getattr(options, name) is not None and name not in renderer.controls:
             raise OptionError(f"--renderer {options.renderer} has no --{name.replace('_', '-')}; leave it out")
+    require_within(("--gamma", options.gamma, 0.1, 10.0), ("--expand-highlights", options.expand_highlights, 0.0, 10.0))
+    has_map = options.disparity is not None or options.depth is not None
     # A mask says what is sharp, as disparity and lens do.
-    if options.mask is not None or (renderer.information == "picture" and options.disparity is None):
+    if options.mask is not None or (renderer.information == "picture" and not has_map):
         return _render_picture_alone(options, renderer)
-    _require_sane(options)
-    assert options.disparity is not None
-    image = read_display(options.image)
-    disparity = _read_map(options.disparity, image)
+    return _render_with_map(options, renderer.on(options.arch))
+
+
+def _render_with_map(options: Options, renderer: Renderer) -> int:
+    """Refocus by a map and a lens."""
+    _require_lens(options)
+    _require_place(options.out, STILL if options.sweep is None else (*MOVING, ""))
+    aperture = _aperture(options.aperture)
+    photograph = Photograph.read(options.image, expand_highlights=options.expand_highlights)
+    image = photograph.image
+    disparity = _disparity(options, image)
     if options.matte is not None:
-        renderer = renderer.with_controls(matte=_read_map(options.matte, image))
+        renderer = renderer.with_controls(matte=read_map(options.matte, image))
+    focuses = _focus_disparities(options, disparity)
+    # Only differences count: a map with negative values is shifted, so that focus and scene stay what they are.
+    shift = min(0.0, float(disparity.min()), *focuses)
+    disparity, focuses = disparity - np.float32(shift), [focus - shift for focus in focuses]
+    blur_parameter = _blur_parameter(options, disparity, focuses)
+
+    def refocused(focus_disparity: float) -> Picture:
+        lens = ThinLens(blur_parameter, focus_disparity, aperture)
+        return renderer(image, disparity, lens, gamma=options.gamma)
+
     if options.sweep is None:
-        picture = _refocused(renderer, options, image, disparity, _focus_disparity(options.focus or "", disparity))
-        _write_picture(options.out, picture)
+        with waiting(options.renderer):
+            picture = refocused(focuses[0])
+        photograph.write(options.out, picture)
     else:
-        focus_disparities = np.linspace(max(float(disparity.min()), 0.0), float(disparity.max()), options.sweep)
-        frames = []
-        with Progress(options.sweep, "picture") as progress:
-            for focus_disparity in focus_disparities:
-                frames.append(_levels(_refocused(renderer, options, image, disparity, float(focus_disparity))))
+        film = Film(options.out, photograph, len(focuses), options.fps)
+        with Progress(len(focuses), "picture") as progress:
+            for focus_disparity in focuses:
+                film.add(refocused(focus_disparity))
                 progress.add()
-        _write_film(options.out, frames + frames[-2:0:-1])
-    print(f"{options.out}: {options.renderer}, K {options.blur:g} px")
+        film.finish()
+    print(f"{options.out}: {options.renderer}, K {blur_parameter:g} px")
     return command.DONE
 
 
 def _render_picture_alone(options: Options, renderer: Renderer) -> int:
     """Refocus a picture by a method that has learned its lens, with the settings of its own that are asked for."""
-    for name in ("disparity", "blur", "focus", "sweep"):
+    for name in ("disparity", "depth", "blur", "max_radius", "f_number", "focal_length", "focus", "sweep"):
         if getattr(options, name) is not None and name not in renderer.controls:
-            raise OptionError(f"--renderer {options.renderer} has learned its lens; leave out --{name}")
-    _require_ending(options, _STILL)
-    image = read_display(options.image)
+            given = name.replace("_", "-")
+            raise OptionError(f"--renderer {options.renderer} has learned its lens; leave out --{given}")
+    _require_place(options.out, STILL)
+    photograph = Photograph.read(options.image, expand_highlights=options.expand_highlights)
+    image = photograph.image
     settings: dict[str, Any] = {}
     for name in renderer.controls:
         if (value := getattr(options, name)) is not None:
-            settings[name] = _read_map(value, image) if name == "mask" else value
+            settings[name] = read_map(value, image) if name == "mask" else value
     # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
-    nothing = np.zeros(image.shape[:2], np.float32)
-    picture = renderer.with_controls(**settings)(image, nothing, ThinLens(1.0, 0.0), gamma=options.gamma)
-    _write_picture(options.out, picture)
+    nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0, _aperture(options.aperture))
+    renderer = renderer.on(options.arch).with_controls(**settings)
+    with waiting(options.renderer):
+        picture = renderer(image, nothing, lens, gamma=options.gamma)
+    photograph.write(options.out, picture)
     print(f"{options.out}: {options.renderer}")
     return command.DONE
 
 
-def _read_map(path: Path, image: Picture) -> Plane:
-    """A map of the size of the picture."""
-    plane = read_disparity(path)
-    if image.shape[:2] != plane.shape:
-        sizes = [f"{shape[1]} x {shape[0]} px" for shape in (plane.shape, image.shape)]
-        raise OptionError(f"{path}: is {sizes[0]}, the picture is {sizes[1]}; resize the map")
-    return plane
+def _require_place(out: Path, endings: tuple[str, ...]) -> None:
+    """OptionError unless a file of such an ending can be written; "" is a folder that is not there or empty."""
+    if out.suffix.lower() not in endings:
+        allowed = ", ".join(ending or "nothing, for a folder" for ending in endings)
+        raise OptionError(f"--out is {out}; the file must end in {allowed}")
+    if not out.parent.is_dir():
+        raise OptionError(f"--out is {out}; there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise OptionError(f"--out is {out}; the folder {out.parent} cannot be written to")
+    if out.is_dir() and (out.suffix or any(out.iterdir())):
+        raise OptionError(f"--out is {out}, a folder with files in it; name one that is not there yet")
+    if not out.suffix and out.is_file():
+        raise OptionError(f"--out is {out}, a file; the file must end in {', '.join(endings)}")
 
 
-def _require_sane(options: Options) -> None:
-    if options.disparity is None or options.blur is None:
-        raise OptionError(f"--renderer {options.renderer} needs --disparity and --blur")
-    for name, value in (("--blur", options.blur), ("--gamma", options.gamma)):
-        if not 0.0 <= value < float("inf") or (name == "--gamma" and value == 0.0):
+def _require_lens(options: Options) -> None:
+    """OptionError unless a map, one way to say how much is blurred, and focus or sweep are given."""
+    if (options.disparity is None) == (options.depth is None):
+        raise OptionError(f"--renderer {options.renderer} needs --disparity or --depth, and not both")
+    amounts = [options.blur, options.max_radius, options.f_number]
+    if sum(amount is not None for amount in amounts) != 1:
+        raise OptionError("give one of --blur, --max-radius, --f-number, which say how much is blurred")
+    if options.f_number is not None and (options.depth is None or options.focal_length is None):
+        raise OptionError("--f-number needs --depth in metres and --focal-length in mm")
+    if options.depth is not None and (options.invert or options.normalize):
+        raise OptionError("--invert and --normalize are for --disparity; --depth is in metres")
+    for name, value in (("--blur", options.blur), ("--max-radius", options.max_radius)):
+        if value is not None and not 0.0 <= value < float("inf"):
+            raise OptionError(f"{name} is {value:g}; it must be a number of at least 0")
+    for name, value in (("--f-number", options.f_number), ("--focal-length", options.focal_length)):
+        if value is not None and not 0.0 < value < float("inf"):
             raise OptionError(f"{name} is {value:g}; it must be a number above 0")
+    require_within(("--sensor-width", options.sensor_width, 0.1, 1000.0), ("--fps", options.fps, 0.1, 240.0))
     if (options.focus is None) == (options.sweep is None):
         raise OptionError("give either --focus or --sweep")
-    if options.sweep is not None and options.sweep < 2:
-        raise OptionError(f"--sweep is {options.sweep}; it must be at least 2")
-    _require_ending(options, _STILL if options.sweep is None else _MOVING)
+    if options.sweep is not None:
+        require_within(("--sweep", options.sweep, 2, _SWEEP_MAX))
+    elif options.sweep_from is not None or options.sweep_to is not None:
+        raise OptionError("--sweep-from and --sweep-to are for --sweep")
 
 
-def _require_ending(options: Options, endings: tuple[str, ...]) -> None:
-    if options.out.suffix.lower() not in endings:
-        raise OptionError(f"--out is {options.out}; the file must end in {', '.join(endings)}")
+def _disparity(options: Options, image: Picture) -> Plane:
+    """The map that options ask for, larger is nearer."""
+    if options.depth is not None:
+        return read_depth(options.depth, image)
+    assert options.disparity is not None
+    disparity = read_map(options.disparity, image)
+    low, high = float(disparity.min()), float(disparity.max())
+    if options.invert:
+        disparity = np.float32(low + high) - disparity
+    if options.normalize:
+        if not high > low:
+            raise OptionError(f"{options.disparity}: is {low:g} everywhere, which --normalize cannot stretch")
+        disparity = (disparity - np.float32(low)) / np.float32(high - low)
+    return disparity
 
 
-def _focus_disparity(focus: str, disparity: Plane) -> float:
-    """The disparity that --focus means: its own value, or that of a pixel."""
+def _focus_disparities(options: Options, disparity: Plane) -> list[float]:
+    """The disparities to focus on, in the unit of the map; a word where the map has nothing there."""
+    low, high = float(disparity.min()), float(disparity.max())
+    if options.sweep is None:
+        focuses = [_focus_disparity(options, disparity)]
+    else:
+        begin = low if options.sweep_from is None else options.sweep_from
+        end = high if options.sweep_to is None else options.sweep_to
+        focuses = [float(focus) for focus in np.linspace(begin, end, options.sweep)]
+    for focus in focuses:
+        if not np.isfinite(focus):
+            raise OptionError(f"the focus is {focus}; it must be a number")
+    # Single precision of the map.
+    slack = 1e-6 * max(abs(low), abs(high))
+    if outside := [focus for focus in focuses if not low - slack <= focus <= high + slack]:
+        what = f"{len(outside)} of {len(focuses)} focuses are" if options.sweep else f"the focus {outside[0]:g} is"
+        print(f"{what} outside of the map's disparities, {low:g} to {high:g}: nothing is sharp", file=sys.stderr)
+    return focuses
+
+
+def _focus_disparity(options: Options, disparity: Plane) -> float:
+    """The disparity that --focus means: its own value, a distance, or that of a pixel."""
+    focus = options.focus or ""
+    if distance := re.fullmatch(r"([0-9.]+) ?m", focus):
+        try:
+            distance_m = float(distance[1])
+        except ValueError:
+            distance_m = 0.0
+        if options.depth is None or distance_m <= 0.0:
+            raise OptionError(f"--focus is {focus!r}; a distance must be above 0 m, and is for --depth")
+        return 1.0 / distance_m
     try:
         numbers = [float(part) for part in focus.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) == 1 and np.isfinite(numbers[0]) and numbers[0] >= 0.0:
+    if len(numbers) == 1:
         return numbers[0]
     if len(numbers) != 2:
-        raise OptionError(f"--focus is {focus!r}; it must be a pixel X,Y or a disparity of at least 0")
+        raise OptionError(f"--focus is {focus!r}; it must be a pixel X,Y, a disparity, or a distance such as 2.5m")
     x, y = numbers
     height, width = disparity.shape
     if not (0 <= x < width and 0 <= y < height):
         raise OptionError(f"--focus is {focus!r}, outside of the picture of {width} x {height} px")
-    return max(float(disparity[int(y), int(x)]), 0.0)
+    return float(disparity[int(y), int(x)])
 
 
-def _refocused(
-    renderer: Renderer, options: Options, image: Picture, disparity: Plane, focus_disparity: float
-) -> Picture:
-    assert options.blur is not None
-    lens = ThinLens(options.blur, focus_disparity)
-    return renderer(image, disparity, lens, gamma=options.gamma)
+def _blur_parameter(options: Options, disparity: Plane, focuses: list[float]) -> float:
+    """K in pixels per unit of the disparity; OptionError for a blur that is larger than the picture."""
+    low, high = float(disparity.min()), float(disparity.max())
+    reach = max(max(abs(low - focus), abs(high - focus)) for focus in focuses)
+    longer = max(disparity.shape)
+    if options.max_radius is not None:
+        if reach == 0.0:
+            raise OptionError("--max-radius has nothing to blur: the map is in focus everywhere")
+        blur_parameter = options.max_radius / reach
+    elif options.f_number is not None:
+        assert options.focal_length is not None
+        focal_length_m, sensor_m = options.focal_length / 1000.0, options.sensor_width / 1000.0
+        blur_parameter = blur_parameter_from_f_number(focal_length_m, options.f_number, sensor_m, longer)
+    else:
+        assert options.blur is not None
+        blur_parameter = options.blur
+    if blur_parameter * reach > longer:
+        raise OptionError(
+            f"the largest blur radius is {blur_parameter * reach:.4g} px (K {blur_parameter:g}); "
+            f"at most {longer} px, the picture's longer side, are rendered"
+        )
+    return blur_parameter
 
 
-def _levels(display: Picture) -> NDArray[np.uint8]:
-    return np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def _write_picture(path: Path, display: Picture) -> None:
-    with replacing(path) as aside:
-        match path.suffix.lower():
-            case ".exr":
-                write_exr_rgb(aside, linear_from_display(display))
-            case ".png":
-                write_png(aside, display)
-            case _:
-                iio.imwrite(aside, _levels(display), quality=95)
-
-
-def _write_film(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    if path.suffix.lower() == ".gif":
-        iio.imwrite(path, frames, duration=1000 / _FRAMES_PER_SECOND, loop=0)
-        return
-    # The usual pixel format of H.264 halves colour, so that sides must be even.
-    height, width = (side // 2 * 2 for side in frames[0].shape[:2])
-    even = [frame[:height, :width] for frame in frames]
+def _aperture(words: str) -> Aperture:
+    """The aperture that --aperture means; OptionError that names what is wrong with it."""
+    shape, *numbers = words.split(":")
+    makers: dict[str, Callable[..., Aperture]] = {
+        "disk": Disk,
+        "polygon": lambda blades, degrees="0": Polygon(int(blades), float(degrees)),
+        "donut": lambda inner_radius: Donut(float(inner_radius)),
+    }
     try:
-        iio.imwrite(path, even, fps=_FRAMES_PER_SECOND, codec="libx264", macro_block_size=2, plugin="FFMPEG")
-    except ImportError as error:
-        raise OptionError(f"--out is {path}; MP4 needs the package imageio-ffmpeg, or write a .gif") from error
+        if shape in makers:
+            return makers[shape](*numbers)
+        return Mask.from_image(np.rint(np.clip(read_disparity(Path(words)), 0.0, 1.0) * 255.0).astype(np.uint8))
+    except (ValueError, TypeError, DatasetError) as error:
+        raise OptionError(
+            f"--aperture is {words} ({error}); it must be disk, polygon:BLADES, polygon:BLADES:DEGREES, "
+            "donut:INNER_RADIUS, or a picture"
+        ) from error

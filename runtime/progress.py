@@ -1,7 +1,10 @@
 """Progress of long work: a bar with the time left on a terminal, a line now and then elsewhere."""
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
@@ -55,3 +58,30 @@ class Progress:
             left = (self._total - self._done) * (now - self._begin) / self._done
             parts = [f"{self._done}/{self._total} {self._unit}s", rate, f"{tqdm.format_interval(left)} left"]
             print(", ".join(part for part in parts if part), file=self._stream, flush=True)
+
+
+@contextmanager
+def waiting(what: str, *, stream: TextIO | None = None) -> Iterator[None]:
+    """Say on standard error how long one piece of work has taken so far: "WHAT: 12 s".
+
+    On a terminal from two seconds on, elsewhere a line every 15 seconds.
+    """
+    out, over = stream or sys.stderr, threading.Event()
+    is_terminal = out.isatty()
+
+    def say() -> None:
+        begin, line, wait_s = time.monotonic(), "", _DELAY_S if is_terminal else _LINE_EVERY_S
+        while not over.wait(wait_s):
+            line = f"{what}: {time.monotonic() - begin:.0f} s"
+            print(f"\r{line}" if is_terminal else f"{line}\n", end="", file=out, flush=True)
+            wait_s = 1.0 if is_terminal else _LINE_EVERY_S
+        if is_terminal and line:
+            print(f"\r{' ' * len(line)}\r", end="", file=out, flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -57,19 +57,27 @@ def decode(path: Path) -> tuple[NDArray, str]:
 def linear_light(picture: NDArray, expand_highlights: float = 0.0) -> NDArray[np.float32]:
     """Float32 linear light in [0, 65504] of a decoded picture. Alpha, if there is one, lies in [0, 1].
 
-    expand_highlights   e: display values I of an integer picture become I (1 + e clip(tanh(10 (I - 220/255)), 0, 1))
-                        before they become linear light (highlight enhancement of BokehMe, which uses e = 0.4)
+    expand_highlights   as of `expanded`, for an integer picture, before it becomes linear light
     """
     values = picture.astype(np.float32)
     if picture.dtype != np.float32:
         values /= opaque(picture)
         display = values[..., :3]
         if expand_highlights:
-            display *= 1.0 + expand_highlights * np.clip(np.tanh(10.0 * (display - 220.0 / 255.0)), 0.0, 1.0)
+            display = expanded(display, expand_highlights)
         values[..., :3] = linear_from_display(display)
     np.clip(values[..., :3], 0.0, HALF_MAX, out=values[..., :3])
     np.clip(values[..., 3:], 0.0, 1.0, out=values[..., 3:])
     return values
+
+
+def expanded(display: NDArray[np.float32], expand_highlights: float) -> NDArray[np.float32]:
+    """Display values with those near white raised: I becomes I (1 + e clip(tanh(10 (I - 220/255)), 0, 1)).
+
+    display             of any shape, in [0, 1]
+    expand_highlights   e >= 0; BokehMe's highlight enhancement has e = 0.4
+    """
+    return display * (1.0 + expand_highlights * np.clip(np.tanh(10.0 * (display - 220.0 / 255.0)), 0.0, 1.0))
 
 
 def opaque(picture: NDArray) -> int:

@@ -6,10 +6,12 @@ import cv2
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from bokehdata.images import read_exr_rgb, read_png, write_png
 from bokehforge.cli import main
 from renderers import RENDERERS
+from scenes.decode import EXIF_ORIENTATION
 from scenes.lens import ThinLens
 
 
@@ -86,10 +88,22 @@ def test_a_sweep_goes_there_and_back(files, tmp_path, ending):
         (["--focus", "0.5", "--blur", "-1"], "--blur is -1"),
         (["--focus", "0.5", "--gamma", "0"], "--gamma is 0"),
         (["--focus", "0.5", "--renderer", "magic"], "there are identity, scatter"),
-        (["--focus", "0.5", "--renderer", "oracle-layers"], "scene"),
+        (["--focus", "0.5", "--renderer", "oracle-layers"], "needs the true layers of a scene; a photograph has none"),
         (["--focus", "0.5", "--weights", "absent/arnet.safetensors"], "arnet.safetensors: no such file"),
         (["--sweep", "1", "--out", "x.gif"], "--sweep is 1"),
         (["--sweep", "3", "--out", "x.png"], "must end in .gif, .mp4"),
+        (["--sweep", "1001", "--out", "x.gif"], "--sweep is 1001"),
+        (["--focus", "0.5", "--blur", "1e6"], "the largest blur radius is 3e+05 px"),
+        (["--focus", "0.5", "--blur", "nan"], "--blur is nan"),
+        (["--focus", "inf"], "the focus is inf"),
+        (["--focus", "0.5", "--max-radius", "3"], "give one of --blur"),
+        (["--focus", "0.5", "--fps", "0"], "--fps is 0"),
+        (["--focus", "0.5", "--sweep-from", "0"], "are for --sweep"),
+        (["--focus", "2m"], "a distance must be above 0 m, and is for --depth"),
+        (["--focus", "0.5", "--aperture", "star"], "--aperture is star"),
+        (["--focus", "0.5", "--aperture", "polygon:2"], "blades is 2"),
+        (["--focus", "0.5", "--depth", "map.npy"], "needs --disparity or --depth, and not both"),
+        (["--focus", "0.5", "--out", "absent/x.png"], "there is no folder absent"),
         (["--focus", "0.5", "--out", "x.gif"], "must end in .png"),
         (["--focus", "0.5", "--disparity", "absent.exr"], "absent.exr: no such file"),
         (["--focus", "0.5", "--matte", "map.png"], "--renderer scatter has no --matte"),
@@ -143,7 +157,7 @@ def test_a_method_that_has_learned_its_lens_needs_the_picture_alone(files, tmp_p
         (["--renderer", "ampn", "--mask", "absent.png"], "absent.png"),
         (["--renderer", "cocnet-b3", "--f-stop", "1"], "--renderer cocnet-b3 has no --f-stop"),
         (["--renderer", "scatter", "--mask", "m.png"], "--renderer scatter has no --mask"),
-        (["--renderer", "scatter", "--focus", "0.5"], "needs --disparity and --blur"),
+        (["--renderer", "scatter", "--focus", "0.5"], "needs --disparity or --depth"),
     ],
 )
 def test_what_a_method_does_not_know_is_named(files, tmp_path, capsys, ampn, options, culprit):
@@ -165,8 +179,184 @@ def test_a_matte_stands_in_for_what_is_found(files, tmp_path):
     assert np.abs(outs[0] - outs[2]).max() > 0.05
 
 
-def test_a_map_of_another_size_is_refused(files, tmp_path, capsys):
-    np.save(tmp_path / "small.npy", np.zeros((16, 24), np.float32))
+def test_a_map_of_another_shape_is_refused(files, tmp_path, capsys):
+    np.save(tmp_path / "small.npy", np.zeros((16, 32), np.float32))
     files["map"] = tmp_path / "small.npy"
     assert render(files, tmp_path / "out.png", "--focus", "0.5") == 2
-    assert "is 24 x 16 px, the picture is 48 x 33 px" in capsys.readouterr().err
+    assert "is 32 x 16 px, the picture is 48 x 33 px" in capsys.readouterr().err
+
+
+def test_a_map_of_another_size_is_resized_with_a_word(files, tmp_path, capsys):
+    np.save(tmp_path / "double.npy", np.load(files["map"]).repeat(2, 0).repeat(2, 1))
+    assert render(files, tmp_path / "one.png", "--focus", "40,3") == 0
+    files["map"] = tmp_path / "double.npy"
+    assert render(files, tmp_path / "other.png", "--focus", "40,3") == 0
+    assert "is 96 x 66 px, the picture is 48 x 33 px; the map is resized" in capsys.readouterr().err
+    np.testing.assert_array_equal(read_png(tmp_path / "one.png"), read_png(tmp_path / "other.png"))
+
+
+@pytest.mark.parametrize("value, culprit", [(np.nan, "holds NaN"), (np.inf, "holds NaN or infinity")])
+def test_a_map_without_numbers_is_named(files, tmp_path, capsys, value, culprit):
+    broken = np.load(files["map"])
+    broken[3, 4] = value
+    np.save(files["map"], broken)
+    assert render(files, tmp_path / "out.png", "--focus", "0.5") == 2
+    assert f"map.npy: {culprit}" in capsys.readouterr().err
+
+
+def test_only_differences_of_disparity_count(files, tmp_path):
+    """A map of negative values is focused where one clicks."""
+    assert render(files, tmp_path / "one.png", "--focus", "3,30") == 0
+    np.save(files["map"], np.load(files["map"]) - 1.0)
+    assert render(files, tmp_path / "other.png", "--focus", "3,30") == 0
+    # Single precision of the shifted map: a millionth of a pixel of blur.
+    np.testing.assert_allclose(read_png(tmp_path / "one.png"), read_png(tmp_path / "other.png"), atol=3 / 65535)
+
+
+def test_a_map_of_what_is_far_is_inverted(files, tmp_path):
+    assert render(files, tmp_path / "one.png", "--focus", "3,30") == 0
+    np.save(files["map"], 1.0 - np.load(files["map"]))
+    assert render(files, tmp_path / "other.png", "--focus", "3,30", "--invert") == 0
+    np.testing.assert_allclose(read_png(tmp_path / "one.png"), read_png(tmp_path / "other.png"), atol=3 / 65535)
+
+
+def test_the_largest_blur_radius_is_what_was_asked_for(files, tmp_path):
+    """The map spans 0.6: K 10 is a radius of 6 px, of the map or of the map stretched to 0 to 1."""
+    words = ["render", str(files["photo"]), "--disparity", str(files["map"]), "--renderer", "scatter"]
+    outs = []
+    for options in (["--blur", "10"], ["--max-radius", "6"], ["--normalize", "--blur", "6"]):
+        assert main([*words, *options, "--focus", "3,30", "--out", str(tmp_path / "out.png")]) == 0
+        outs.append(read_png(tmp_path / "out.png"))
+    for out in outs[1:]:
+        np.testing.assert_allclose(out, outs[0], atol=3 / 65535)
+
+
+def test_depth_and_f_number_are_a_camera(files, tmp_path):
+    """K = f^2 W / (2 N w) in px m; disparity is 1 / depth."""
+    depth_m = np.where(np.arange(48) < 24, 5.0, 1.25)[None].repeat(33, 0)
+    np.save(tmp_path / "depth.npy", depth_m.astype(np.float32))
+    cv2.imwrite(str(tmp_path / "depth.png"), np.rint(depth_m * 1000).astype(np.uint16))
+    np.save(tmp_path / "inverse.npy", (1.0 / depth_m).astype(np.float32))
+    photo, out = str(files["photo"]), tmp_path / "out.exr"
+    blur_parameter = 0.05**2 * 48 / (2 * 0.2 * 0.036)
+    camera = ["--f-number", "0.2", "--focal-length", "50"]
+    outs = []
+    for options in (
+        [
+            "--disparity",
+            str(tmp_path / "inverse.npy"),
+            "--blur",
+            str(blur_parameter),
+            "--focus",
+            "0.2",
+        ],
+        ["--depth", str(tmp_path / "depth.npy"), *camera, "--focus", "5m"],
+        ["--depth", str(tmp_path / "depth.png"), *camera, "--focus", "3,30"],
+    ):
+        assert main(["render", photo, "--renderer", "scatter", "--out", str(out), *options]) == 0
+        outs.append(read_exr_rgb(out))
+    assert np.abs(outs[0] - read_png(files["photo"]) ** 2.2).max() > 0.1
+    for other in outs[1:]:
+        np.testing.assert_allclose(other, outs[0], rtol=2e-3, atol=1e-3)
+
+
+def test_what_is_infinitely_far_has_disparity_0(files, tmp_path):
+    outs = []
+    for value in (np.inf, 65504.0, 1e9):
+        np.save(tmp_path / "depth.npy", np.where(np.arange(48) < 24, value, 2.0).astype(np.float32)[None].repeat(33, 0))
+        words = ["--depth", str(tmp_path / "depth.npy"), "--blur", "8", "--focus", "0.5", "--renderer", "scatter"]
+        assert main(["render", str(files["photo"]), "--out", str(tmp_path / "out.png"), *words]) == 0
+        outs.append(read_png(tmp_path / "out.png"))
+    np.testing.assert_array_equal(outs[0], outs[1])
+    np.testing.assert_array_equal(outs[0], outs[2])
+
+
+def test_a_depth_that_is_none_is_named(files, tmp_path, capsys):
+    np.save(tmp_path / "depth.npy", np.zeros((33, 48), np.float32))
+    words = ["--depth", str(tmp_path / "depth.npy"), "--blur", "8", "--focus", "0.5"]
+    assert main(["render", str(files["photo"]), "--out", str(tmp_path / "out.png"), *words]) == 2
+    assert "depth.npy: holds depths that are not above 0 m" in capsys.readouterr().err
+
+
+def test_a_focus_that_the_map_does_not_have_is_told(files, tmp_path, capsys):
+    assert render(files, tmp_path / "out.png", "--focus", "0.9") == 0
+    assert "the focus 0.9 is outside of the map's disparities, 0.2 to 0.8: nothing is sharp" in capsys.readouterr().err
+    assert render(files, tmp_path / "out.png", "--focus", "0.8") == 0
+    assert "outside" not in capsys.readouterr().err
+
+
+def test_the_aperture_shows_in_a_light(files, tmp_path):
+    """Through a ring a point out of focus becomes a ring; through a mask that is open above, the half of a disk."""
+    point = np.zeros((33, 48, 3), np.float32)
+    point[16, 24] = 1.0
+    write_png(files["photo"], point)
+    np.save(files["map"], np.zeros((33, 48), np.float32))
+    cv2.imwrite(
+        str(tmp_path / "upper.png"), np.where(np.arange(64) < 32, 255, 0).astype(np.uint8)[:, None].repeat(64, 1)
+    )
+    for aperture, dark, bright in (
+        ("donut:0.7", (16, 24), (16, 32)),
+        (str(tmp_path / "upper.png"), (22, 24), (10, 24)),
+        ("disk", (4, 24), (16, 24)),
+    ):
+        assert render(files, tmp_path / "out.exr", "--focus", "1", "--aperture", aperture) == 0
+        light = read_exr_rgb(tmp_path / "out.exr")[..., 0]
+        assert light[dark] < 0.1 * light[bright]
+
+
+def test_highlights_are_raised_before_the_blur(files, tmp_path):
+    """White becomes 1 + 0.4 tanh(10 (1 - 220/255)) in display values, and the same to the power of 2.2 in light."""
+    white = np.zeros((33, 48, 3), np.float32)
+    white[10:20, 10:20] = 1.0
+    write_png(files["photo"], white)
+    np.save(files["map"], np.zeros((33, 48), np.float32))
+    sums = []
+    for options in ([], ["--expand-highlights", "0.4"]):
+        assert render(files, tmp_path / "out.exr", "--focus", "0.5", *options) == 0
+        sums.append(read_exr_rgb(tmp_path / "out.exr").sum())
+    assert sums[1] / sums[0] == pytest.approx((1 + 0.4 * np.tanh(10 * 35 / 255)) ** 2.2, rel=2e-3)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_profile_and_exif_are_kept_and_the_picture_is_upright(files, tmp_path, ending):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F], exif[EXIF_ORIENTATION] = "Maker", 6
+    turned = Image.fromarray(np.rint(read_png(files["photo"]) * 255).astype(np.uint8)).transpose(
+        Image.Transpose.ROTATE_90
+    )
+    turned.save(tmp_path / "photo.tiff", icc_profile=profile, exif=exif)
+    files["photo"] = tmp_path / "photo.tiff"
+    assert render(files, tmp_path / f"out.{ending}", "--focus", "3,30") == 0
+    with Image.open(tmp_path / f"out.{ending}") as out:
+        assert out.size == (48, 33) and out.info["icc_profile"] == profile
+        assert out.getexif()[0x010F] == "Maker" and EXIF_ORIENTATION not in out.getexif()
+
+
+def test_a_profile_that_is_not_of_rgb_is_left_out(files, tmp_path):
+    Image.new("CMYK", (48, 33)).save(tmp_path / "cmyk.jpg", icc_profile=b"\0" * 16 + b"CMYK" + b"\0" * 108)
+    files["photo"] = tmp_path / "cmyk.jpg"
+    assert render(files, tmp_path / "out.jpg", "--focus", "3,30") == 0
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert "icc_profile" not in out.info
+
+
+def test_a_sweep_within_bounds_makes_a_folder_of_frames(files, tmp_path, capsys):
+    words = ["--sweep", "3", "--sweep-from", "0.2", "--sweep-to", "0.5"]
+    assert render(files, tmp_path / "frames", *words) == 0
+    assert [file.name for file in sorted((tmp_path / "frames").iterdir())] == ["0000.png", "0001.png", "0002.png"]
+    assert render(files, tmp_path / "one.png", "--focus", "0.35") == 0
+    np.testing.assert_allclose(read_png(tmp_path / "frames/0001.png"), read_png(tmp_path / "one.png"), atol=2 / 65535)
+    assert render(files, tmp_path / "frames", *words) == 2
+    assert "a folder with files in it" in capsys.readouterr().err
+
+
+def test_a_film_has_the_rate_that_was_asked_for(files, tmp_path):
+    assert render(files, tmp_path / "film.gif", "--sweep", "3", "--fps", "5") == 0
+    assert iio.immeta(tmp_path / "film.gif")["duration"] == 200
+
+
+def test_a_renderer_of_the_gpu_s_language_runs_where_it_is_asked_to(files, tmp_path):
+    assert render(files, tmp_path / "taichi.png", "--focus", "3,30", "--arch", "cpu", renderer="scatter-taichi") == 0
+    assert render(files, tmp_path / "numba.png", "--focus", "3,30") == 0
+    np.testing.assert_allclose(read_png(tmp_path / "taichi.png"), read_png(tmp_path / "numba.png"), atol=2e-3)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bokehdata.format import DatasetError, writing
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
-from scenes.decode import DecodeError, decode, opaque
+from scenes.decode import DecodeError, decode, expanded, opaque
 
 
 def write_exr_rgb(path: Path, linear: NDArray) -> None:
@@ -98,15 +98,17 @@ def read_linear(path: Path) -> Picture:
     return linear_from_display(read_png(path)) if path.suffix == ".png" else read_exr_rgb(path)
 
 
-def read_display(path: Path) -> Picture:
+def read_display(path: Path, *, expand_highlights: float = 0.0) -> Picture:
     """A picture file of any kind as display values: (H, W, 3) float32.
 
-    Floating-point files hold linear light at gamma 2.2. DatasetError if the file cannot be read.
+    Floating-point files hold linear light at gamma 2.2. `expand_highlights`, as of `scenes.decode.expanded`, is for the
+    others, which end at white. DatasetError if the file cannot be read.
     """
     picture = _decoded(path)[..., :3]
     if picture.dtype == np.float32:
         return display_from_linear(np.maximum(picture, 0.0))
-    return picture.astype(np.float32) / np.float32(opaque(picture))
+    display = picture.astype(np.float32) / np.float32(opaque(picture))
+    return expanded(display, expand_highlights) if expand_highlights else display
 
 
 def read_disparity(path: Path) -> Plane:
@@ -114,18 +116,26 @@ def read_disparity(path: Path) -> Plane:
 
     DatasetError if the file cannot be read.
     """
+    numbers = read_numbers(path)
+    return numbers if numbers.dtype == np.float32 else numbers.astype(np.float32) / np.float32(opaque(numbers))
+
+
+def read_numbers(path: Path) -> NDArray:
+    """A map as it is stored, the first channel of a file of several: (H, W) float32, uint8 or uint16.
+
+    NPY files become float32, whatever is in them. DatasetError if the file cannot be read.
+    """
     if path.suffix == ".npy":
         try:
-            disparity = np.asarray(np.load(path, allow_pickle=False), np.float32)
+            numbers = np.asarray(np.load(path, allow_pickle=False), np.float32)
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path}: not a whole NPY file of numbers ({error})") from error
-        if disparity.ndim != 2:
-            raise DatasetError(f"{path}: is {disparity.shape}; a disparity is (H, W)")
-        return disparity
+        if numbers.ndim != 2:
+            raise DatasetError(f"{path}: is {numbers.shape}; a map is (H, W)")
+        return numbers
     if path.suffix == ".exr":
         return read_exr_plane(path)
-    levels = _decoded(path)
-    return levels[..., 0].astype(np.float32) / np.float32(opaque(levels))
+    return _decoded(path)[..., 0]
 
 
 def _decoded(path: Path) -> NDArray:
