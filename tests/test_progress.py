@@ -1,6 +1,7 @@
 """Progress: a bar on a terminal, a line now and then in a log, nothing for what is over at once."""
 
 import io
+import time
 
 import pytest
 
@@ -69,3 +70,24 @@ def test_a_terminal_shows_a_bar_with_the_rate(monkeypatch, clock):
 def test_nothing_to_do_is_fine():
     with Progress(0, "scene", stream=io.StringIO()):
         pass
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_one_piece_of_work_says_how_long_it_takes_and_leaves_a_clean_line(monkeypatch, stream):
+    monkeypatch.setattr(progress, "_DELAY_S", 0.05)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.05)
+    with progress.waiting("scatter", stream=stream):
+        time.sleep(0.2)
+    said = stream.getvalue()
+    assert "scatter: 0 s" in said
+    if stream.isatty():
+        assert said.endswith("\r") and "\n" not in said
+    else:
+        assert said.endswith("\n") and "\r" not in said
+
+
+def test_work_that_is_over_at_once_says_nothing():
+    log = io.StringIO()
+    with progress.waiting("scatter", stream=log):
+        pass
+    assert log.getvalue() == ""
