@@ -25,7 +25,7 @@ from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench
 from evaluation.protocols import PROTOCOLS, BenchmarkProtocol, Task, tasks
 from evaluation.rendering import Border, RenderProcess
-from evaluation.results import PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
+from evaluation.results import ERRORS_FILE, PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
 from evaluation.run import Run
 from evaluation.scales import SCALES, ScaleName
 from evaluation.tables import headline, in_words, value, weights_used
@@ -42,7 +42,8 @@ class Options:
 
     The same command resumes; more renderers into the same --out are added to those already there. A program of
     --commands reads and writes NPY, float32 display values (image, out) and disparity; {image_exr}, {disparity_exr} and
-    {out_exr} name EXR files, linear light. A callable is called as renderers.base.Renderer says.
+    {out_exr} name EXR files, linear light. A callable is f(image, disparity, lens), and is given gamma=... and
+    scene=... if it takes them; docs/plug-in-your-method.md has an example.
 
     Example: python evaluation/benchmark.py --data datasets/default --renderers scatter identity --out results/default
     """
@@ -67,6 +68,10 @@ class Options:
     """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
     border: Border = "replicate"
     """How pictures and disparities go on beyond the frame, for every method that is not given layers."""
+    fresh: bool = False
+    """Measure these renderers again, where rows of theirs are there already."""
+    time_limit: float = 600.0
+    """Longest time in seconds to render a picture once; a renderer that takes longer has failed on it."""
     repeats: int = 1
     """Timed calls per picture; its time is their median."""
     lpips: bool = True
@@ -82,7 +87,10 @@ class Options:
 
 
 def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
-    """Run the command; returns its exit code: 0, 1 if no row could be made, 2 for bad input, 130 if interrupted."""
+    """Run the command; returns its exit code.
+
+    0, 1 if a renderer of this run failed on every picture, 2 for bad input, 130 if interrupted.
+    """
     options = tyro.cli(Options, args=argv, prog=prog)
     return command.exit_code(
         partial(_benchmark, options),
@@ -122,7 +130,20 @@ def _benchmark(options: Options) -> int:
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
-        run = Run(log, bench, specs, wanted, digests, pictured, options.arch, options.border)
+        errors = options.out / ERRORS_FILE
+        run = Run(
+            log,
+            bench,
+            specs,
+            wanted,
+            digests,
+            pictured,
+            options.arch,
+            options.border,
+            errors,
+            options.time_limit,
+            options.fresh,
+        )
         for warning in run.warnings():
             print(f"warning: {warning}", file=sys.stderr)
         if done := run.rows_there:
@@ -132,7 +153,9 @@ def _benchmark(options: Options) -> int:
         finally:
             document = run.document(options.data.resolve().name, lpips_state)
             path = write_results(options.out, document)
-    return _report(path, document, bench.seconds)
+    _report(path, document, bench.seconds)
+    measured = {row["renderer"] for row in document["rows"] if "error" not in row}
+    return command.DONE if all(spec.name in measured for spec in specs) else command.FAILED
 
 
 def _require_counts(options: Options) -> None:
@@ -142,6 +165,7 @@ def _require_counts(options: Options) -> None:
         ("--pictures", options.pictures, 0),
         ("--picture-side", options.picture_side, 16),
         ("--threads", options.threads, 1),
+        ("--time-limit", options.time_limit, 1.0),
     )
 
 
@@ -219,7 +243,7 @@ def _spread(names: Sequence[str], at_most: int) -> set[str]:
     return {names[i * len(names) // count] for i in range(count)}
 
 
-def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -> int:
+def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -> None:
     """Print the means of every renderer."""
     region = headline(document)
     print(f"{'renderer':24} {'rows':>6} {'failed':>6} {'PSNR dB':>8} {'RMSE':>7} {'SSIM':>7} {'seconds':>8}")
@@ -236,7 +260,6 @@ def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -
         shares = ", ".join(f"{stage} {100.0 * seconds / total:.0f} %" for stage, seconds in stages.items())
         print(f"measured in {total:.0f} s: {shares}")
     print(f"{in_words(region)}; all numbers are in {path}\ntables and page:  bokehforge report {path.parent}")
-    return command.DONE if any("error" not in row for row in document["rows"]) else command.FAILED
 
 
 def _mean(rows: Sequence[Row], metric: str, region: str) -> float | None:

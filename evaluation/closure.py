@@ -38,6 +38,19 @@ def plugin_files(target: str) -> list[Path]:
     return _closure([start] if start else [], folders)
 
 
+def command_files(words: Iterable[str]) -> list[Path]:
+    """The files that the words of a command name, and what its Python files import beside themselves, sorted.
+
+    A word may be an option with a file, `--model=net.pt`. A folder is not looked into.
+    """
+    found: set[Path] = set()
+    for word in words:
+        for name in (word, word.partition("=")[2]):
+            if (path := Path(name)).is_file():
+                found.update(plugin_files(name) if path.suffix == ".py" else [path.resolve()])
+    return sorted(found)
+
+
 def _closure(start: Iterable[Path], folders: dict[str, Path | None]) -> list[Path]:
     found: set[Path] = set()
     waiting = [path for path in start if path.is_file()]
@@ -47,21 +60,35 @@ def _closure(start: Iterable[Path], folders: dict[str, Path | None]) -> list[Pat
             continue
         found.add(path)
         waiting += [file for module in _imports(path) if (file := _file(module, folders))]
+        waiting += _relative_imports(path)
     return sorted(found)
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _nodes(path: Path) -> Iterator[ast.AST]:
     try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:
+        yield from ast.walk(ast.parse(path.read_bytes()))
+    except (SyntaxError, ValueError):
         return  # it is reported when it is imported
-    for node in ast.walk(tree):
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module
             # `from runtime import backend` imports a module too.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _relative_imports(path: Path) -> Iterator[Path]:
+    """The files of `from .module import name`, and of `from . import module`."""
+    for node in _nodes(path):
+        if isinstance(node, ast.ImportFrom) and node.level > 0 and len(path.parents) >= node.level:
+            package = path.parents[node.level - 1]
+            base = package.joinpath(*(node.module or "").split(".")) if node.module else package
+            for place in (base, *(base / alias.name for alias in node.names)):
+                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
 
 
 def _file(module: str, folders: dict[str, Path | None]) -> Path | None:

@@ -22,7 +22,7 @@ import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from bokehdata.origins import Origins
-from evaluation.closure import module_files, plugin_files
+from evaluation.closure import command_files, module_files, plugin_files
 from renderers import RENDERERS
 from renderers.base import Information, Renderer, RendererError, WithoutNetworks
 from renderers.neural.training_record import read_record, seen_by
@@ -80,7 +80,7 @@ class RendererSpec:
         return CommandRenderer(self.target)
 
     def digest(self) -> str:
-        """sha256 over the name, the target, the files of its modules and its weights.
+        """sha256 over the name, the target, and the files of its modules, of its weights, or of its command.
 
         Rows of another digest are not taken over.
         """
@@ -92,6 +92,8 @@ class RendererSpec:
             files = [*module_files(self._own().modules), *self._checkpoints()]
         elif self.kind == "python":
             files = plugin_files(self.target.rpartition(":")[0])
+        else:
+            files = command_files(shlex.split(self.target))
         made_of += [(path.name, sha256_of(path)) for path in files]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
@@ -168,6 +170,10 @@ def _checked(name: str) -> str:
 
 def _imported(target: str) -> Renderer:
     module_name, _, attribute = target.rpartition(":")
+    # As `python method.py` and `python -m method` have it: modules beside the file, and of the current folder.
+    for folder in (Path.cwd(), Path(module_name).resolve().parent if module_name.endswith(".py") else Path.cwd()):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     try:
         if module_name.endswith(".py"):
             path = Path(module_name).resolve()

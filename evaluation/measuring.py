@@ -95,7 +95,10 @@ class Bench:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def measure(self, task: Task, process: RenderProcess, renderer: str, truths: GroundTruths, *, keep: bool) -> Row:
-        """The scores of a renderer on a task, or its `error`; with `keep` the picture is put aside for people."""
+        """The scores of a renderer on a task; with `keep` the picture is put aside for people.
+
+        Where it fails, its `error`, and `details` for the file of errors where the renderer raised one.
+        """
         try:
             with self._stage("reading"):
                 ground = truths.of(task)
@@ -121,7 +124,8 @@ class Bench:
             row["blur_parameter"] = blur_parameter
             row.update(self._scores(image, ground))
         except (RenderFailed, DatasetError, ValueError) as error:
-            return {"error": str(error)}
+            details = error.details if isinstance(error, RenderFailed) else ""
+            return {"error": str(error)} | ({"details": details} if details else {})
         row.update(
             seconds=seconds,
             peak_memory_bytes=process.peak_memory_bytes,

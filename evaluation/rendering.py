@@ -8,6 +8,7 @@ import signal
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +46,11 @@ TIME_RULE = (
 
 
 class RenderFailed(RuntimeError):
-    """The message of a renderer that could not render one picture."""
+    """The message of a renderer that could not render one picture, and where in its code: `details`, "" if unknown."""
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,16 @@ class RenderProcess:
 
     arch          where our renderers run
     border        how pictures go on beyond the frame (BORDER_RULE)
+    limit_s       longest time of `render`; then the process is ended, and the picture has failed
     information   what the renderer is given
 
     RendererSpecError where the renderer cannot be loaded, or cannot run there.
     """
 
-    def __init__(self, spec: RendererSpec, arch: Backend = "cpu", border: Border = "replicate"):
-        self._spec, self._arch, self._border = spec, arch, border
+    def __init__(
+        self, spec: RendererSpec, arch: Backend = "cpu", border: Border = "replicate", limit_s: float | None = None
+    ):
+        self._spec, self._arch, self._border, self._limit_s = spec, arch, border, limit_s
         self.peak_memory_bytes = 0
         self.start_memory_bytes = 0
         self.information: Information = "disparity"
@@ -90,9 +98,14 @@ class RenderProcess:
         """
         try:
             self._connection.send((task, blur_parameter, repeats))
+            if self._limit_s is not None and not self._connection.poll(self._limit_s):
+                self._process.kill()
+                self._process.join()
+                self._start()
+                raise RenderFailed(f"the renderer took over {self._limit_s:g} s (--time-limit)")
             answer = self._connection.recv()
             if "error" in answer:
-                raise RenderFailed(answer["error"])
+                raise RenderFailed(answer["error"], answer["details"])
             pixels = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             self._process.join()
@@ -151,7 +164,8 @@ def _serve(connection: Connection, spec: RendererSpec, arch: Backend, border: Bo
             rendered, seconds = _timed(call, repeats)
             rendered = _checked(rendered, image, margin)
         except Exception as error:  # a renderer may raise anything, and the next picture may go well
-            connection.send({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            connection.send({"error": message, "details": traceback.format_exc()})
             continue
         warm = True
         connection.send({"shape": rendered.shape, "seconds": seconds, "memory": _peak_memory_bytes()})

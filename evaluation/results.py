@@ -1,5 +1,7 @@
 """The files of a benchmark: `rows.jsonl` grows row by row while it runs, `results.json` is made of it.
 
+`errors.log` has the traceback of a renderer's first failure of every run.
+
 results.json
     schema, complete        version of this layout; whether every row that was asked for is there
     data                    name of the folder, number of pictures, sha256 over their digests
@@ -39,6 +41,7 @@ from runtime.files import write_whole
 SCHEMA = 1
 RESULTS_FILE = "results.json"
 ROWS_FILE = "rows.jsonl"
+ERRORS_FILE = "errors.log"
 PICTURES_FOLDER = "pictures"
 
 Row = dict[str, Any]

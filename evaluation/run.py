@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from bokehdata.origins import Origins
@@ -20,6 +21,9 @@ from evaluation.scoring import METRICS, SPACE
 from runtime.backend import Backend
 from runtime.progress import Progress
 
+# A renderer whose first pictures all fail in the same way is not asked for more.
+_SAME_FAILURES_MAX = 5
+
 
 @dataclass(frozen=True)
 class Run:
@@ -30,6 +34,9 @@ class Run:
     pictured   names of the tasks whose pictures are kept
     arch       where renderers that use Taichi run
     border     how pictures go on beyond the frame
+    errors     file that a renderer's tracebacks are added to
+    limit_s    longest time for a picture, None for any
+    fresh      measure rows again that are there
     """
 
     log: RowLog
@@ -40,6 +47,9 @@ class Run:
     pictured: set[str]
     arch: Backend
     border: Border
+    errors: Path
+    limit_s: float | None = None
+    fresh: bool = False
 
     @property
     def rows_there(self) -> int:
@@ -60,11 +70,11 @@ class Run:
     def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
         truths = GroundTruths()
         weights = spec.weights()
-        with RenderProcess(spec, self.arch, self.border) as process:
+        outcomes: list[str | None] = []
+        with RenderProcess(spec, self.arch, self.border, self.limit_s) as process:
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
-                if "error" in row:
-                    print(f"{spec.name} failed on {task.name}: {row['error']}", file=sys.stderr)
+                details = row.pop("details", None)
                 made = {
                     "renderer": spec.name,
                     "target": spec.target,
@@ -75,9 +85,29 @@ class Run:
                     made |= {"weights": weights, "seen_in_training": self._is_seen(spec, task)}
                 self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
                 progress.add()
+                outcomes.append(row.get("error"))
+                if "error" not in row:
+                    continue
+                is_first = len(outcomes) - outcomes.count(None) == 1
+                self._tell(f"{spec.name} failed on {task.name}: {row['error']}", details if is_first else None)
+                if len(outcomes) == _SAME_FAILURES_MAX < len(missing) and len(set(outcomes)) == 1:
+                    left = len(missing) - len(outcomes)
+                    self._tell(f"{spec.name} fails in the same way every time; {left} rows of it are left out", None)
+                    return
+
+    def _tell(self, failure: str, details: str | None) -> None:
+        """A line on stderr, and with its traceback in the file of errors."""
+        where = ""
+        if details is not None:
+            with self.errors.open("a") as file:
+                file.write(f"{failure}\n{details}\n")
+            where = f" (traceback in {self.errors})"
+        print(failure + where, file=sys.stderr)
 
     def _is_there(self, spec: RendererSpec, task: Task) -> bool:
         """Whether the row exists with all that is wanted now; a row that failed is tried again."""
+        if self.fresh:
+            return False
         row = self.log.row(self._key(spec, task))
         if row is None or "error" in row:
             return False

@@ -295,6 +295,90 @@ def test_a_renderer_that_fails_is_recorded_and_the_others_go_on(dataset, strange
     assert "awkward failed on 000000/bokeh_00_01" in capsys.readouterr().err
 
 
+def test_the_first_failure_has_its_traceback_in_a_file(dataset, strangers, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert benchmark("--data", dataset, "--renderers", f"{strangers}:awkward", "--out", out) == 0
+    assert "(traceback in" in capsys.readouterr().err
+    log = (out / "errors.log").read_text()
+    assert log.count("Traceback") == 1 and "the renderer returned NaN" in log
+
+
+def test_a_renderer_that_always_fails_is_left_out_early_and_is_the_exit_code(dataset, tmp_path, capsys):
+    broken = tmp_path / "broken.py"
+    broken.write_text("def method(image, disparity, lens):\n    raise ValueError('not mine')\n")
+    out = tmp_path / "out"
+    assert benchmark("--data", dataset, "--renderers", "identity", "--out", out) == 0
+    # Though the folder holds good rows of another renderer.
+    assert benchmark("--data", dataset, "--renderers", f"{broken}:method", "--out", out) == 1
+    assert "method fails in the same way every time" in capsys.readouterr().err
+    assert [r["rows"] for r in results(out)["renderers"] if r["name"] == "method"] == [5]
+    broken.write_text("def method(image, disparity, lens):\n    return image\n")
+    assert benchmark("--data", dataset, "--limit", 6, "--renderers", f"{broken}:method", "--out", out) == 0
+    assert [r["rows"] for r in results(out)["renderers"] if r["name"] == "method"] == [6]
+
+
+def test_a_renderer_that_never_returns_has_failed_and_the_others_go_on(dataset, tmp_path):
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import time\n"
+        "def method(image, disparity, lens):\n"
+        "    time.sleep(0 if lens.focus_disparity > 0.5 else 3600)\n"
+        "    return image\n"
+    )
+    out = tmp_path / "out"
+    words = ("--limit", 2, "--time-limit", 2, "--renderers", f"{slow}:method", "identity", "--out", out)
+    assert benchmark("--data", dataset, *words) == 0
+    rows = results(out)["rows"]
+    assert [row.get("error") for row in rows if row["renderer"] == "identity"] == [None, None]
+    assert {row.get("error") for row in rows if row["renderer"] == "method"} == {
+        None,
+        "the renderer took over 2 s (--time-limit)",
+    }
+
+
+def test_a_plug_in_imports_what_lies_beside_it_and_is_measured_again_when_that_changes(dataset, tmp_path, monkeypatch):
+    folder, out = tmp_path / "mine", tmp_path / "out"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner/__init__.py").write_text("from .strength import STRENGTH\n")
+    (folder / "inner/strength.py").write_text("STRENGTH = 1.0\n")
+    (folder / "plug_in.py").write_text(
+        "from inner import STRENGTH\ndef method(image, disparity, lens):\n    return image * STRENGTH\n"
+    )
+    errors = []
+    for strength in ("1.0", "0.5"):
+        (folder / "inner/strength.py").write_text(f"STRENGTH = {strength}\n")
+        words = ("--limit", 1, "--renderers", f"{folder / 'plug_in.py'}:method", "--out", out)
+        assert benchmark("--data", dataset, *words) == 0
+        errors.append(results(out)["rows"][0]["rmse"])
+    assert errors[0] != errors[1]
+
+
+def test_a_command_is_measured_again_when_its_script_changes(dataset, tmp_path):
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    errors = []
+    for strength in (1.0, 0.5):
+        script.write_text(
+            f"import sys, numpy as np\nnp.save(sys.argv[2], np.load(sys.argv[1]) * np.float32({strength}))\n"
+        )
+        command = f"prog={sys.executable} {script} {{image}} {{out}}"
+        assert benchmark("--data", dataset, "--limit", 1, "--commands", command, "--out", out) == 0
+        errors.append(results(out)["rows"][0]["rmse"])
+    assert errors[0] != errors[1]
+
+
+def test_fresh_measures_again_what_is_there(dataset, tmp_path):
+    """What a renderer reads besides its files may have changed without our knowing."""
+    method, number, out = tmp_path / "method.py", tmp_path / "number.txt", tmp_path / "out"
+    method.write_text(f"def method(image, disparity, lens):\n    return image * float(open({str(number)!r}).read())\n")
+    errors = []
+    for strength, options in (("1.0", ()), ("0.5", ()), ("0.5", ("--fresh",))):
+        number.write_text(strength)
+        words = ("--limit", 1, "--renderers", f"{method}:method", "--out", out, *options)
+        assert benchmark("--data", dataset, *words) == 0
+        errors.append(results(out)["rows"][0]["rmse"])
+    assert errors[0] == errors[1] != errors[2]
+
+
 def test_memory_is_that_of_the_renderer_alone(dataset, strangers, tmp_path):
     out = tmp_path / "out"
     benchmark("--data", dataset, "--limit", 1, "--renderers", f"{strangers}:hungry", f"{strangers}:flat", "--out", out)
