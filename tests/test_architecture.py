@@ -53,7 +53,7 @@ HEAVY = {
 }
 
 # Scripts outside the packages may import everything.
-SCRIPTS = [folder for folder in (ROOT / "benchmarks", ROOT / "docs") if folder.exists()]
+SCRIPTS = [folder for folder in (ROOT / "benchmarks", ROOT / "docs", ROOT / "examples") if folder.exists()]
 TREES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
     for folder in (*PACKAGES.values(), *SCRIPTS)
@@ -247,9 +247,11 @@ def test_no_file_hides_a_package_or_a_standard_module():
 
 
 def test_no_file_edits_the_path():
+    """But the one that imports a plug-in: its user's modules lie beside it."""
     edits = [
         f"{file}:{node.lineno}"
         for file, tree in TREES.items()
+        if file != "evaluation/external.py"
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
     ]
