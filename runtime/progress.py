@@ -21,18 +21,20 @@ class Progress:
 
     total      units in all
     unit       what one is called, singular
+    done       units that an earlier run has done
     extra      name of the other quantity, plural ("images"); "" for none
 
     A context manager; `add` may be called any number of times.
     """
 
-    def __init__(self, total: int, unit: str, *, extra: str = "", stream: TextIO | None = None):
+    def __init__(self, total: int, unit: str, *, done: int = 0, extra: str = "", stream: TextIO | None = None):
         self._stream = stream or sys.stderr
         self._total, self._unit, self._extra = total, unit, extra
-        self._done = self._extra_done = 0
+        self._before, self._done, self._extra_done = done, done, 0
         self._begin = self._last_line = time.monotonic()
         self._bar = tqdm(
             total=total,
+            initial=done,
             unit=unit,
             file=self._stream,
             delay=_DELAY_S,
@@ -46,17 +48,18 @@ class Progress:
     def __exit__(self, *exception) -> None:
         self._bar.close()
 
-    def add(self, units: int = 1, extra: int = 0) -> None:
+    def add(self, units: int = 1, extra: int = 0, note: str = "") -> None:
+        """Count what is done; `note` is shown beside it, such as a loss."""
         self._done += units
         self._extra_done += extra
         now = time.monotonic()
         rate = f"{self._extra_done / max(now - self._begin, 1e-9):.1f} {self._extra}/s" if self._extra else ""
-        self._bar.set_postfix_str(rate, refresh=False)
+        self._bar.set_postfix_str(", ".join(part for part in (rate, note) if part), refresh=False)
         self._bar.update(units)
         if self._bar.disable and now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
-            left = (self._total - self._done) * (now - self._begin) / self._done
-            parts = [f"{self._done}/{self._total} {self._unit}s", rate, f"{tqdm.format_interval(left)} left"]
+            left = (self._total - self._done) * (now - self._begin) / (self._done - self._before)
+            parts = [f"{self._done}/{self._total} {self._unit}s", rate, note, f"{tqdm.format_interval(left)} left"]
             print(", ".join(part for part in parts if part), file=self._stream, flush=True)
 
 

@@ -17,6 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import clip_grad_norm_
@@ -43,6 +44,7 @@ from renderers.neural.renderer import shipped
 from renderers.neural.training_record import read_record, seen_by
 from renderers.neural.trunks import MobileNetV2
 from runtime.files import sha256_of
+from runtime.progress import Progress
 from scenes.color import display_from_linear, linear_from_display
 from scenes.recipe import RecipeError, load_recipe
 from scenes.sampling import sample_scene
@@ -262,7 +264,57 @@ def test_a_finished_run_asked_for_again_changes_nothing(data, tmp_path):
         assert run(tmp_path, data, "--steps", "15") == 0
         files.append([(tmp_path / name).read_bytes() for name in ("arnet.safetensors", "metrics.jsonl", "run.json")])
     assert files[0] == files[1]
-    assert [line["step"] for line in metrics(tmp_path)] == [10, 15]
+    assert [line["step"] for line in metrics(tmp_path) if "val/fused_psnr" in line] == [10, 15]
+
+
+def test_a_finished_run_asked_for_again_is_not_run(data, tmp_path, monkeypatch, capsys):
+    assert run(tmp_path, data, "--steps", "2") == 0
+    said = capsys.readouterr().out
+    monkeypatch.setattr(train.pl.Trainer, "fit", None)
+    monkeypatch.setattr(train.pl.Trainer, "validate", None)
+    assert run(tmp_path, data, "--steps", "2") == 0
+    assert capsys.readouterr().out == said and "last validation: " in said
+
+
+def test_a_short_run_has_curves_and_its_settings_in_a_file(finished):
+    assert [line["step"] for line in metrics(finished) if "train/loss" in line] == list(range(1, 21))
+    (settings,) = finished.glob("tensorboard/hparams.yaml")
+    hparams = yaml.safe_load(settings.read_text())
+    assert hparams["model"] == "arnet" and hparams["preset"]["steps"] == 20 and hparams["seed"] == 0
+
+
+def test_the_weights_may_be_read_by_others(finished):
+    assert (finished / "arnet.safetensors").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_progress_counts_the_steps_of_the_whole_run_and_shows_the_loss(data, tmp_path, monkeypatch):
+    """Stopped after 4 of 12 steps, the run goes on at 4."""
+    said = []
+
+    class Spy(Progress):
+        def __init__(self, total, unit, *, done=0):
+            said.append((total, done))
+            super().__init__(total, unit, done=done)
+
+        def add(self, units=1, extra=0, note=""):
+            said.append(note)
+
+    monkeypatch.setattr(callbacks, "Progress", Spy)
+    with monkeypatch.context() as context:
+        asked = iter([False] * 3 + [True] * 10)
+        context.setattr(callbacks.StopSignal, "__call__", lambda self: next(asked))
+        assert run(tmp_path, data, "--steps", "12") == 130
+    assert run(tmp_path, data, "--steps", "12") == 0
+    assert [entry for entry in said if isinstance(entry, tuple)] == [(12, 0), (12, 4)]
+    notes = [entry for entry in said if isinstance(entry, str)]
+    assert len(notes) == 12 and all(note.startswith("loss ") for note in notes)
+    assert ", fused_psnr " not in notes[9] and ", fused_psnr " in notes[11]
 
 
 def test_what_a_killed_run_was_writing_is_removed(data, tmp_path):
@@ -277,7 +329,9 @@ def test_what_a_killed_run_was_writing_is_removed(data, tmp_path):
 def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
     assert run(finished, data, "--seed", "3") == 2
-    assert "holds a run with another seed (0)" in capsys.readouterr().err
+    assert "holds a run with another seed (0, not 3)" in capsys.readouterr().err
+    assert run(finished, data, "--steps", "30") == 2
+    assert "holds a run with another preset steps (20, not 30)" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
@@ -1062,7 +1116,9 @@ def test_a_dry_run_of_a_run_that_is_there_leaves_it_alone(finished, data, capsys
     assert run(finished, data, "--dry-run") == 0
     assert "goes on from its checkpoint" in capsys.readouterr().out
     assert run(finished, data, "--dry-run", "--seed", "3") == 2
-    assert "holds a run with another seed (0)" in capsys.readouterr().err
+    assert "holds a run with another seed (0, not 3)" in capsys.readouterr().err
+    assert run(finished, data, "--steps", "30") == 2
+    assert "holds a run with another preset steps (20, not 30)" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 

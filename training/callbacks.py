@@ -16,6 +16,9 @@ from runtime.files import is_unfinished_name, replacing, write_whole
 from runtime.progress import Progress
 from training.module import Training
 
+# The loss that is shown is a moving average: a step counts for a twentieth.
+_LOSS_MEMORY = 0.95
+
 
 class Checkpoints(Callback):
     """Writes checkpoints to go on from, and the weights of the best validation; without validation the latest.
@@ -124,8 +127,16 @@ class MetricsFile(Callback):
         if trainer.is_global_zero and not self._has_validation(trainer.global_step):
             self._write(trainer, "val/")
 
+    @property
+    def last_validation(self) -> dict[str, float]:
+        """The numbers of the last validation, by name without "val/"; empty where there was none."""
+        for line in reversed(self._lines()):
+            if numbers := {k.removeprefix("val/"): v for k, v in json.loads(line).items() if k.startswith("val/")}:
+                return numbers
+        return {}
+
     def _has_validation(self, step: int) -> bool:
-        """Whether the step has its line. A finished run that is asked for again validates again: the same numbers."""
+        """Whether the step has its line."""
         numbers = map(json.loads, self._lines())
         return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in numbers)
 
@@ -142,14 +153,24 @@ class MetricsFile(Callback):
 
 
 class ProgressBar(Callback):
-    """Steps done and time left, as the other commands show them."""
+    """Steps of the whole run and time left, as the other commands show them, with the loss and the last validation."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._progress = Progress(trainer.max_steps - trainer.global_step, "step") if trainer.is_global_zero else None
+        self._loss: float | None = None
+        self._progress = (
+            Progress(trainer.max_steps, "step", done=trainer.global_step) if trainer.is_global_zero else None
+        )
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if self._progress is not None:
-            self._progress.add(1)
+        if self._progress is None:
+            return
+        assert isinstance(pl_module, Training)
+        loss = float(trainer.callback_metrics["train/loss"])
+        self._loss = loss if self._loss is None else _LOSS_MEMORY * self._loss + (1.0 - _LOSS_MEMORY) * loss
+        note = f"loss {self._loss:.4g}"
+        if (value := trainer.callback_metrics.get(f"val/{pl_module.criterion}")) is not None:
+            note += f", {pl_module.criterion} {float(value):.4g}"
+        self._progress.add(1, note=note)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._progress is not None:

@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -46,8 +46,8 @@ CHECKPOINT_FILE = "last.ckpt"
 METRICS_FILE = "metrics.jsonl"
 RUN_FILE = "run.json"
 
-# Steps between lines of metrics.jsonl.
-_LINE_EVERY = 50
+# Steps between lines of metrics.jsonl, and of points of TensorBoard's curves; a short run has some twenty.
+_LINE_EVERY, _LINES_MIN = 50, 20
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,9 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     _require_same_run(stage.out / RUN_FILE, run)
 
     checkpoint = stage.out / CHECKPOINT_FILE
+    if not options.dry_run and _steps_done(checkpoint) >= steps and weights_file(stage).is_file():
+        _report(stage, steps)
+        return command.DONE
     with StopSignal() as stop_asked, warnings.catch_warnings():
         trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
@@ -244,6 +247,8 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
         if trainer.is_global_zero:
             for note in training.notes:
                 print(f"{prog}: {model.name}: {note}", file=sys.stderr)
+            assert trainer.logger is not None
+            trainer.logger.log_hyperparams(run)
         try:
             trainer.fit(training, loaders, ckpt_path=checkpoint if checkpoint.is_file() else None)
         except TrainingStopped as error:
@@ -259,8 +264,16 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
         if loaders.validation_pictures and steps % preset.validate_every:
             trainer.validate(training, loaders, verbose=False)
     if trainer.is_global_zero:
-        _report(weights_file(stage), steps, trainer)
+        _report(stage, steps)
     return command.DONE
+
+
+def _steps_done(checkpoint: Path) -> int:
+    """The steps of a run's checkpoint; 0 where there is none."""
+    if not checkpoint.is_file():
+        return 0
+    # `mmap` leaves the weights on disk.
+    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
 
 
 def _preset(options: Options, model: Model[Any]) -> Preset:
@@ -296,6 +309,7 @@ def _trainer(
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
     validates = loaders.validation_pictures > 0
+    line_every = max(1, min(_LINE_EVERY, steps // _LINES_MIN))
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
@@ -308,14 +322,14 @@ def _trainer(
             check_val_every_n_epoch=None,
             limit_val_batches=1.0 if validates else 0,
             num_sanity_val_steps=0,
-            log_every_n_steps=_LINE_EVERY,
+            log_every_n_steps=line_every,
             use_distributed_sampler=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
             logger=TensorBoardLogger(stage.out, name="", version="tensorboard"),
             callbacks=[
-                MetricsFile(stage.out / METRICS_FILE, _LINE_EVERY),
+                MetricsFile(stage.out / METRICS_FILE, line_every),
                 Checkpoints(
                     stage.out / CHECKPOINT_FILE,
                     weights_file(stage),
@@ -357,10 +371,21 @@ def _require_same_run(path: Path, run: Mapping[str, Any]) -> None:
     if not path.is_file():
         return
     before = json.loads(path.read_text("utf-8"))
-    for key, value in run.items():
-        if before.get(key) != json.loads(json.dumps(value)):
-            held = f"holds a run with another {key} ({before.get(key)})"
-            raise OptionError(f"--out {path.parent}: {held}; give another folder")
+    for key, (held, wanted) in _differences(before, json.loads(json.dumps(run))):
+        raise OptionError(
+            f"--out {path.parent}: holds a run with another {key} ({held}, not {wanted}); give another folder"
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """What has another value than before, by name: ("preset learning_rate", (1e-4, 1e-3))."""
+    for key, value in now.items():
+        held = before.get(key)
+        if held == value:
+            continue
+        if isinstance(held, dict) and isinstance(value, dict):
+            yield from ((f"{key} {inner}", values) for inner, values in _differences(held, value))
+        yield key, (held, value)
 
 
 def _write_run(path: Path, run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
@@ -426,10 +451,9 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _report(weights: Path, steps: int, trainer: pl.Trainer) -> None:
-    numbers = {k.removeprefix("val/"): float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-    print(f"{steps} steps are done; weights in {weights}")
-    if numbers:
+def _report(stage: Stage, steps: int) -> None:
+    print(f"{steps} steps are done; weights in {weights_file(stage)}")
+    if numbers := MetricsFile(stage.out / METRICS_FILE, 1).last_validation:
         print("last validation: " + ", ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
 
 
