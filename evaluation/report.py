@@ -14,8 +14,9 @@ import tyro
 from evaluation.page import DEFAULT_CASES, page
 from evaluation.plots import error_versus_blur, error_versus_time
 from evaluation.results import ResultsError, read_results, write_text
-from evaluation.tables import rankings, tables, weights_used
+from evaluation.tables import against, rankings, tables, weights_used
 from runtime import command
+from runtime.command import OptionError
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Options:
     """Folder of the benchmark, with results.json."""
     cases: int = DEFAULT_CASES
     """Show the pictures of at most this many images, the worst first."""
+    against: str | None = None
+    """Add a table of the differences from this renderer, by blur level, such as scatter."""
 
 
 def main(argv: list[str] | None = None, prog: str = "report.py") -> int:
@@ -43,6 +46,11 @@ def _report(options: Options) -> int:
     if not any("error" not in row for row in document["rows"]):
         raise ResultsError(f"{folder}: no renderer has rendered anything yet")
     made = tables(document)
+    if options.against is not None:
+        names = [renderer["name"] for renderer in document["renderers"]]
+        if options.against not in names:
+            raise OptionError(f"--against is {options.against!r}; {folder} has {', '.join(names)}")
+        made.append(against(document, options.against))
     for name in ("tables", "plots"):
         (folder / name).mkdir(exist_ok=True)
     for table in made:

@@ -421,6 +421,38 @@ def _differences(measured: _Measured) -> Iterator[Table]:
         yield Table(key, "Differences in PSNR", note, columns, tuple(lines))
 
 
+def against(document: Mapping[str, Any], reference: str) -> Table:
+    """How far the renderers that are given the same are from one of them, at every blur level and near boundaries.
+
+    raises   KeyError where the benchmark has no renderer of that name
+    """
+    measured = _Measured.of(document).where(lambda row: row["corruption"] is None)
+    information = measured.information[reference]
+    others = [name for name, given in measured.information.items() if given == information and name != reference]
+    levels = sorted({row["level"] for row in measured.rows if row["level"] is not None})
+    parts: list[tuple[str, _Measured, str]] = [("all", measured, measured.headline)]
+    if len(levels) > 1:
+        parts += [(f"Level {level}", measured.where(_at_level(level)), measured.headline) for level in levels]
+    if any("boundaries" in row["regions"] for row in measured.rows):
+        parts.append(("near boundaries", measured, "boundaries"))
+    metrics = ["psnr", *(["lpips"] if document["lpips"]["available"] else [])]
+    columns = [replace(_column(group, metric), more=None, signed=True) for group, _, _ in parts for metric in metrics]
+    lines = []
+    for name in others:
+        differences = [
+            part.scenes.difference(part.values(name, metric, region), part.values(reference, metric, region))
+            for _, part, region in parts
+            for metric in metrics
+        ]
+        cells = (Cell(None) if d is None else _of_estimate(d, is_best=d.is_significant) for d in differences)
+        lines.append(Line(name, information, tuple(cells)))
+    note = (
+        f"Each minus {reference}, {in_words(measured.headline)} unless said, {measured.count()}; in brackets 95 % "
+        "intervals over scenes. Bold: the interval excludes 0."
+    )
+    return Table(f"against-{reference}", f"Differences from {reference}", note, tuple(columns), tuple(lines))
+
+
 def _regions(measured: _Measured, shown: Sequence[str]) -> list[Table]:
     """Some metrics where renderers differ."""
     regions = list(dict.fromkeys(region for row in measured.rows for region in row["regions"]))

@@ -22,7 +22,7 @@ from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, w
 from evaluation.plots import error_versus_blur, error_versus_time, noise_floor
 from evaluation.report import main
 from evaluation.results import PICTURES_FOLDER, SCHEMA
-from evaluation.tables import rankings, tables, weights_used
+from evaluation.tables import against, rankings, tables, weights_used
 
 WIDTH, HEIGHT = 64, 48
 RENDERERS = ("soft", "hard", "slow")
@@ -272,6 +272,28 @@ def test_every_pair_has_its_difference_and_interval(document):
     assert values["soft"][1] == pytest.approx(psnr["soft"] - psnr["hard"])
     assert values["hard"][0] == pytest.approx(-values["soft"][1])
     assert "| soft | - | **+" in table.markdown()
+
+
+def test_differences_from_one_renderer_are_shown_by_level(document):
+    """Between renderers of its class, with their sign: soft is better than hard at either level."""
+    table = against(of_classes(document, soft="disparity", hard="disparity", slow="layers"), "hard")
+    assert [line.name for line in table.lines] == ["soft"]
+    for level in (1, 2):
+        gains = [
+            20.0 * math.log10(rmse_of("hard", image) / rmse_of("soft", image))
+            for image in IMAGES
+            if level - 1 == int(image[13:15])
+        ]
+        assert column(table, f"Level {level}", "PSNR")["soft"] == pytest.approx(statistics.fmean(gains))
+    (line,) = table.lines
+    assert all(cell.is_best == (cell.low > 0.0 or cell.high < 0.0) for cell in line.cells)
+
+
+def test_a_report_against_a_renderer_that_is_not_there_is_refused(results_folder, capsys):
+    assert main([str(results_folder), "--against", "hard"]) == 0
+    assert (results_folder / "tables/against-hard.csv").is_file()
+    assert main([str(results_folder), "--against", "magic"]) == 2
+    assert "--against is 'magic'" in capsys.readouterr().err
 
 
 def test_a_ranking_is_a_sentence_for_every_class(document):
