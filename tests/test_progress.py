@@ -47,6 +47,14 @@ def test_without_another_quantity_the_line_has_no_rate(clock):
     assert log.getvalue() == "1/2 finished scenes, 00:20 left\n"
 
 
+def test_what_an_earlier_run_has_done_is_counted_but_not_timed(clock):
+    log = io.StringIO()
+    with Progress(60, "step", done=40, stream=log) as steps:
+        clock.now += 20.0
+        steps.add(10, note="loss 0.1")
+    assert log.getvalue() == "50/60 steps, loss 0.1, 00:20 left\n"
+
+
 def test_a_log_hears_nothing_of_work_that_is_over_at_once(clock):
     log = io.StringIO()
     with Progress(3, "scene", stream=log) as scenes:
