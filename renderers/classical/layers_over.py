@@ -51,21 +51,28 @@ def layers_over(
 def blur_premultiplied(layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu") -> NDArray[np.float32]:
     """C and A of one layer: (H, W, 4) float32, linear light premultiplied."""
     bank, kernel = area_disks(layer.defocus_px, aperture)
-    density = np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
+    density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
     sums = splat(weighted, kernel, bank, arch)
-    full = _total(density, kernel, bank, arch)
-    blurred = sums / np.maximum(full, np.float32(_EPSILON))[..., None]
+    full = full_coverage(density, kernel, bank, arch)
+    blurred = sums / full[..., None]
     blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
     return blurred
 
 
-def _total(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend) -> Plane:
-    """F: what a layer without holes would collect."""
+def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:
+    """F: what a layer without holes would collect, at least _EPSILON."""
     if bank.is_one_kernel:
-        return convolve(density, bank)
-    return splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+        full = convolve(density, bank)
+    else:
+        full = splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+    return np.maximum(full, np.float32(_EPSILON))
+
+
+def density_of(bank: KernelBank, kernel: NDArray[np.int32]) -> Plane:
+    """(H, W): what the kernel of each pixel is multiplied by, so that its sum is 1."""
+    return np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
 
 
 def area_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
