@@ -1,0 +1,167 @@
+"""Layers cut where things hide each other, and completed behind by rule: nothing is learned.
+
+Disparity is cut at a few levels, so that between most pixels of an edge and their neighbours behind it there is one. A
+layer keeps the disparity of every pixel: a slanted or curved surface is whole, unless it comes nearer than an edge that
+it passes elsewhere. Where a cut severs it, the two parts touch (`scenes.layered_depth` continues one behind the other).
+
+What is hidden belongs to the nearest pixel that is seen farther. Its disparity goes on as the plane that fits around
+that pixel, and its colours smoothly, without those of the rims of what is in front.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.layering.filling import depth_image, nearest_of, painted, require_disparity, EDGE
+from scenes.arrays import Picture, Plane
+from scenes.layered_depth import LayeredDepthImage
+
+LAYERS_MAX = 8
+
+# Levels that disparities are rounded to where cuts are sought.
+_LEVELS = 512
+
+# A cut separates at least this part of all edges, weighted by their steps.
+_SHARE_MIN = 0.002
+
+# A step along an edge weighs as many levels of disparity as it has; a smooth surface that is cut costs this many.
+_SEAM = 4.0
+
+# Blurred edges of estimated disparities pass from one side to the other in up to twice as many pixels.
+_RAMP_PX = 5
+
+# Half side of the square in which a plane is fitted to a surface.
+_PLANE_PX = 5
+
+_ABOVE = ((slice(None), slice(1, None)), (slice(1, None), slice(None)))
+_BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
+
+
+def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
+    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
+    require_disparity(disparity)
+    height, width = disparity.shape
+    surface, step = cleaned(disparity)
+    number = np.searchsorted(-cuts(surface, step), -surface, side="right")
+    mixed = cv2.dilate(surface, np.ones((3, 3), np.uint8)) - surface > step
+    used = np.unique(number)
+    first, layers = number.copy(), []
+    for i in used:
+        seen, here = number == i, first == i
+        alone = seen & ~mixed
+        known = alone if alone.any() else seen
+        colour = painted(linear, known, mixed & seen)
+        alpha = np.ones_like(here) if i == used[-1] else here
+        layers.append(depth_image(colour, alpha.astype(np.float32), continued(surface, seen)))
+        if i != used[-1]:
+            # What is taken away here shows what is nearest behind it.
+            first = np.where(here, nearest_of(first > i).of(first), first)
+    return LayeredDepthImage(tuple(layers), width, height, 0)
+
+
+def cleaned(disparity: Plane) -> tuple[Plane, float]:
+    """The disparity without noise and with sharp edges, and the smallest step that is an edge."""
+    span = float(np.ptp(disparity))
+    residual = np.abs(disparity - cv2.medianBlur(disparity, 3))
+    noise = 1.4826 * float(np.median(residual))
+    if noise > 1e-4 * span:
+        disparity = cv2.medianBlur(cv2.medianBlur(disparity, 5), 5)
+    step = max(EDGE * span, 4.0 * noise)
+    return sharpened(disparity, step), step
+
+
+def sharpened(disparity: Plane, step: float) -> Plane:
+    """The disparity with the pixels inside a blurred edge given to the side that they are closer to.
+
+    Such an edge is steeper than what is around it: a slope keeps its pixels.
+    """
+    window, wider = (np.ones((2 * n + 1, 2 * n + 1), np.uint8) for n in (_RAMP_PX, 2 * _RAMP_PX))
+    near, far = cv2.dilate(disparity, window), cv2.erode(disparity, window)
+    is_edge = (near - far > step) & (cv2.dilate(disparity, wider) - cv2.erode(disparity, wider) < 1.5 * (near - far))
+    inside = is_edge & (_passing(disparity) > 0.01 * (near - far))
+    return np.where(inside, np.where(disparity - far > 0.5 * (near - far), near, far), disparity)
+
+
+def _passing(plane: Plane) -> Plane:
+    """By how much a pixel lies between its two neighbours, along the axis where that is most."""
+    padded = np.pad(plane, 1, mode="edge")
+    height, width = plane.shape
+    most = np.zeros_like(plane)
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        a = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        b = padded[1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width]
+        most = np.maximum(most, np.maximum(np.minimum(a - plane, plane - b), np.minimum(plane - a, b - plane)))
+    return most
+
+
+def cuts(disparity: Plane, step: float) -> NDArray[np.float64]:
+    """Disparities between layers, near to far: as many edges as possible have one between their two sides."""
+    low, span = float(disparity.min()), float(np.ptp(disparity))
+    if span == 0.0:
+        return np.zeros(0)
+    level = np.minimum((disparity - low) * np.float32(_LEVELS / span), np.float32(_LEVELS - 1)).astype(np.int64)
+    # edges[a, b]: pairs of neighbours of the levels a < b with an edge between them. A cut at t separates a < t <= b.
+    edges, seams = np.zeros((_LEVELS, _LEVELS)), np.zeros(_LEVELS + 1)
+    for here, there in zip(_ABOVE, _BELOW, strict=True):
+        a, b = np.minimum(level[here], level[there]), np.maximum(level[here], level[there])
+        is_edge = np.abs(disparity[here] - disparity[there]) > step
+        edges += np.bincount((a * _LEVELS + b)[is_edge], minlength=_LEVELS**2).reshape(edges.shape)
+        for end, sign in ((a, 1.0), (b, -1.0)):
+            seams[1:] += sign * np.bincount(end[~is_edge], minlength=_LEVELS)
+    seams = np.cumsum(seams[:_LEVELS])
+    lower, upper = np.nonzero(edges)
+    weight = edges[lower, upper] * (upper - lower)
+    enough, found = _SHARE_MIN * weight.sum(), []
+    while weight.size and len(found) < LAYERS_MAX - 1:
+        separated = np.zeros(_LEVELS + 1)
+        np.add.at(separated, lower + 1, weight)
+        np.add.at(separated, upper + 1, -weight)
+        score = np.cumsum(separated)[:_LEVELS] - _SEAM * seams
+        if score.max() <= enough:
+            break
+        best = np.flatnonzero(score >= score.max() - 1e-6 * abs(score.max()))
+        cut = int(best[len(best) // 2])
+        found.append(cut)
+        left = (upper < cut) | (lower >= cut)
+        lower, upper, weight = lower[left], upper[left], weight[left]
+    occupied = np.flatnonzero(np.bincount(level.ravel(), minlength=_LEVELS))
+    # Between levels that nothing has, a cut severs nothing.
+    gaps = sorted(((b - a, a) for a, b in zip(occupied, occupied[1:], strict=False) if b - a > 4), reverse=True)
+    for size, a in gaps:
+        if len(found) < LAYERS_MAX - 1 and not any(a < cut <= a + size for cut in found):
+            found.append(a + (size + 1) // 2)
+    return np.sort(low + np.array(found, np.float64) * span / _LEVELS)[::-1]
+
+
+def continued(disparity: Plane, seen: NDArray[np.bool_]) -> Plane:
+    """(H, W): where it is not seen, the plane around the nearest pixel that is, within the disparities seen."""
+    if seen.all():
+        return disparity
+    nearest = nearest_of(seen)
+    slope_y, slope_x = _slopes(disparity, seen)
+    rows, columns = np.indices(disparity.shape, np.float32)
+    dy, dx = rows - nearest.of(rows), columns - nearest.of(columns)
+    beyond = nearest.of(disparity) + nearest.of(slope_y) * dy + nearest.of(slope_x) * dx
+    known = disparity[seen]
+    return np.where(seen, disparity, np.clip(beyond, known.min(), known.max())).astype(np.float32)
+
+
+def _slopes(disparity: Plane, seen: NDArray[np.bool_]) -> tuple[Plane, Plane]:
+    """Disparity per pixel along y and x, of the plane that fits best to what is seen around a pixel."""
+    mask = seen.astype(np.float64)
+    rows, columns = (a - a.mean() for a in np.indices(disparity.shape, np.float64))
+    side = (2 * _PLANE_PX + 1,) * 2
+
+    def mean(plane: NDArray) -> NDArray:
+        return cv2.boxFilter(mask * plane, -1, side, normalize=False, borderType=cv2.BORDER_CONSTANT)
+
+    count = np.maximum(mean(mask), 1.0)
+    y, x, d = (mean(plane) / count for plane in (rows, columns, disparity))
+    yy, xx, yx = mean(rows**2) / count - y * y, mean(columns**2) / count - x * x, mean(rows * columns) / count - y * x
+    yd, xd = mean(rows * disparity) / count - y * d, mean(columns * disparity) / count - x * d
+    determinant = yy * xx - yx * yx
+    is_plane = determinant > 1.0
+    determinant = np.where(is_plane, determinant, np.inf)
+    return ((xx * yd - yx * xd) / determinant).astype(np.float32), ((yy * xd - yx * yd) / determinant).astype(np.float32)
