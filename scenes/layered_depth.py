@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenes.arrays import HalfRgba, Plane
 from scenes.billboard import overscan_px
@@ -28,10 +29,13 @@ class DepthImage:
     rgba        as in `Layer`; colour under alpha 0 is arbitrary
     disparity   (H + 2 overscan, W + 2 overscan) float32, finite, >= 0. It is needed where alpha is 0 too: a pixel
                 beside an edge receives the layer's light with the defocus at that pixel
+    repeats     (H + 2 overscan, W + 2 overscan) bool: texels of the nearer layer again, behind a cut that severs a
+                surface. They hide what is behind; their light is that layer's. None where there are none
     """
 
     rgba: HalfRgba
     disparity: Plane
+    repeats: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +72,13 @@ class LayeredDepthImage(LayeredScene):
         blur_px = lens.defocus_px(self.composite_disparity())
         blur_max_px = float(np.abs(blur_px).max())
         scene = self._with_overscan(overscan_px(blur_max_px))
-        pairs = zip(scene.layers[:-1], scene.layers[1:], strict=True)
-        mended = tuple(_continued(farther, nearer, lens, math.ceil(blur_max_px)) for nearer, farther in pairs)
-        return replace(scene, layers=(scene.layers[0], *mended))
+        mended = [scene.layers[0]]
+        for farther in scene.layers[1:]:
+            mended.append(_continued(farther, mended[-1], lens, math.ceil(blur_max_px)))
+        return replace(scene, layers=tuple(mended))
+
+    def repeats(self, layer_index: int) -> NDArray[np.bool_] | None:
+        return self.layers[layer_index].repeats
 
     def _with_overscan(self, overscan: int) -> Self:
         margin = overscan - self.overscan
@@ -97,10 +105,19 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
             continued[a] |= covered[a] & seen[b] & (np.abs(near_px[a] - far_px[b]) < _CONTINUOUS_PX)
     if not continued.any():
         return farther
+    around = _box(continued, reach_px)
+    grown, links = continued[around], [linked[around] for linked in links]
     for _ in range(reach_px):
         for (here, there), linked in zip(_NEIGHBOURS, links, strict=True):
-            continued[here] |= continued[there] & linked
-            continued[there] |= continued[here] & linked
+            linked = linked[: grown[here].shape[0], : grown[here].shape[1]]
+            grown[here] |= grown[there] & linked
+            grown[there] |= grown[here] & linked
     alpha = np.maximum(nearer.rgba[..., 3:], farther.rgba[..., 3:])
     rgba = np.where(continued[..., None], np.concatenate([nearer.rgba[..., :3], alpha], axis=-1), farther.rgba)
-    return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity))
+    return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)
+
+
+def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """The smallest rectangle that holds a mask, and `margin` texels around it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return tuple(slice(max(i[0] - margin, 0), i[-1] + 1 + margin) for i in (rows, columns))

@@ -8,6 +8,9 @@ unevenly, and the dark rim of a layer that ends. What is neglected: transparenci
 holes of one stood nowhere in particular before the holes of the next, seen over the aperture.
 """
 
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +27,9 @@ from scenes.lens import ThinLens
 
 # Below this share of its density a layer has ended.
 _EPSILON = 1e-6
+
+# Light of texels that a nearer layer has as well: enough to have a colour where nothing else gives one.
+_REPEATED = 1e-3
 
 
 def layers_over(
@@ -42,23 +48,48 @@ def layers_over(
     picture = np.zeros((*scene.extended_shape, 3), np.float32)
     transmittance = np.ones((*scene.extended_shape, 1), np.float32)
     for i in range(len(scene.layers)):
-        blurred = blur_premultiplied(defocused_layer(scene, i, lens, gamma), lens.aperture, arch)
-        picture += transmittance * blurred[..., :3]
-        transmittance *= 1.0 - blurred[..., 3:]
+        layer = defocused_layer(scene, i, lens, gamma)
+        around = _reached(layer, transmittance[..., 0])
+        if around is None:
+            continue
+        part = DefocusedLayer(layer.rgba[around], layer.defocus_px[around])
+        repeats = scene.repeats(i)
+        blurred = blur_premultiplied(part, lens.aperture, arch, None if repeats is None else repeats[around])
+        picture[around] += transmittance[around] * blurred[..., :3]
+        transmittance[around] *= 1.0 - blurred[..., 3:]
     return np.ascontiguousarray(scene.cropped(picture))
 
 
-def blur_premultiplied(layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu") -> NDArray[np.float32]:
-    """C and A of one layer: (H, W, 4) float32, linear light premultiplied."""
+def _reached(layer: DefocusedLayer, transmittance: Plane) -> tuple[slice, slice] | None:
+    """The rectangle that holds the light of a layer and all that its density depends on; None where it is not seen."""
+    reach = math.ceil(float(np.abs(layer.defocus_px).max())) + 1
+    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    seen = (layer.rgba[..., 3] > 0.0) & (cv2.dilate((transmittance > _EPSILON).astype(np.uint8), window) > 0)
+    if not seen.any():
+        return None
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return tuple(slice(max(i[0] - 2 * reach, 0), i[-1] + 1 + 2 * reach) for i in (rows, columns))
+
+
+def blur_premultiplied(
+    layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu", repeats: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """C and A of one layer: (H, W, 4) float32, linear light premultiplied.
+
+    repeats   texels that hide, but whose light a nearer layer has; the others have the colour of both
+    """
     bank, kernel = area_disks(layer.defocus_px, aperture)
     density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
-    sums = splat(weighted, kernel, bank, arch)
     full = full_coverage(density, kernel, bank, arch)
-    blurred = sums / full[..., None]
-    blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
-    return blurred
+    sums = splat(weighted, kernel, bank, arch)
+    covered = np.minimum(sums[..., 3:] / full[..., None], np.float32(1.0))
+    if repeats is None:
+        return np.concatenate([sums[..., :3] / full[..., None], covered], axis=-1)
+    weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
+    sums = splat(weighted, kernel, bank, arch)
+    return np.concatenate([covered * sums[..., :3] / np.maximum(sums[..., 3:], np.float32(1e-12)), covered], axis=-1)
 
 
 def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:

@@ -11,10 +11,11 @@ that pixel, and its colours smoothly, without those of the rims of what is in fr
 import math
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.layering.filling import depth_image, nearest_of, painted, require_disparity, EDGE
+from renderers.layering.filling import EDGE, depth_image, nearest_of, painted, require_disparity
 from scenes.arrays import Picture, Plane
 from scenes.layered_depth import LayeredDepthImage
 
@@ -50,15 +51,27 @@ def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) ->
     first, layers = number.copy(), []
     for i in used:
         seen, here = number == i, first == i
-        alone = seen & ~mixed
-        known = alone if alone.any() else seen
-        colour = painted(linear, known, mixed & seen)
         alpha = np.ones_like(here) if i == used[-1] else here
+        colour = linear.copy()
+        around = _box(alpha)
+        colour[around] = _completed(linear[around], seen[around], mixed[around])
         layers.append(depth_image(colour, alpha.astype(np.float32), continued(surface, seen)))
         if i != used[-1]:
             # What is taken away here shows what is nearest behind it.
             first = np.where(here, nearest_of(first > i).of(first), first)
     return LayeredDepthImage(tuple(layers), width, height, 0)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest rectangle that holds a mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
+    """The picture of what is seen, continued where it is hidden, and without what is mixed into it."""
+    alone = seen & ~mixed
+    return painted(linear, alone if alone.any() else seen, mixed & seen)
 
 
 def cleaned(disparity: Plane) -> tuple[Plane, float]:
@@ -139,29 +152,52 @@ def continued(disparity: Plane, seen: NDArray[np.bool_]) -> Plane:
     """(H, W): where it is not seen, the plane around the nearest pixel that is, within the disparities seen."""
     if seen.all():
         return disparity
-    nearest = nearest_of(seen)
-    slope_y, slope_x = _slopes(disparity, seen)
-    rows, columns = np.indices(disparity.shape, np.float32)
-    dy, dx = rows - nearest.of(rows), columns - nearest.of(columns)
-    beyond = nearest.of(disparity) + nearest.of(slope_y) * dy + nearest.of(slope_x) * dx
     known = disparity[seen]
-    return np.where(seen, disparity, np.clip(beyond, known.min(), known.max())).astype(np.float32)
+    nearest = np.where(seen, -1, nearest_of(seen).pixel)
+    beyond = disparity.copy()
+    slopes = np.full((nearest.size, 2), np.nan, np.float32)
+    _continue(disparity, seen, nearest, known.min(), known.max(), slopes, beyond)
+    return beyond
 
 
-def _slopes(disparity: Plane, seen: NDArray[np.bool_]) -> tuple[Plane, Plane]:
-    """Disparity per pixel along y and x, of the plane that fits best to what is seen around a pixel."""
-    mask = seen.astype(np.float64)
-    rows, columns = (a - a.mean() for a in np.indices(disparity.shape, np.float64))
-    side = (2 * _PLANE_PX + 1,) * 2
+@numba.njit(cache=True)
+def _continue(disparity, seen, nearest, low, high, slopes, beyond):
+    """`continued`; the slopes (H W, 2) of planes are found once for each pixel that is continued."""
+    height, width = disparity.shape
+    for y in range(height):
+        for x in range(width):
+            q = nearest[y, x]
+            if q < 0:
+                continue
+            qy, qx = q // width, q % width
+            if np.isnan(slopes[q, 0]):
+                slopes[q, 0], slopes[q, 1] = _slope(disparity, seen, qy, qx)
+            d = disparity[qy, qx] + slopes[q, 0] * (y - qy) + slopes[q, 1] * (x - qx)
+            beyond[y, x] = min(max(d, low), high)
 
-    def mean(plane: NDArray) -> NDArray:
-        return cv2.boxFilter(mask * plane, -1, side, normalize=False, borderType=cv2.BORDER_CONSTANT)
 
-    count = np.maximum(mean(mask), 1.0)
-    y, x, d = (mean(plane) / count for plane in (rows, columns, disparity))
-    yy, xx, yx = mean(rows**2) / count - y * y, mean(columns**2) / count - x * x, mean(rows * columns) / count - y * x
-    yd, xd = mean(rows * disparity) / count - y * d, mean(columns * disparity) / count - x * d
+@numba.njit(cache=True)
+def _slope(disparity, seen, y, x):
+    """Disparity per pixel along y and x of the plane that fits best to what is seen around a pixel."""
+    height, width = disparity.shape
+    n = sy = sx = sd = yy = xx = yx = yd = xd = 0.0
+    for j in range(max(y - _PLANE_PX, 0), min(y + _PLANE_PX + 1, height)):
+        for i in range(max(x - _PLANE_PX, 0), min(x + _PLANE_PX + 1, width)):
+            if not seen[j, i]:
+                continue
+            dy, dx, d = float(j - y), float(i - x), float(disparity[j, i]) - float(disparity[y, x])
+            n += 1.0
+            sy += dy
+            sx += dx
+            sd += d
+            yy += dy * dy
+            xx += dx * dx
+            yx += dy * dx
+            yd += dy * d
+            xd += dx * d
+    yy, xx, yx, yd, xd = yy - sy * sy / n, xx - sx * sx / n, yx - sy * sx / n, yd - sy * sd / n, xd - sx * sd / n
     determinant = yy * xx - yx * yx
-    is_plane = determinant > 1.0
-    determinant = np.where(is_plane, determinant, np.inf)
-    return ((xx * yd - yx * xd) / determinant).astype(np.float32), ((yy * xd - yx * yd) / determinant).astype(np.float32)
+    # A few pixels in a row have no plane.
+    if determinant < n * n:
+        return 0.0, 0.0
+    return (xx * yd - yx * xd) / determinant, (yy * xd - yx * yd) / determinant
