@@ -99,8 +99,12 @@ def test_where_a_cut_severs_a_slope_it_keeps_its_colour():
 def test_a_light_beside_a_cut_has_the_light_that_it_had(side):
     linear, disparity, column = crossed_slope()
     linear[HEIGHT // 2, column + side] = 10.0
-    seen = RENDERERS["reveal0"](linear, disparity, ThinLens(14.0, 0.3), gamma=1.0)
-    assert float(seen[..., 0].sum()) == pytest.approx(10.0, rel=0.05)
+    lens = ThinLens(14.0, 0.3)
+    seen = RENDERERS["reveal0"](linear, disparity, lens, gamma=1.0)
+    # Of the same slope, which nothing severs.
+    whole = slope(np.random.default_rng(0))[1]
+    expected = RENDERERS["reveal0"](linear, whole, lens, gamma=1.0)
+    assert float(seen.sum()) == pytest.approx(float(expected.sum()), rel=0.02)
 
 
 def test_noise_of_the_disparity_tears_no_surface():
@@ -109,7 +113,7 @@ def test_noise_of_the_disparity_tears_no_surface():
     assert len(reveal0.analyse(linear, noisy).layers) == 1
 
 
-@pytest.mark.parametrize("ramp_px", [2, 5, 8])
+@pytest.mark.parametrize("ramp_px", [2, 4, 6])
 def test_an_edge_that_is_blurred_in_the_disparity_is_made_sharp(ramp_px):
     _, disparity = columns((0.0, 0.9, EDGE), (0.0, 0.1, WIDTH))
     blurred = np.stack([np.interp(X, [EDGE - ramp_px / 2, EDGE + ramp_px / 2], [0.9, 0.1])] * HEIGHT)

@@ -30,8 +30,11 @@ _SHARE_MIN = 0.002
 # A step along an edge weighs as many levels of disparity as it has; a smooth surface that is cut costs this many.
 _SEAM = 4.0
 
-# Blurred edges of estimated disparities pass from one side to the other in up to twice as many pixels.
+# Blurred edges of estimated disparities pass from one side to the other in about as many pixels.
 _RAMP_PX = 5
+
+# A slope has at least 1.5 times the range in a window of twice the size, beside the border too; twice inside.
+_WIDER = 1.4
 
 # Half side of the square in which a plane is fitted to a surface.
 _PLANE_PX = 5
@@ -44,7 +47,7 @@ def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) ->
     """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
     require_disparity(disparity)
     height, width = disparity.shape
-    surface, step = cleaned(disparity)
+    surface, step = cleaned(disparity, reach_px)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
     mixed = cv2.dilate(surface, np.ones((3, 3), np.uint8)) - surface > step
     used = np.unique(number)
@@ -74,14 +77,17 @@ def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_
     return painted(linear, alone if alone.any() else seen, mixed & seen)
 
 
-def cleaned(disparity: Plane) -> tuple[Plane, float]:
-    """The disparity without noise and with sharp edges, and the smallest step that is an edge."""
+def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]:
+    """The disparity without noise and with sharp edges, and the smallest step that is an edge.
+
+    The largest blur radius is at most that of the whole span: a smaller step changes no radius by more than a pixel.
+    """
     span = float(np.ptp(disparity))
     residual = np.abs(disparity - cv2.medianBlur(disparity, 3))
     noise = 1.4826 * float(np.median(residual))
     if noise > 1e-4 * span:
         disparity = cv2.medianBlur(cv2.medianBlur(disparity, 5), 5)
-    step = max(EDGE * span, 4.0 * noise)
+    step = max(EDGE * span, span / max(reach_px, 1.0), 4.0 * noise)
     return sharpened(disparity, step), step
 
 
@@ -90,11 +96,17 @@ def sharpened(disparity: Plane, step: float) -> Plane:
 
     Such an edge is steeper than what is around it: a slope keeps its pixels.
     """
-    window, wider = (np.ones((2 * n + 1, 2 * n + 1), np.uint8) for n in (_RAMP_PX, 2 * _RAMP_PX))
-    near, far = cv2.dilate(disparity, window), cv2.erode(disparity, window)
-    is_edge = (near - far > step) & (cv2.dilate(disparity, wider) - cv2.erode(disparity, wider) < 1.5 * (near - far))
+    near, far = _extremes(disparity, _RAMP_PX)
+    nearer, farther = _extremes(disparity, 2 * _RAMP_PX)
+    is_edge = (near - far > step) & (nearer - farther < _WIDER * (near - far))
     inside = is_edge & (_passing(disparity) > 0.01 * (near - far))
     return np.where(inside, np.where(disparity - far > 0.5 * (near - far), near, far), disparity)
+
+
+def _extremes(plane: Plane, reach: int) -> tuple[Plane, Plane]:
+    """The largest and the smallest value up to `reach` away."""
+    window = np.ones((2 * reach + 1,) * 2, np.uint8)
+    return cv2.dilate(plane, window), cv2.erode(plane, window)
 
 
 def _passing(plane: Plane) -> Plane:
@@ -141,9 +153,10 @@ def cuts(disparity: Plane, step: float) -> NDArray[np.float64]:
         lower, upper, weight = lower[left], upper[left], weight[left]
     occupied = np.flatnonzero(np.bincount(level.ravel(), minlength=_LEVELS))
     # Between levels that nothing has, a cut severs nothing.
-    gaps = sorted(((b - a, a) for a, b in zip(occupied, occupied[1:], strict=False) if b - a > 4), reverse=True)
+    gaps = sorted(((b - a, a) for a, b in zip(occupied, occupied[1:], strict=False)), reverse=True)
     for size, a in gaps:
-        if len(found) < LAYERS_MAX - 1 and not any(a < cut <= a + size for cut in found):
+        is_new = size * span > step * _LEVELS and not any(a < cut <= a + size for cut in found)
+        if is_new and seams[a + 1] == 0 and len(found) < LAYERS_MAX - 1:
             found.append(a + (size + 1) // 2)
     return np.sort(low + np.array(found, np.float64) * span / _LEVELS)[::-1]
 
