@@ -25,7 +25,7 @@ LAYERS_MAX = 8
 _LEVELS = 512
 
 # A cut separates at least this part of all edges, weighted by their steps.
-_SHARE_MIN = 0.002
+_SHARE_MIN = 0.03
 
 # A step along an edge weighs as many levels of disparity as it has; a smooth surface that is cut costs this many.
 _SEAM = 4.0
@@ -36,8 +36,13 @@ _RAMP_PX = 5
 # A slope has at least 1.5 times the range in a window of twice the size, beside the border too; twice inside.
 _WIDER = 1.4
 
+# Of a sharp edge the two pixels beside it differ by almost all of the step, of an estimated one by half of it or less.
+_SHARP = 0.7
+
 # Half side of the square in which a plane is fitted to a surface.
 _PLANE_PX = 5
+
+_NEARBY = np.ones((3, 3), np.uint8)
 
 _ABOVE = ((slice(None), slice(1, None)), (slice(1, None), slice(None)))
 _BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
@@ -49,20 +54,51 @@ def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) ->
     height, width = disparity.shape
     surface, step = cleaned(disparity, reach_px)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
-    mixed = cv2.dilate(surface, np.ones((3, 3), np.uint8)) - surface > step
-    used = np.unique(number)
-    first, layers = number.copy(), []
+    beside = cv2.dilate(surface, _NEARBY) - surface > step
+    layers, own = [], linear.copy()
+    first, used = number.copy(), np.unique(number)
     for i in used:
         seen, here = number == i, first == i
-        alpha = np.ones_like(here) if i == used[-1] else here
-        colour = linear.copy()
-        around = _box(alpha)
-        colour[around] = _completed(linear[around], seen[around], mixed[around])
-        layers.append(depth_image(colour, alpha.astype(np.float32), continued(surface, seen)))
+        alpha = np.ones(here.shape, np.float32) if i == used[-1] else here.astype(np.float32)
+        colour, around = linear.copy(), _box(alpha > 0.0)
+        colour[around] = _completed(linear[around], seen[around], beside[around])
+        own[seen] = colour[seen]
+        layers.append((colour, alpha, continued(surface, seen)))
+        # What is taken away here shows what is nearest behind it.
         if i != used[-1]:
-            # What is taken away here shows what is nearest behind it.
             first = np.where(here, nearest_of(first > i).of(first), first)
-    return LayeredDepthImage(tuple(layers), width, height, 0)
+    unmix(linear, own, layers, used, number, beside)
+    return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
+
+
+def unmix(
+    linear: Picture, own: Picture, layers: list, used: NDArray, number: NDArray, beside: NDArray[np.bool_]
+) -> None:
+    """Give to the nearer layer its part of the light of pixels beside its edge: a I_near + (1 - a) I_far = I.
+
+    With the colours that both sides have nearby, a is the projection of I to the line between them. What is not on the
+    line is shared, so that without blur the layers show the picture.
+    """
+    in_front = cv2.erode(number.astype(np.uint8), _NEARBY)
+    for i, (colour, alpha, _) in zip(used, layers, strict=True):
+        mixed = beside & (in_front == i) & (number > i)
+        if not mixed.any():
+            continue
+        seen = (number == i).astype(np.float32)
+        # Pixels inside weigh most: those of the rim have light of the other side too.
+        weight = seen * np.float32(0.05) + cv2.erode(seen, _NEARBY)
+        total = cv2.blur(weight, (5, 5))[mixed][:, None]
+        near = cv2.blur(linear * weight[..., None], (5, 5))[mixed] / total
+        far, light = own[mixed], linear[mixed]
+        across = near - far
+        a = ((light - far) * across).sum(axis=1) / np.maximum((across**2).sum(axis=1), 1e-8)
+        a = np.clip(a, 0.0, 1.0)[:, None]
+        rest = (light - a * near - (1.0 - a) * far) / (a * a + (1.0 - a) * (1.0 - a))
+        colour[mixed], alpha[mixed] = np.maximum(near + a * rest, 0.0), a[:, 0]
+        own[mixed] = np.maximum(far + (1.0 - a) * rest, 0.0)
+    for i, (colour, _, _) in zip(used, layers, strict=True):
+        behind = beside & (number == i)
+        colour[behind] = own[behind]
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -94,11 +130,18 @@ def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]
 def sharpened(disparity: Plane, step: float) -> Plane:
     """The disparity with the pixels inside a blurred edge given to the side that they are closer to.
 
-    Such an edge is steeper than what is around it: a slope keeps its pixels.
+    Such an edge is steeper than what is around it: a slope keeps its pixels. A map most of whose edges are sharp is
+    left as it is.
     """
     near, far = _extremes(disparity, _RAMP_PX)
     nearer, farther = _extremes(disparity, 2 * _RAMP_PX)
     is_edge = (near - far > step) & (nearer - farther < _WIDER * (near - far))
+    steepest = np.zeros_like(disparity)
+    for here, there in zip(_ABOVE, _BELOW, strict=True):
+        steepest[here] = np.maximum(steepest[here], np.abs(disparity[here] - disparity[there]))
+    steepest, _ = _extremes(steepest, _RAMP_PX)
+    if not is_edge.any() or np.median((steepest / (near - far))[is_edge]) > _SHARP:
+        return disparity
     inside = is_edge & (_passing(disparity) > 0.01 * (near - far))
     return np.where(inside, np.where(disparity - far > 0.5 * (near - far), near, far), disparity)
 
