@@ -132,3 +132,12 @@ def test_what_is_hidden_of_a_slope_goes_on_as_its_plane():
     seen[:, 40:60] = False
     given = np.where(seen, disparity, np.float32(0.9))
     np.testing.assert_allclose(reveal0.continued(given, seen), disparity, atol=1e-5)
+
+
+def test_light_of_a_pixel_on_an_edge_is_given_to_both_sides():
+    """0.3 of one colour and 0.7 of the other: without blur the layers show it, and behind is the far colour alone."""
+    linear, disparity = columns((1.0, 0.9, EDGE), (0.2, 0.1, WIDTH))
+    linear[:, EDGE] = 0.3 * 1.0 + 0.7 * 0.2
+    near, far = reveal0.analyse(linear, disparity).layers
+    np.testing.assert_allclose(near.rgba[:, EDGE], [[1.0, 1.0, 1.0, 0.3]] * HEIGHT, atol=2e-3)
+    np.testing.assert_allclose(far.rgba[:, EDGE, :3], 0.2, atol=2e-3)

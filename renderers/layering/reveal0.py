@@ -140,7 +140,7 @@ def sharpened(disparity: Plane, step: float) -> Plane:
     for here, there in zip(_ABOVE, _BELOW, strict=True):
         steepest[here] = np.maximum(steepest[here], np.abs(disparity[here] - disparity[there]))
     steepest, _ = _extremes(steepest, _RAMP_PX)
-    if not is_edge.any() or np.median((steepest / (near - far))[is_edge]) > _SHARP:
+    if not is_edge.any() or np.median(steepest[is_edge] / (near - far)[is_edge]) > _SHARP:
         return disparity
     inside = is_edge & (_passing(disparity) > 0.01 * (near - far))
     return np.where(inside, np.where(disparity - far > 0.5 * (near - far), near, far), disparity)
