@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.arrays import HalfRgba, Plane
+from scenes.arrays import HalfRgba, Plane, bounding_box
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
@@ -71,25 +71,23 @@ class LayeredDepthImage(LayeredScene):
         """
         blur_px = lens.defocus_px(self.composite_disparity())
         blur_max_px = float(np.abs(blur_px).max())
-        scene = self._with_overscan(overscan_px(blur_max_px))
-        mended = [scene.layers[0]]
-        for farther in scene.layers[1:]:
+        margin = max(overscan_px(blur_max_px) - self.overscan, 0)
+        extended = [_extended(layer, margin) for layer in self.layers]
+        mended = extended[:1]
+        for farther in extended[1:]:
             mended.append(_continued(farther, mended[-1], lens, math.ceil(blur_max_px)))
-        return replace(scene, layers=tuple(mended))
+        return replace(self, layers=tuple(mended), overscan=self.overscan + margin)
 
     def repeats(self, layer_index: int) -> NDArray[np.bool_] | None:
         return self.layers[layer_index].repeats
 
-    def _with_overscan(self, overscan: int) -> Self:
-        margin = overscan - self.overscan
-        if margin <= 0:
-            return self
-        sides = ((margin, margin), (margin, margin))
-        layers = tuple(
-            DepthImage(np.pad(layer.rgba, (*sides, (0, 0)), mode="edge"), np.pad(layer.disparity, sides, mode="edge"))
-            for layer in self.layers
-        )
-        return replace(self, layers=layers, overscan=overscan)
+
+def _extended(layer: DepthImage, margin: int) -> DepthImage:
+    """The layer with its border texels repeated."""
+    if margin == 0:
+        return layer
+    sides = ((margin, margin), (margin, margin))
+    return DepthImage(np.pad(layer.rgba, (*sides, (0, 0)), mode="edge"), np.pad(layer.disparity, sides, mode="edge"))
 
 
 def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px: int) -> DepthImage:
@@ -105,7 +103,7 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
             continued[a] |= covered[a] & seen[b] & (np.abs(near_px[a] - far_px[b]) < _CONTINUOUS_PX)
     if not continued.any():
         return farther
-    around = _box(continued, reach_px)
+    around = bounding_box(continued, reach_px)
     grown, links = continued[around], [linked[around] for linked in links]
     for _ in range(reach_px):
         for (here, there), linked in zip(_NEIGHBOURS, links, strict=True):
@@ -115,9 +113,3 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
     alpha = np.maximum(nearer.rgba[..., 3:], farther.rgba[..., 3:])
     rgba = np.where(continued[..., None], np.concatenate([nearer.rgba[..., :3], alpha], axis=-1), farther.rgba)
     return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)
-
-
-def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """The smallest rectangle that holds a mask, and `margin` texels around it."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return tuple(slice(max(i[0] - margin, 0), i[-1] + 1 + margin) for i in (rows, columns))

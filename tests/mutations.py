@@ -1597,6 +1597,56 @@ FAULTS = [
         "transmittance *= 1.0 - 0.5 * blurred[..., 3:]",
         "tests/test_layers_over.py::test_what_two_half_planes_let_through_is_multiplied",
     ),
+    Fault(
+        "layers-over-whose-backward-forgets-the-density",
+        "renderers/differentiable/layers_over.py",
+        "        grad = grad_outputs[0] / full\n",
+        "        grad = grad_outputs[0]\n",
+        "tests/test_layers_over.py::test_gradients_of_colour_and_alpha_agree_with_finite_differences "
+        "tests/test_layers_over.py::test_the_backward_is_the_transpose_of_the_forward",
+    ),
+    Fault(
+        "layers-over-whose-texels-share-nothing",
+        "renderers/differentiable/layers_over.py",
+        "of_defocus = (premultiplied * slope[:, :4]).sum(dim=1, keepdim=True) - slope[:, 4:]",
+        "of_defocus = (premultiplied * slope[:, :4]).sum(dim=1, keepdim=True)",
+        "tests/test_layers_over.py::test_the_gradient_of_the_defocus_agrees_with_kernels_on_both_sides_of_it",
+    ),
+    Fault(
+        "light-that-a-cut-doubles",
+        "renderers/classical/layers_over.py",
+        "np.where(repeats, np.float32(_REPEATED), np.float32(1.0))",
+        "np.where(repeats, np.float32(1.0), np.float32(1.0))",
+        "tests/test_reveal0.py::test_a_light_beside_a_cut_has_the_light_that_it_had",
+    ),
+    Fault(
+        "reveal0-that-continues-no-plane",
+        "renderers/layering/reveal0.py",
+        "slopes[q, 0], slopes[q, 1] = _slope(disparity, seen, qy, qx)",
+        "slopes[q, 0], slopes[q, 1] = 0.0, 0.0",
+        "tests/test_reveal0.py::test_what_is_hidden_of_a_slope_goes_on_as_its_plane",
+    ),
+    Fault(
+        "reveal0-that-tears-what-is-noisy",
+        "renderers/layering/reveal0.py",
+        "if noise > 1e-4 * span:",
+        "if noise < 0.0:",
+        "tests/test_reveal0.py::test_noise_of_the_disparity_tears_no_surface",
+    ),
+    Fault(
+        "reveal0-that-keeps-blurred-edges",
+        "renderers/layering/reveal0.py",
+        "_SHARP = 0.7",
+        "_SHARP = 0.0",
+        "tests/test_reveal0.py::test_an_edge_that_is_blurred_in_the_disparity_is_made_sharp",
+    ),
+    Fault(
+        "reveal0-that-leaves-light-behind-edges",
+        "renderers/layering/reveal0.py",
+        "    unmix(linear, own, layers, used, number, beside)\n",
+        "    # unmix(linear, own, layers, used, number, beside)\n",
+        "tests/test_reveal0.py::test_light_of_a_pixel_on_an_edge_is_given_to_both_sides",
+    ),
     # Views as data
     Fault(
         "refocusing-moves-views-the-other-way",

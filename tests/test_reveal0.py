@@ -104,7 +104,8 @@ def test_a_light_beside_a_cut_has_the_light_that_it_had(side):
     # Of the same slope, which nothing severs.
     whole = slope(np.random.default_rng(0))[1]
     expected = RENDERERS["reveal0"](linear, whole, lens, gamma=1.0)
-    assert float(seen.sum()) == pytest.approx(float(expected.sum()), rel=0.02)
+    # On both sides of the cut the defocus differs a little. A light that both parts had would be half as bright again.
+    assert float(seen.sum()) == pytest.approx(float(expected.sum()), rel=0.05)
 
 
 def test_noise_of_the_disparity_tears_no_surface():

@@ -6,6 +6,10 @@
 F is 1 where a layer is parallel to the sensor. Elsewhere it removes the stripes of a scatter whose images overlap
 unevenly, and the dark rim of a layer that ends. What is neglected: transparencies of layers are multiplied, as if the
 holes of one stood nowhere in particular before the holes of the next, seen over the aperture.
+
+Where a cut severs a surface, the farther layer has the nearer part once more (`scenes.layered_depth`): it hides what is
+behind, and its light is left out of C. There C = A sum_y a I w / sum_y a w of the texels that are the layer's own, so
+that the two parts add up to the whole surface.
 """
 
 import math
@@ -21,14 +25,14 @@ from renderers.splatting.outline import kernels_with_edge
 from renderers.splatting.splat import convolve, splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, bounding_box
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 # Below this share of its density a layer has ended.
 _EPSILON = 1e-6
 
-# Light of texels that a nearer layer has as well: enough to have a colour where nothing else gives one.
+# Weight of the light that a nearer layer has as well: enough for a colour where nothing else gives one.
 _REPEATED = 1e-3
 
 
@@ -67,8 +71,7 @@ def _reached(layer: DefocusedLayer, transmittance: Plane) -> tuple[slice, slice]
     seen = (layer.rgba[..., 3] > 0.0) & (cv2.dilate((transmittance > _EPSILON).astype(np.uint8), window) > 0)
     if not seen.any():
         return None
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    return tuple(slice(max(i[0] - 2 * reach, 0), i[-1] + 1 + 2 * reach) for i in (rows, columns))
+    return bounding_box(seen, 2 * reach)
 
 
 def blur_premultiplied(
@@ -84,12 +87,15 @@ def blur_premultiplied(
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
     full = full_coverage(density, kernel, bank, arch)
     sums = splat(weighted, kernel, bank, arch)
-    covered = np.minimum(sums[..., 3:] / full[..., None], np.float32(1.0))
-    if repeats is None:
-        return np.concatenate([sums[..., :3] / full[..., None], covered], axis=-1)
-    weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
-    sums = splat(weighted, kernel, bank, arch)
-    return np.concatenate([covered * sums[..., :3] / np.maximum(sums[..., 3:], np.float32(1e-12)), covered], axis=-1)
+    blurred: NDArray[np.float32] = sums / full[..., None]
+    blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
+    if repeats is not None:
+        weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
+        sums = splat(weighted, kernel, bank, arch)
+        blurred[..., :3] = (
+            blurred[..., 3:] * sums[..., :3] / np.maximum(sums[..., 3:], np.float32(_EPSILON * _REPEATED))
+        )
+    return blurred
 
 
 def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.layering.filling import EDGE, depth_image, nearest_of, painted, require_disparity
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, bounding_box
 from scenes.layered_depth import LayeredDepthImage
 
 LAYERS_MAX = 8
@@ -60,7 +60,7 @@ def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) ->
     for i in used:
         seen, here = number == i, first == i
         alpha = np.ones(here.shape, np.float32) if i == used[-1] else here.astype(np.float32)
-        colour, around = linear.copy(), _box(alpha > 0.0)
+        colour, around = linear.copy(), bounding_box(alpha > 0.0)
         colour[around] = _completed(linear[around], seen[around], beside[around])
         own[seen] = colour[seen]
         layers.append((colour, alpha, continued(surface, seen)))
@@ -99,12 +99,6 @@ def unmix(
     for i, (colour, _, _) in zip(used, layers, strict=True):
         behind = beside & (number == i)
         colour[behind] = own[behind]
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest rectangle that holds a mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
