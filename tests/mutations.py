@@ -1641,6 +1641,13 @@ FAULTS = [
         "tests/test_reveal0.py::test_an_edge_that_is_blurred_in_the_disparity_is_made_sharp",
     ),
     Fault(
+        "reveal0-that-believes-every-edge",
+        "renderers/layering/reveal0.py",
+        "_CLEARLY = 1.3",
+        "_CLEARLY = 1e9",
+        "tests/test_reveal0.py::test_edges_of_the_disparity_are_moved_to_those_of_the_picture",
+    ),
+    Fault(
         "reveal0-that-leaves-light-behind-edges",
         "renderers/layering/reveal0.py",
         "    unmix(linear, own, layers, used, number, beside)\n",

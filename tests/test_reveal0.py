@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -142,3 +143,17 @@ def test_light_of_a_pixel_on_an_edge_is_given_to_both_sides():
     near, far = reveal0.analyse(linear, disparity).layers
     np.testing.assert_allclose(near.rgba[:, EDGE], [[1.0, 1.0, 1.0, 0.3]] * HEIGHT, atol=2e-3)
     np.testing.assert_allclose(far.rgba[:, EDGE, :3], 0.2, atol=2e-3)
+
+
+@pytest.mark.parametrize("grown", [-4, -1, 0, 2, 5])
+def test_edges_of_the_disparity_are_moved_to_those_of_the_picture(grown):
+    """A textured thing before a textured wall, whose disparity is grown or shrunk."""
+    rng = np.random.default_rng(2)
+    true = np.full((HEIGHT, WIDTH), 0.1, np.float32)
+    true[12:36, 30:60] = 0.9
+    linear = np.where(true[..., None] > 0.5, np.float32(0.7), np.float32(0.1)) + 0.1 * rng.random((HEIGHT, WIDTH, 3))
+    given = true.copy()
+    if grown:
+        window = np.ones((2 * abs(grown) + 1,) * 2, np.uint8)
+        given = (cv2.dilate if grown > 0 else cv2.erode)(true, window)
+    np.testing.assert_array_equal(reveal0.aligned(given, linear.astype(np.float32), 0.1), true)
