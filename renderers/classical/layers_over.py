@@ -85,16 +85,18 @@ def blur_premultiplied(
     density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
-    full = full_coverage(density, kernel, bank, arch)
-    sums = splat(weighted, kernel, bank, arch)
-    blurred: NDArray[np.float32] = sums / full[..., None]
-    blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
-    if repeats is not None:
-        weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
-        sums = splat(weighted, kernel, bank, arch)
-        blurred[..., :3] = (
-            blurred[..., 3:] * sums[..., :3] / np.maximum(sums[..., 3:], np.float32(_EPSILON * _REPEATED))
-        )
+    if repeats is None:
+        blurred: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
+        blurred /= full_coverage(density, kernel, bank, arch)[..., None]
+        blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
+        return blurred
+    coverage = np.stack([weighted[..., 3], density, *2 * [np.zeros_like(density)]], axis=-1)
+    covered, full = np.moveaxis(splat(coverage, kernel, bank, arch)[..., :2], -1, 0)
+    weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
+    blurred = splat(weighted, kernel, bank, arch)
+    visible = np.minimum(covered / np.maximum(full, np.float32(_EPSILON)), np.float32(1.0))
+    blurred[..., :3] *= (visible / np.maximum(blurred[..., 3], np.float32(_EPSILON * _REPEATED)))[..., None]
+    blurred[..., 3] = visible
     return blurred
 
 
