@@ -1593,8 +1593,8 @@ FAULTS = [
     Fault(
         "layers-over-that-hide-nothing",
         "renderers/classical/layers_over.py",
-        "transmittance *= 1.0 - blurred[..., 3:]",
-        "transmittance *= 1.0 - 0.5 * blurred[..., 3:]",
+        "transmittance[around] *= 1.0 - blurred[..., 3:]",
+        "transmittance[around] *= 1.0 - 0.5 * blurred[..., 3:]",
         "tests/test_layers_over.py::test_what_two_half_planes_let_through_is_multiplied",
     ),
     Fault(
