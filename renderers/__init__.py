@@ -37,6 +37,7 @@ RENDERERS: dict[str, Renderer] = {
     "drbokeh-release": ClassicalRenderer("renderers.classical.drbokeh:drbokeh_release", information="layers"),
     "layers-over": _LAYERS_OVER,
     "layers-over-rgbd": LayeringRenderer("mpib", _LAYERS_OVER),
+    "reveal0": LayeringRenderer("reveal0", _LAYERS_OVER),
     "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
     "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),
     "bokehme-b1": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B1"}),

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float16, Float32, Float64
+from numpy.typing import NDArray
 
 # A picture: channels red, green, blue.
 Picture = Float32[np.ndarray, "height width 3"]
@@ -17,3 +18,13 @@ Plane = Float32[np.ndarray, "height width"]
 
 # Points of an aperture: lens coordinates x and y.
 LensPoints = Float64[np.ndarray, "points 2"]
+
+
+def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of the smallest rectangle that holds all that is True, of which there is some.
+
+    margin   pixels around it, as far as there are any
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    row, column = (slice(max(i[0] - margin, 0), i[-1] + 1 + margin) for i in (rows, columns))
+    return row, column

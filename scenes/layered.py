@@ -67,6 +67,10 @@ class LayeredScene:
         """Disparity of a layer at the centres of all its texels: (H + 2 overscan, W + 2 overscan) float32."""
         raise NotImplementedError
 
+    def repeats(self, layer_index: int) -> NDArray[np.bool_] | None:
+        """Texels of a layer that hide but have no light of their own, (H + 2 overscan, W + 2 overscan); None: none."""
+        return None
+
     def for_lens(self, lens: ThinLens) -> Self:
         """The scene, extended as far as rays through the lens reach. Raises SceneError if that is impossible."""
         raise NotImplementedError

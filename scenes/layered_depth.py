@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scenes.arrays import HalfRgba, Plane
+from scenes.arrays import HalfRgba, Plane, bounding_box
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
@@ -28,10 +29,13 @@ class DepthImage:
     rgba        as in `Layer`; colour under alpha 0 is arbitrary
     disparity   (H + 2 overscan, W + 2 overscan) float32, finite, >= 0. It is needed where alpha is 0 too: a pixel
                 beside an edge receives the layer's light with the defocus at that pixel
+    repeats     (H + 2 overscan, W + 2 overscan) bool: texels of the nearer layer again, behind a cut that severs a
+                surface. They hide what is behind; their light is that layer's. None where there are none
     """
 
     rgba: HalfRgba
     disparity: Plane
+    repeats: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +71,23 @@ class LayeredDepthImage(LayeredScene):
         """
         blur_px = lens.defocus_px(self.composite_disparity())
         blur_max_px = float(np.abs(blur_px).max())
-        scene = self._with_overscan(overscan_px(blur_max_px))
-        pairs = zip(scene.layers[:-1], scene.layers[1:], strict=True)
-        mended = tuple(_continued(farther, nearer, lens, math.ceil(blur_max_px)) for nearer, farther in pairs)
-        return replace(scene, layers=(scene.layers[0], *mended))
+        margin = max(overscan_px(blur_max_px) - self.overscan, 0)
+        extended = [_extended(layer, margin) for layer in self.layers]
+        mended = extended[:1]
+        for farther in extended[1:]:
+            mended.append(_continued(farther, mended[-1], lens, math.ceil(blur_max_px)))
+        return replace(self, layers=tuple(mended), overscan=self.overscan + margin)
 
-    def _with_overscan(self, overscan: int) -> Self:
-        margin = overscan - self.overscan
-        if margin <= 0:
-            return self
-        sides = ((margin, margin), (margin, margin))
-        layers = tuple(
-            DepthImage(np.pad(layer.rgba, (*sides, (0, 0)), mode="edge"), np.pad(layer.disparity, sides, mode="edge"))
-            for layer in self.layers
-        )
-        return replace(self, layers=layers, overscan=overscan)
+    def repeats(self, layer_index: int) -> NDArray[np.bool_] | None:
+        return self.layers[layer_index].repeats
+
+
+def _extended(layer: DepthImage, margin: int) -> DepthImage:
+    """The layer with its border texels repeated."""
+    if margin == 0:
+        return layer
+    sides = ((margin, margin), (margin, margin))
+    return DepthImage(np.pad(layer.rgba, (*sides, (0, 0)), mode="edge"), np.pad(layer.disparity, sides, mode="edge"))
 
 
 def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px: int) -> DepthImage:
@@ -97,10 +103,13 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
             continued[a] |= covered[a] & seen[b] & (np.abs(near_px[a] - far_px[b]) < _CONTINUOUS_PX)
     if not continued.any():
         return farther
+    around = bounding_box(continued, reach_px)
+    grown, links = continued[around], [linked[around] for linked in links]
     for _ in range(reach_px):
         for (here, there), linked in zip(_NEIGHBOURS, links, strict=True):
-            continued[here] |= continued[there] & linked
-            continued[there] |= continued[here] & linked
+            linked = linked[: grown[here].shape[0], : grown[here].shape[1]]
+            grown[here] |= grown[there] & linked
+            grown[there] |= grown[here] & linked
     alpha = np.maximum(nearer.rgba[..., 3:], farther.rgba[..., 3:])
     rgba = np.where(continued[..., None], np.concatenate([nearer.rgba[..., :3], alpha], axis=-1), farther.rgba)
-    return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity))
+    return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)

@@ -94,6 +94,8 @@ def frames_copied(scene: Scene, arch: Backend) -> int:
         "cocnet-physical",
         "drbokeh",
         "drbokeh-release",
+        "layers-over",
+        "reveal0",
         "oracle-layers",
     ],
 )

@@ -13,6 +13,9 @@ from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
 from scenes.lens import ThinLens
 
+torch = pytest.importorskip("torch")
+layers_torch = pytest.importorskip("renderers.differentiable.layers_over")
+
 SIZE, OVERSCAN = 64, 42
 
 
@@ -73,3 +76,69 @@ def test_colour_under_alpha_0_is_never_seen():
     rgba[:, :20, :3] = 1000.0
     blurred = blur_premultiplied(DefocusedLayer(rgba, np.full((40, 40), 6.0, np.float32)), Disk())
     np.testing.assert_allclose(blurred[..., :3], blurred[..., 3:].repeat(3, axis=-1), atol=1e-5)
+
+
+# In torch
+
+
+def random_layers(*, layers: int, size: tuple[int, int], seed: int = 0):
+    """(rgb, alpha, defocus_px) of one picture in float64: alpha within (0, 1), defocus on both sides of focus."""
+    torch.manual_seed(seed)
+    shape = (1, layers, 1, *size)
+    rgb = torch.rand(1, layers, 3, *size, dtype=torch.float64)
+    alpha = 0.1 + 0.8 * torch.rand(shape, dtype=torch.float64)
+    slant = torch.linspace(-3.0, 4.0, size[1], dtype=torch.float64).expand(shape)
+    return rgb, alpha, slant + torch.arange(layers, dtype=torch.float64).flip(0).view(1, layers, 1, 1, 1)
+
+
+@pytest.mark.parametrize("aperture", [Disk(), Polygon(5)])
+def test_the_layers_of_torch_are_those_of_the_renderer(aperture):
+    rgb, alpha, defocus_px = random_layers(layers=1, size=(30, 40))
+    rgba = torch.cat([rgb, alpha], dim=2)[0, 0].permute(1, 2, 0).numpy().astype(np.float32)
+    expected = blur_premultiplied(DefocusedLayer(rgba, defocus_px[0, 0, 0].numpy().astype(np.float32)), aperture)
+    refocused = layers_torch.refocus_layers(rgb, alpha, defocus_px, aperture)[0].permute(1, 2, 0).numpy()
+    # Here the border repeats, there it is black.
+    inside = (slice(9, -9), slice(9, -9))
+    np.testing.assert_allclose(refocused[inside], expected[..., :3][inside], atol=1e-5)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("aperture", [Disk(), Polygon(3)])
+def test_the_backward_is_the_transpose_of_the_forward(aperture, flat):
+    """<A x, y> = <x, A^T y>, of a shape that turns between the sides of focus as well."""
+    _, _, slant = random_layers(layers=2, size=(17, 23))
+    defocus_px = torch.full_like(slant[0], 6.0) if flat else slant[0]
+    x, y = (torch.randn(2, 4, 17, 23, dtype=torch.float64) for _ in range(2))
+    x.requires_grad_()
+    forward = (layers_torch.PremultipliedBlur.apply(x, defocus_px, aperture) * y).sum()
+    (backward,) = torch.autograd.grad(forward, x)
+    assert float(forward.detach()) == pytest.approx(float((x.detach() * backward).sum()), rel=1e-9)
+
+
+def test_gradients_of_colour_and_alpha_agree_with_finite_differences():
+    rgb, alpha, defocus_px = random_layers(layers=2, size=(5, 6))
+    rgb.requires_grad_()
+    alpha.requires_grad_()
+    assert torch.autograd.gradcheck(lambda c, a: layers_torch.refocus_layers(c, a, defocus_px), (rgb, alpha))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_gradient_of_the_defocus_agrees_with_kernels_on_both_sides_of_it(sign):
+    """Of each texel alone, moved by the quarter pixel that the kernels of the difference are moved by."""
+    torch.manual_seed(1)
+    premultiplied = torch.rand(1, 4, 12, 13, dtype=torch.float64)
+    weight = torch.randn(1, 4, 12, 13, dtype=torch.float64)
+    defocus_px = sign * torch.linspace(2.0, 4.0, 13, dtype=torch.float64).expand(1, 1, 12, 13).contiguous()
+
+    def loss(s):
+        return (layers_torch.PremultipliedBlur.apply(premultiplied, s, Polygon(3)) * weight).sum()
+
+    given = defocus_px.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(given), given)
+    expected = torch.zeros_like(gradient)
+    for i in range(defocus_px.numel()):
+        moved = torch.zeros_like(defocus_px)
+        moved.view(-1)[i] = 0.25
+        expected.view(-1)[i] = (loss(defocus_px + moved) - loss(defocus_px - moved)) / 0.5
+    # F, which is shared, is not linear in what one texel adds.
+    torch.testing.assert_close(gradient, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))

@@ -6,8 +6,15 @@
 F is 1 where a layer is parallel to the sensor. Elsewhere it removes the stripes of a scatter whose images overlap
 unevenly, and the dark rim of a layer that ends. What is neglected: transparencies of layers are multiplied, as if the
 holes of one stood nowhere in particular before the holes of the next, seen over the aperture.
+
+Where a cut severs a surface, the farther layer has the nearer part once more (`scenes.layered_depth`): it hides what is
+behind, and its light is left out of C. There C = A sum_y a I w / sum_y a w of the texels that are the layer's own, so
+that the two parts add up to the whole surface.
 """
 
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +25,15 @@ from renderers.splatting.outline import kernels_with_edge
 from renderers.splatting.splat import convolve, splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, bounding_box
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
 # Below this share of its density a layer has ended.
 _EPSILON = 1e-6
+
+# Weight of the light that a nearer layer has as well: enough for a colour where nothing else gives one.
+_REPEATED = 1e-3
 
 
 def layers_over(
@@ -42,30 +52,66 @@ def layers_over(
     picture = np.zeros((*scene.extended_shape, 3), np.float32)
     transmittance = np.ones((*scene.extended_shape, 1), np.float32)
     for i in range(len(scene.layers)):
-        blurred = blur_premultiplied(defocused_layer(scene, i, lens, gamma), lens.aperture, arch)
-        picture += transmittance * blurred[..., :3]
-        transmittance *= 1.0 - blurred[..., 3:]
+        layer = defocused_layer(scene, i, lens, gamma)
+        around = _reached(layer, transmittance[..., 0])
+        if around is None:
+            continue
+        part = DefocusedLayer(layer.rgba[around], layer.defocus_px[around])
+        repeats = scene.repeats(i)
+        blurred = blur_premultiplied(part, lens.aperture, arch, None if repeats is None else repeats[around])
+        picture[around] += transmittance[around] * blurred[..., :3]
+        transmittance[around] *= 1.0 - blurred[..., 3:]
     return np.ascontiguousarray(scene.cropped(picture))
 
 
-def blur_premultiplied(layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu") -> NDArray[np.float32]:
-    """C and A of one layer: (H, W, 4) float32, linear light premultiplied."""
+def _reached(layer: DefocusedLayer, transmittance: Plane) -> tuple[slice, slice] | None:
+    """The rectangle that holds the light of a layer and all that its density depends on; None where it is not seen."""
+    reach = math.ceil(float(np.abs(layer.defocus_px).max())) + 1
+    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    seen = (layer.rgba[..., 3] > 0.0) & (cv2.dilate((transmittance > _EPSILON).astype(np.uint8), window) > 0)
+    if not seen.any():
+        return None
+    return bounding_box(seen, 2 * reach)
+
+
+def blur_premultiplied(
+    layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu", repeats: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """C and A of one layer: (H, W, 4) float32, linear light premultiplied.
+
+    repeats   texels that hide, but whose light a nearer layer has; the others have the colour of both
+    """
     bank, kernel = area_disks(layer.defocus_px, aperture)
-    density = np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
+    density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
-    sums = splat(weighted, kernel, bank, arch)
-    full = _total(density, kernel, bank, arch)
-    blurred = sums / np.maximum(full, np.float32(_EPSILON))[..., None]
-    blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
+    if repeats is None:
+        blurred: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
+        blurred /= full_coverage(density, kernel, bank, arch)[..., None]
+        blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
+        return blurred
+    coverage = np.stack([weighted[..., 3], density, *2 * [np.zeros_like(density)]], axis=-1)
+    covered, full = np.moveaxis(splat(coverage, kernel, bank, arch)[..., :2], -1, 0)
+    weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
+    blurred = splat(weighted, kernel, bank, arch)
+    visible = np.minimum(covered / np.maximum(full, np.float32(_EPSILON)), np.float32(1.0))
+    blurred[..., :3] *= (visible / np.maximum(blurred[..., 3], np.float32(_EPSILON * _REPEATED)))[..., None]
+    blurred[..., 3] = visible
     return blurred
 
 
-def _total(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend) -> Plane:
-    """F: what a layer without holes would collect."""
+def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:
+    """F: what a layer without holes would collect, at least _EPSILON."""
     if bank.is_one_kernel:
-        return convolve(density, bank)
-    return splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+        full = convolve(density, bank)
+    else:
+        full = splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+    return np.maximum(full, np.float32(_EPSILON))
+
+
+def density_of(bank: KernelBank, kernel: NDArray[np.int32]) -> Plane:
+    """(H, W): what the kernel of each pixel is multiplied by, so that its sum is 1."""
+    return np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
 
 
 def area_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:

@@ -16,7 +16,8 @@ from scenes.layered import LayeredScene
 
 # drbokeh   a foreground and a background (Sheng et al. 2023)
 # mpib      planes of one disparity each (Peng et al. 2022)
-LAYERINGS = ("drbokeh", "mpib")
+# reveal0   surfaces, cut where they hide each other
+LAYERINGS = ("drbokeh", "mpib", "reveal0")
 
 
 class Analyse(Protocol):

@@ -1,5 +1,7 @@
 """What is not known, from what is known around it."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +24,27 @@ def beside_nearer(disparity: Plane) -> NDArray[np.bool_]:
     return cv2.dilate(disparity, np.ones((3, 3), np.uint8)) - disparity > EDGE * np.ptp(disparity)
 
 
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Which known pixel is nearest to every pixel: (H, W) its number, row by row."""
+
+    pixel: NDArray[np.int64]
+
+    def of(self, plane: NDArray) -> NDArray:
+        """(H, W) or (H, W, C) with the value of the nearest known pixel at every pixel."""
+        return plane.reshape(self.pixel.size, -1)[self.pixel.ravel()].reshape(plane.shape)
+
+
 def from_nearest(plane: NDArray, known: NDArray[np.bool_]) -> NDArray:
     """(H, W) or (H, W, C) with the value of the nearest known pixel at every other one.
 
     known   (H, W), at least one pixel
     """
+    return nearest_of(known).of(plane)
+
+
+def nearest_of(known: NDArray[np.bool_]) -> Nearest:
+    """For every pixel the nearest of the known ones, of which there is at least one."""
     # The transform labels what is 0, and gives every other pixel the label of the nearest of these.
     _, label = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
@@ -35,7 +53,7 @@ def from_nearest(plane: NDArray, known: NDArray[np.bool_]) -> NDArray:
     pixel_of = np.zeros(label.max() + 1, np.int64)
     pixels = np.flatnonzero(known)
     pixel_of[label[pixels]] = pixels
-    return plane.reshape(known.size, -1)[pixel_of[label]].reshape(plane.shape)
+    return Nearest(pixel_of[label].reshape(known.shape))
 
 
 def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:

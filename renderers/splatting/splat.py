@@ -26,13 +26,14 @@ _TAICHI: tuple[Backend, ...] = ("cuda", "vulkan")
 
 
 def splat(
-    values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+    values: NDArray, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu", *, signed: bool = False
+) -> NDArray:
     """Sum over sources y of values(y) times the weight of its kernel at x - y.
 
-    values    (H, W, 4) float32, contiguous
+    values    (H, W, 4) float32, contiguous; on the CPU float64 as well
     kernel    (H, W) int32, index into the bank; sources with a negative one are left out
-    returns   (H, W, 4) float32; what falls outside the picture is dropped
+    signed    whether values may be negative, on the CPU only. Otherwise no sum is: rounding may leave less than nothing
+    returns   (H, W, 4) of the same type; what falls outside the picture is dropped
     raises    BackendError where Taichi runs on something else than `arch`
     """
     if arch in _TAICHI:
@@ -41,30 +42,31 @@ def splat(
         backend.require(arch)
         return splat_taichi(values, kernel, bank)
     if bank.is_one_kernel and kernel.min() >= 0:
-        return convolve(values, bank)
+        return convolve(values, bank, signed=signed)
     out = np.empty_like(values)
     _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
-    return out
+    return out if signed else np.maximum(out, 0.0, out=out)
 
 
-def convolve(values: NDArray[np.float32], bank: KernelBank, kernel: int = 0) -> NDArray[np.float32]:
+def convolve(values: NDArray, bank: KernelBank, kernel: int = 0, *, signed: bool = False) -> NDArray:
     """`splat` of sources that all have the same kernel of the bank, at a cost that hardly depends on its size."""
-    return _correlate(values, bank.dense(kernel)[::-1, ::-1])
+    return _correlate(values, bank.dense(kernel)[::-1, ::-1], signed)
 
 
 def gather(
-    values: NDArray[np.float32], kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu"
-) -> NDArray[np.float32]:
+    values: NDArray, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu", *, signed: bool = False
+) -> NDArray:
     """The transpose of `splat`: sum over y of values(y) times the weight of the kernel of x at y - x.
 
-    values    (H, W) float32
+    values    (H, W) float32; on the CPU float64 as well
     kernel    (H, W) int32, index into the bank
-    returns   (H, W) float32; the picture is zero outside
+    signed    as of `splat`
+    returns   (H, W) of the same type; the picture is zero outside
     raises    BackendError where Taichi runs on something else than `arch`
     """
     in_taichi = arch in _TAICHI
     if bank.is_one_kernel and not in_taichi:
-        return _correlate(values, bank.dense())
+        return _correlate(values, bank.dense(), signed)
     # Prefix sums P(x) of what stands left of x turn a change of weight into a product with a whole rest of a row.
     prefix = np.zeros((values.shape[0], values.shape[1] + 1))
     np.cumsum(values, axis=1, dtype=np.float64, out=prefix[:, 1:])
@@ -75,14 +77,13 @@ def gather(
         return gather_taichi(prefix, kernel, bank)
     out = np.empty_like(values)
     _gather(prefix, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
-    return out
+    return out if signed else np.maximum(out, 0.0, out=out)
 
 
-def _correlate(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _correlate(values: NDArray, weight: NDArray[np.float32], signed: bool) -> NDArray:
     """Sum over offsets d of weight(d) values(x + d), at every pixel; by Fourier transform where that is faster."""
     sums = cv2.filter2D(values, -1, weight, borderType=cv2.BORDER_CONSTANT)
-    # The transform may leave less than nothing.
-    return np.maximum(sums, 0.0, out=sums)
+    return sums if signed else np.maximum(sums, 0.0, out=sums)
 
 
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
@@ -100,7 +101,7 @@ def _gather(prefix, kernel, reach, first_row, row_taps, offset, step, out):
                 for t in range(row_taps[i], row_taps[i + 1]):
                     # The steps of a row add up to zero, so only the part left of each counts.
                     total -= np.float64(step[t]) * line[min(max(x + offset[t], 0), width)]
-            out[y, x] = max(total, 0.0)
+            out[y, x] = total
 
 
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
@@ -146,8 +147,8 @@ def _splat(values, kernel, reach, first_row, row_taps, offset, step, out):
                 s1 += line[4 * x + 1]
                 s2 += line[4 * x + 2]
                 s3 += line[4 * x + 3]
-                if x >= reach_max:  # rounding may leave less than nothing
-                    target[x - reach_max, 0] = max(s0, 0.0)
-                    target[x - reach_max, 1] = max(s1, 0.0)
-                    target[x - reach_max, 2] = max(s2, 0.0)
-                    target[x - reach_max, 3] = max(s3, 0.0)
+                if x >= reach_max:
+                    target[x - reach_max, 0] = s0
+                    target[x - reach_max, 1] = s1
+                    target[x - reach_max, 2] = s2
+                    target[x - reach_max, 3] = s3

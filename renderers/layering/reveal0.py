@@ -1,0 +1,286 @@
+"""Layers cut where things hide each other, and completed behind by rule: nothing is learned.
+
+Disparity is cut at a few levels, so that between most pixels of an edge and their neighbours behind it there is one. A
+layer keeps the disparity of every pixel: a slanted or curved surface is whole, unless it comes nearer than an edge that
+it passes elsewhere. Where a cut severs it, the two parts touch (`scenes.layered_depth` continues one behind the other).
+
+What is hidden belongs to the nearest pixel that is seen farther. Its disparity goes on as the plane that fits around
+that pixel, and its colours smoothly, without those of the rims of what is in front.
+
+Estimated disparities have noise, blurred edges, or edges beside those of the picture: the first is filtered, the second
+made sharp, and the third moved. Exact maps are left as they are.
+"""
+
+import math
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.layering.filling import EDGE, depth_image, nearest_of, painted, require_disparity
+from scenes.arrays import Picture, Plane, bounding_box
+from scenes.color import display_from_linear
+from scenes.layered_depth import LayeredDepthImage
+
+LAYERS_MAX = 8
+
+# Levels that disparities are rounded to where cuts are sought.
+_LEVELS = 512
+
+# A cut separates at least this part of all edges, weighted by their steps.
+_SHARE_MIN = 0.03
+
+# A step along an edge weighs as many levels of disparity as it has; a smooth surface that is cut costs this many.
+_SEAM = 4.0
+
+# Blurred edges of estimated disparities pass from one side to the other in about as many pixels.
+_RAMP_PX = 5
+
+# A slope has at least 1.5 times the range in a window of twice the size, beside the border too; twice inside.
+_WIDER = 1.4
+
+# Of a sharp edge the two pixels beside it differ by almost all of the step, of an estimated one by half of it or less.
+_SHARP = 0.7
+
+# Edges are moved only where the picture changes by this factor more across the moved ones.
+_CLEARLY = 1.3
+
+# Half side of the square in which a plane is fitted to a surface.
+_PLANE_PX = 5
+
+_NEARBY = np.ones((3, 3), np.uint8)
+
+_ABOVE = ((slice(None), slice(1, None)), (slice(1, None), slice(None)))
+_BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
+
+
+def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
+    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
+    require_disparity(disparity)
+    height, width = disparity.shape
+    surface, step = cleaned(disparity, reach_px)
+    surface = aligned(surface, linear, step)
+    number = np.searchsorted(-cuts(surface, step), -surface, side="right")
+    beside = cv2.dilate(surface, _NEARBY) - surface > step
+    layers, own = [], linear.copy()
+    first, used = number.copy(), np.unique(number)
+    for i in used:
+        seen, here = number == i, first == i
+        alpha = np.ones(here.shape, np.float32) if i == used[-1] else here.astype(np.float32)
+        colour, around = linear.copy(), bounding_box(alpha > 0.0)
+        colour[around] = _completed(linear[around], seen[around], beside[around])
+        own[seen] = colour[seen]
+        layers.append((colour, alpha, continued(surface, seen)))
+        # What is taken away here shows what is nearest behind it.
+        if i != used[-1]:
+            first = np.where(here, nearest_of(first > i).of(first), first)
+    unmix(linear, own, layers, used, number, beside)
+    return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
+
+
+def unmix(
+    linear: Picture, own: Picture, layers: list, used: NDArray, number: NDArray, beside: NDArray[np.bool_]
+) -> None:
+    """Give to the nearer layer its part of the light of pixels beside its edge: a I_near + (1 - a) I_far = I.
+
+    With the colours that both sides have nearby, a is the projection of I to the line between them. What is not on the
+    line is shared, so that without blur the layers show the picture.
+    """
+    in_front = cv2.erode(number.astype(np.uint8), _NEARBY)
+    for i, (colour, alpha, _) in zip(used, layers, strict=True):
+        mixed = beside & (in_front == i) & (number > i)
+        if not mixed.any():
+            continue
+        seen = (number == i).astype(np.float32)
+        # Pixels inside weigh most: those of the rim have light of the other side too.
+        weight = seen * np.float32(0.05) + cv2.erode(seen, _NEARBY)
+        total = cv2.blur(weight, (5, 5))[mixed][:, None]
+        near = cv2.blur(linear * weight[..., None], (5, 5))[mixed] / total
+        far, light = own[mixed], linear[mixed]
+        across = near - far
+        a = ((light - far) * across).sum(axis=1) / np.maximum((across**2).sum(axis=1), 1e-8)
+        a = np.clip(a, 0.0, 1.0)[:, None]
+        rest = (light - a * near - (1.0 - a) * far) / (a * a + (1.0 - a) * (1.0 - a))
+        colour[mixed], alpha[mixed] = np.maximum(near + a * rest, 0.0), a[:, 0]
+        own[mixed] = np.maximum(far + (1.0 - a) * rest, 0.0)
+    for i, (colour, _, _) in zip(used, layers, strict=True):
+        behind = beside & (number == i)
+        colour[behind] = own[behind]
+
+
+def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
+    """The picture of what is seen, continued where it is hidden, and without what is mixed into it."""
+    alone = seen & ~mixed
+    return painted(linear, alone if alone.any() else seen, mixed & seen)
+
+
+def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]:
+    """The disparity without noise and with sharp edges, and the smallest step that is an edge.
+
+    The largest blur radius is at most that of the whole span: a smaller step changes no radius by more than a pixel.
+    """
+    span = float(np.ptp(disparity))
+    residual = np.abs(disparity - cv2.medianBlur(disparity, 3))
+    noise = 1.4826 * float(np.median(residual))
+    if noise > 1e-4 * span:
+        disparity = cv2.medianBlur(cv2.medianBlur(disparity, 5), 5)
+    step = max(EDGE * span, span / max(reach_px, 1.0), 4.0 * noise)
+    return sharpened(disparity, step), step
+
+
+def aligned(disparity: Plane, linear: Picture, step: float) -> Plane:
+    """The disparity with near things grown or shrunk by a few pixels, where its edges then lie on those of the picture.
+
+    One number of pixels for the whole map: estimated disparities that err do so everywhere alike.
+    """
+    display = display_from_linear(np.minimum(linear, np.float32(1.0)))
+    changes = [np.abs(display[here] - display[there]).sum(axis=2) for here, there in zip(_ABOVE, _BELOW, strict=True)]
+
+    def contrast(plane: Plane) -> float:
+        """Mean change of the picture across the edges of a map."""
+        total = count = 0.0
+        for change, here, there in zip(changes, _ABOVE, _BELOW, strict=True):
+            is_edge = np.abs(plane[here] - plane[there]) > step
+            total, count = total + float(change[is_edge].sum(dtype=np.float64)), count + np.count_nonzero(is_edge)
+        return total / max(count, 1.0)
+
+    best, most = disparity, _CLEARLY * contrast(disparity)
+    for reach in range(1, _RAMP_PX + 1):
+        for moved in _extremes(disparity, reach):
+            found = contrast(moved)
+            if found > most:
+                best, most = moved, found
+    return best
+
+
+def sharpened(disparity: Plane, step: float) -> Plane:
+    """The disparity with the pixels inside a blurred edge given to the side that they are closer to.
+
+    Such an edge is steeper than what is around it: a slope keeps its pixels. A map most of whose edges are sharp is
+    left as it is.
+    """
+    near, far = _extremes(disparity, _RAMP_PX)
+    nearer, farther = _extremes(disparity, 2 * _RAMP_PX)
+    is_edge = (near - far > step) & (nearer - farther < _WIDER * (near - far))
+    steepest = np.zeros_like(disparity)
+    for here, there in zip(_ABOVE, _BELOW, strict=True):
+        steepest[here] = np.maximum(steepest[here], np.abs(disparity[here] - disparity[there]))
+    steepest, _ = _extremes(steepest, _RAMP_PX)
+    if not is_edge.any() or np.median(steepest[is_edge] / (near - far)[is_edge]) > _SHARP:
+        return disparity
+    inside = is_edge & (_passing(disparity) > 0.01 * (near - far))
+    return np.where(inside, np.where(disparity - far > 0.5 * (near - far), near, far), disparity)
+
+
+def _extremes(plane: Plane, reach: int) -> tuple[Plane, Plane]:
+    """The largest and the smallest value up to `reach` away."""
+    window = np.ones((2 * reach + 1,) * 2, np.uint8)
+    return cv2.dilate(plane, window), cv2.erode(plane, window)
+
+
+def _passing(plane: Plane) -> Plane:
+    """By how much a pixel lies between its two neighbours, along the axis where that is most."""
+    padded = np.pad(plane, 1, mode="edge")
+    height, width = plane.shape
+    most = np.zeros_like(plane)
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        a = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        b = padded[1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width]
+        most = np.maximum(most, np.maximum(np.minimum(a - plane, plane - b), np.minimum(plane - a, b - plane)))
+    return most
+
+
+def cuts(disparity: Plane, step: float) -> NDArray[np.float64]:
+    """Disparities between layers, near to far: as many edges as possible have one between their two sides."""
+    low, span = float(disparity.min()), float(np.ptp(disparity))
+    if span == 0.0:
+        return np.zeros(0)
+    level = np.minimum((disparity - low) * np.float32(_LEVELS / span), np.float32(_LEVELS - 1)).astype(np.int64)
+    # edges[a, b]: pairs of neighbours of the levels a < b with an edge between them. A cut at t separates a < t <= b.
+    edges, seams = np.zeros((_LEVELS, _LEVELS)), np.zeros(_LEVELS + 1)
+    for here, there in zip(_ABOVE, _BELOW, strict=True):
+        a, b = np.minimum(level[here], level[there]), np.maximum(level[here], level[there])
+        is_edge = np.abs(disparity[here] - disparity[there]) > step
+        edges += np.bincount((a * _LEVELS + b)[is_edge], minlength=_LEVELS**2).reshape(edges.shape)
+        for end, sign in ((a, 1.0), (b, -1.0)):
+            seams[1:] += sign * np.bincount(end[~is_edge], minlength=_LEVELS)
+    seams = np.cumsum(seams[:_LEVELS])
+    lower, upper = np.nonzero(edges)
+    weight = edges[lower, upper] * (upper - lower)
+    enough, found = _SHARE_MIN * weight.sum(), []
+    while weight.size and len(found) < LAYERS_MAX - 1:
+        separated = np.zeros(_LEVELS + 1)
+        np.add.at(separated, lower + 1, weight)
+        np.add.at(separated, upper + 1, -weight)
+        score = np.cumsum(separated)[:_LEVELS] - _SEAM * seams
+        if score.max() <= enough:
+            break
+        best = np.flatnonzero(score >= score.max() - 1e-6 * abs(score.max()))
+        cut = int(best[len(best) // 2])
+        found.append(cut)
+        left = (upper < cut) | (lower >= cut)
+        lower, upper, weight = lower[left], upper[left], weight[left]
+    occupied = np.flatnonzero(np.bincount(level.ravel(), minlength=_LEVELS))
+    # Between levels that nothing has, a cut severs nothing.
+    gaps = sorted(((b - a, a) for a, b in zip(occupied, occupied[1:], strict=False)), reverse=True)
+    for size, a in gaps:
+        is_new = size * span > step * _LEVELS and not any(a < cut <= a + size for cut in found)
+        if is_new and seams[a + 1] == 0 and len(found) < LAYERS_MAX - 1:
+            found.append(a + (size + 1) // 2)
+    return np.sort(low + np.array(found, np.float64) * span / _LEVELS)[::-1]
+
+
+def continued(disparity: Plane, seen: NDArray[np.bool_]) -> Plane:
+    """(H, W): where it is not seen, the plane around the nearest pixel that is, within the disparities seen."""
+    if seen.all():
+        return disparity
+    known = disparity[seen]
+    nearest = np.where(seen, -1, nearest_of(seen).pixel)
+    beyond = disparity.copy()
+    slopes = np.full((nearest.size, 2), np.nan, np.float32)
+    _continue(disparity, seen, nearest, known.min(), known.max(), slopes, beyond)
+    return beyond
+
+
+@numba.njit(cache=True)
+def _continue(disparity, seen, nearest, low, high, slopes, beyond):
+    """`continued`; the slopes (H W, 2) of planes are found once for each pixel that is continued."""
+    height, width = disparity.shape
+    for y in range(height):
+        for x in range(width):
+            q = nearest[y, x]
+            if q < 0:
+                continue
+            qy, qx = q // width, q % width
+            if np.isnan(slopes[q, 0]):
+                slopes[q, 0], slopes[q, 1] = _slope(disparity, seen, qy, qx)
+            d = disparity[qy, qx] + slopes[q, 0] * (y - qy) + slopes[q, 1] * (x - qx)
+            beyond[y, x] = min(max(d, low), high)
+
+
+@numba.njit(cache=True)
+def _slope(disparity, seen, y, x):
+    """Disparity per pixel along y and x of the plane that fits best to what is seen around a pixel."""
+    height, width = disparity.shape
+    n = sy = sx = sd = yy = xx = yx = yd = xd = 0.0
+    for j in range(max(y - _PLANE_PX, 0), min(y + _PLANE_PX + 1, height)):
+        for i in range(max(x - _PLANE_PX, 0), min(x + _PLANE_PX + 1, width)):
+            if not seen[j, i]:
+                continue
+            dy, dx, d = float(j - y), float(i - x), float(disparity[j, i]) - float(disparity[y, x])
+            n += 1.0
+            sy += dy
+            sx += dx
+            sd += d
+            yy += dy * dy
+            xx += dx * dx
+            yx += dy * dx
+            yd += dy * d
+            xd += dx * d
+    yy, xx, yx, yd, xd = yy - sy * sy / n, xx - sx * sx / n, yx - sy * sx / n, yd - sy * sd / n, xd - sx * sd / n
+    determinant = yy * xx - yx * yx
+    # A few pixels in a row have no plane.
+    if determinant < n * n:
+        return 0.0, 0.0
+    return (xx * yd - yx * xd) / determinant, (yy * xd - yx * yd) / determinant
