@@ -529,10 +529,10 @@ def test_every_limit_is_balanced_and_part_of_a_larger_one(shape, share, part):
 
 @pytest.mark.parametrize("rhythm", [2, 5, 10])
 def test_a_limit_draws_from_the_data_without_its_rhythm(rhythm):
-    """Two focuses, five levels: every second or fifth picture would be of one kind."""
+    """Ten scenes of two focuses and five levels: the first, every second or every fifth picture would be of one kind."""
     cases = stacks(10, 5, 2)
     chosen = drawn(cases, len(cases) // rhythm)
-    for factor in ("level", "focus_index"):
+    for factor in ("scene", "level", "focus_index"):
         counted = counts(chosen, factor, cases)
         assert min(counted) >= 1 and max(counted) - min(counted) <= 1
 
