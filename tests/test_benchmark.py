@@ -529,7 +529,7 @@ def test_every_limit_is_balanced_and_part_of_a_larger_one(shape, share, part):
 
 @pytest.mark.parametrize("rhythm", [2, 5, 10])
 def test_a_limit_draws_from_the_data_without_its_rhythm(rhythm):
-    """Ten scenes of two focuses and five levels: the first, every second or every fifth picture would be of one kind."""
+    """Two focuses, five levels, ten scenes: the first, every second or every fifth picture would be of one kind."""
     cases = stacks(10, 5, 2)
     chosen = drawn(cases, len(cases) // rhythm)
     for factor in ("scene", "level", "focus_index"):
