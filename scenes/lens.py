@@ -41,6 +41,29 @@ class Lens(Protocol):
         ...
 
 
+class TracedLens(Lens, Protocol):
+    """What the tracer asks besides: how far its rays stray."""
+
+    @property
+    def focus_disparity(self) -> float:
+        """Disparity of the plane in focus."""
+        ...
+
+    @property
+    def blur_parameter(self) -> float:
+        """Paraxial K, pixels per unit of disparity."""
+        ...
+
+    @property
+    def parallax_max_px(self) -> float:
+        """How far the image position of a ray moves at most per unit of disparity, pixels."""
+        ...
+
+    def reach_px(self, disparity: float) -> float:
+        """Largest distance in pixels between a pixel and the place where one of its rays has this disparity."""
+        ...
+
+
 @dataclass(frozen=True)
 class ThinLens:
     """A thin lens, described by its effect on the image.
@@ -68,6 +91,15 @@ class ThinLens:
     def defocus_px(self, disparity: Any) -> Any:
         """S = K (d - d_f) in pixels, of floats, arrays or tensors of any shape."""
         return signed_defocus_px(disparity, self.blur_parameter, self.focus_disparity)
+
+    @property
+    def parallax_max_px(self) -> float:
+        """K: that of a ray through the rim."""
+        return self.blur_parameter
+
+    def reach_px(self, disparity: float) -> float:
+        """|S|, the radius of the blur."""
+        return abs(self.defocus_px(disparity))
 
 
 def signed_defocus_px(disparity, blur_parameter, focus_disparity):
