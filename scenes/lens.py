@@ -17,7 +17,11 @@ The functions are plain arithmetic: they run on floats, NumPy arrays and tensors
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from scenes.aperture import Aperture, Disk
 from scenes.color import HALF_MAX
@@ -41,8 +45,21 @@ class Lens(Protocol):
         ...
 
 
+class SceneRays(NamedTuple):
+    """Rays in the scene, and the light that they bring. All in pixels of the frame, x right, y down.
+
+    at_focus        (..., 2) image position in the plane of focus
+    per_disparity   (..., 2) how far it moves per unit of disparity
+    weight          (...) share of the light, 0 where the lens stops the ray
+    """
+
+    at_focus: Float64[np.ndarray, "*rays 2"]
+    per_disparity: Float64[np.ndarray, "*rays 2"]
+    weight: Float64[np.ndarray, "*rays"]
+
+
 class TracedLens(Lens, Protocol):
-    """What the tracer asks besides: how far its rays stray."""
+    """What the tracer asks besides: the rays that enter the scene, and how far they stray."""
 
     @property
     def focus_disparity(self) -> float:
@@ -52,6 +69,10 @@ class TracedLens(Lens, Protocol):
     @property
     def blur_parameter(self) -> float:
         """Paraxial K, pixels per unit of disparity."""
+        ...
+
+    def rays(self, image: NDArray[np.float64], points: NDArray[np.float64]) -> SceneRays:
+        """Rays of image positions (..., 2), pixels, through lens points (..., 2) in the unit disk."""
         ...
 
     @property
@@ -91,6 +112,11 @@ class ThinLens:
     def defocus_px(self, disparity: Any) -> Any:
         """S = K (d - d_f) in pixels, of floats, arrays or tensors of any shape."""
         return signed_defocus_px(disparity, self.blur_parameter, self.focus_disparity)
+
+    def rays(self, image: NDArray[np.float64], points: NDArray[np.float64]) -> SceneRays:
+        """All rays of a pixel meet it in focus, and are K s away per unit of disparity. They have equal weights."""
+        at_focus, moves = np.broadcast_arrays(image, self.blur_parameter * points)
+        return SceneRays(at_focus, moves, np.ones(moves.shape[:-1]))
 
     @property
     def parallax_max_px(self) -> float:

@@ -18,12 +18,11 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from scenes.aperture import Aperture, Disk, aperture_points
 from scenes.glass import LINE_D
-from scenes.lens import ThinLens, signed_defocus_px
+from scenes.lens import SceneRays, ThinLens, signed_defocus_px
 from scenes.optics import OpticalSystem, trace
 from scenes.prescription import LensPrescription
 
@@ -45,19 +44,6 @@ _ON_AXIS, _SAMPLED = 8192, 3000
 
 # What the pupil may be larger than measured: half a cell of rays, other wavelengths, and fields in between.
 _MARGIN = 1.03
-
-
-class SceneRays(NamedTuple):
-    """Rays in the scene, and the light that they bring. All in pixels of the frame, x right, y down.
-
-    at_focus        (..., 2) image position in the plane of focus
-    per_disparity   (..., 2) how far it moves per unit of disparity
-    weight          (...) share of the light, 0 where the lens stops the ray
-    """
-
-    at_focus: Float64[np.ndarray, "*rays 2"]
-    per_disparity: Float64[np.ndarray, "*rays 2"]
-    weight: Float64[np.ndarray, "*rays"]
 
 
 class Pupil(NamedTuple):
