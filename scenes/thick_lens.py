@@ -34,10 +34,10 @@ _BANDS_UM = ((0.590, 0.660), (0.500, 0.580), (0.430, 0.490))
 # Rays from the centre of the stop, which relate sensor and scene. Between them, positions are interpolated to 1e-7.
 _CHIEF_RAYS = 4096
 
-# Distances from the centre of the frame at which the pupil is measured. Rays across half of it: over all that the last
-# rim lets through, then over what was found.
+# Distances from the centre of the frame at which the pupil is measured. Rays across half of it: over all that may pass,
+# then over what does.
 _FIELDS = 33
-_ACROSS = (24, 48)
+_ACROSS = (20, 32)
 
 # Rays that measure the light on the axis, which they do to 1e-4, and those that measure how far rays stray.
 _ON_AXIS, _SAMPLED = 8192, 3000
@@ -196,11 +196,11 @@ class ThickLens:
     def pupil(self) -> Pupil:
         """Bounds of the rays that pass. ValueError where the lens does not light the whole frame."""
         sensor = self.sensor_radius_mm(self.fields_px)
-        low, high, across, _ = self._measured(sensor, *self._behind_last_rim(sensor), _ACROSS[0])
+        low, high, across, _ = self._measured(sensor, *self._around_pupil(sensor), _ACROSS[0])
         low, high, across, scale = self._measured(sensor, low, high, across, _ACROSS[1])
         centre, radial, sagittal = (low + high) / 2.0, scale * (high - low) / 2.0, scale * across
         on_axis = aperture_points(Disk(), _ON_AXIS) * [radial[0], sagittal[0]]
-        weight = self._scene_rays(np.zeros_like(on_axis), on_axis).weight.mean()
+        weight = self._scene_rays(np.zeros_like(on_axis), on_axis, self.aperture).weight.mean()
         return Pupil(centre, radial, sagittal, radial * sagittal / (radial[0] * sagittal[0] * weight))
 
     def rays(self, image: NDArray, points: NDArray, wavelength_um: float = LINE_D) -> SceneRays:
@@ -217,7 +217,7 @@ class ThickLens:
         along = (points * outward).sum(axis=-1, keepdims=True)
         # The disk is stretched along and across the field; at the centre of the frame this leaves it as it is.
         aim = outward * (centre + (radial - sagittal) * along) + sagittal * points
-        return self._scene_rays(-sensor * outward, aim, wavelength_um)
+        return self._scene_rays(-sensor * outward, aim, self.aperture, wavelength_um)
 
     def sensor_radius_mm(self, field_px: NDArray) -> NDArray:
         """Distances from the axis on the sensor, of distances from the centre of the frame: both of any shape.
@@ -226,7 +226,7 @@ class ThickLens:
         """
         if self.distortion:
             return field_px * self.pixel_pitch_mm
-        in_scene, on_sensor = self._chief_rays
+        in_scene, on_sensor, _ = self._chief_rays
         if field_px.max() > in_scene[-1]:
             raise ValueError(
                 f"the frame reaches {field_px.max():.0f} px from its centre, {self.prescription.name} images "
@@ -262,7 +262,7 @@ class ThickLens:
         at_focus, per_disparity, weight = (np.concatenate(part, axis=1) for part in zip(*rays, strict=True))
         return SceneRays(at_focus - middle, per_disparity, weight)
 
-    def _scene_rays(self, sensor: NDArray, aim: NDArray, wavelength_um: float = LINE_D) -> SceneRays:
+    def _scene_rays(self, sensor: NDArray, aim: NDArray, iris: Aperture, wavelength_um: float = LINE_D) -> SceneRays:
         """Rays from points (..., 2) of the sensor through points (..., 2) of the plane that they aim at, mm."""
         start = np.concatenate([sensor, np.full_like(sensor[..., :1], -self.sensor_position)], axis=-1)
         end = np.concatenate([aim, np.full_like(aim[..., :1], -self.aim_position)], axis=-1)
@@ -276,7 +276,7 @@ class ThickLens:
             at_pupil = position[..., :2] - slope * (position[..., 2:] + self._of.entrance_pupil)
         on_iris = rays.at_stop.reshape(-1, 2) / system.semi_diameter[system.stop]
         with np.errstate(invalid="ignore"):
-            transmission = self.aperture.transmission_at(np.nan_to_num(on_iris, nan=2.0)).reshape(rays.passed.shape)
+            transmission = iris.transmission_at(np.nan_to_num(on_iris, nan=2.0)).reshape(rays.passed.shape)
         middle = np.array([self.width_px, self.height_px]) / 2.0
         return SceneRays(
             at_focus=middle + self.chief_distance_px * (slope + at_pupil * self._focus_per_mm),
@@ -286,8 +286,9 @@ class ThickLens:
         )
 
     @cached_property
-    def _chief_rays(self) -> tuple[NDArray, NDArray]:
-        """Distances from the axis of rays through the centre of the stop: in the frame, px, and on the sensor, mm."""
+    def _chief_rays(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Distances from the axis of rays through the centre of the stop: in the frame, pixels; on the sensor and in
+        the plane of aim, mm."""
         angle = np.linspace(0.0, 1.3, _CHIEF_RAYS)
         direction = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=-1)
         stop = self.system.stop
@@ -297,27 +298,32 @@ class ThickLens:
         with np.errstate(invalid="ignore", divide="ignore"):
             slope = to_sensor.direction[:, 0] / to_sensor.direction[:, 2]
             on_sensor = to_sensor.position[:, 0] + slope * (self.sensor_position - to_sensor.position[:, 2])
+            aim = to_sensor.position[:, 0] + slope * (self.aim_position - to_sensor.position[:, 2])
             slope = to_scene.direction[:, 0] / to_scene.direction[:, 2]
             at_pupil = to_scene.position[:, 0] - slope * (to_scene.position[:, 2] + self._of.entrance_pupil)
             in_scene = self.chief_distance_px * (slope + at_pupil * self._focus_per_mm)
             # The lens images as far as farther out in the scene is farther out on the sensor.
             rising = (np.diff(in_scene) > 0.0) & (np.diff(on_sensor) > 0.0)
         end = 1 + (len(rising) if rising.all() else int(rising.argmin()))
-        return in_scene[:end], on_sensor[:end]
+        return in_scene[:end], on_sensor[:end], aim[:end]
 
-    def _behind_last_rim(self, sensor: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Bounds (low, high, across) of the last rim, seen from points of the sensor, in the plane of aim."""
+    def _around_pupil(self, sensor: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Bounds (low, high, across) of all rays that may pass, of points of the sensor, in the plane of aim."""
         to_rim = self.sensor_position - float(self.system.vertex[-1])
         nearer = (self.sensor_position - self.aim_position) / to_rim
-        # A rim on a curved surface lies off the plane of its vertex.
+        # All that the last rim lets through; a rim on a curved surface lies off the plane of its vertex.
         radius = 1.2 * float(self.system.semi_diameter[-1]) * nearer
         centre = sensor * (nearer - 1.0)
+        if self.aim_position == self._of.exit_pupil and 2.0 * self._of.exit_pupil_radius < radius:
+            # The exit pupil is larger off the axis, and moves, but it stays around the chief ray.
+            radius = 2.0 * self._of.exit_pupil_radius
+            centre = -np.interp(sensor, *self._chief_rays[1:])
         return centre - radius, centre + radius, radius * np.ones_like(sensor)
 
     def _measured(
         self, sensor: NDArray, low: NDArray, high: NDArray, across: NDArray, steps: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Bounds of the rays that pass among a grid of them, and the scale of the ellipse around it.
+        """Bounds of the rays that pass the rims among a grid of them, and the scale of the ellipse around them.
 
         low, high, across   (n,) bounds along the field and, on either side, across it
         steps               rays across one side
@@ -328,8 +334,7 @@ class ThickLens:
         middle, half = (low + high) / 2.0, (high - low) / 2.0
         x, y = np.broadcast_arrays((middle[:, None] + half[:, None] * u)[:, :, None], (across[:, None] * v)[:, None, :])
         start = np.stack([-sensor, np.zeros_like(sensor)], axis=-1)[:, None, None]
-        rays = self._scene_rays(np.broadcast_to(start, (*x.shape, 2)), np.stack([x, y], axis=-1))
-        passed = rays.weight > 0.0
+        passed = self._scene_rays(np.broadcast_to(start, (*x.shape, 2)), np.stack([x, y], axis=-1), Disk()).weight > 0.0
         lit = passed.any(axis=(1, 2))
         if not lit.all():
             raise ValueError(
