@@ -38,8 +38,8 @@ def spot(
 ) -> Spot:
     """The spot diagram of a point that the pinhole picture has at `image`, in pixels, at a disparity.
 
-    Only rays that pass are returned. Their weights sum to the light of the point relative to one in the middle of the
-    frame, for an unstopped lens.
+    Only rays that pass are returned. Their weights sum to the light of the point, relative to what enters the paraxial
+    pupil from a point in the middle of the frame.
     """
     system = lens.system if wavelength_um is None else lens.prescription.system(wavelength_um)
     paraxial = lens.system.paraxial
@@ -101,13 +101,13 @@ def point_spread(
     image     of the point in the pinhole picture, pixels; it is in the middle of what is returned
     side_px   of the square, in its own pixels
     pixel     size of these in pixels of the frame
-    returns   light per pixel; all of it sums to 1 for a point in the middle of the frame
+    returns   light per pixel, whose sum is about 1 for a point in the middle of the frame
     """
     psf = np.zeros((side_px, side_px, 3), np.float64)
-    edges = (np.arange(side_px + 1) - side_px / 2.0) * pixel
+    half = side_px * pixel / 2.0
     for wavelength_um, share in lens.spectrum:
         where, weight = spot(lens, image, disparity, rays=rays, wavelength_um=wavelength_um)
         x, y = (where - np.asarray(image)).T
-        light = np.histogram2d(y, x, bins=(edges, edges), weights=weight)[0]
+        light = np.histogram2d(y, x, bins=side_px, range=[[-half, half], [-half, half]], weights=weight)[0]
         psf += light[..., None] * np.array(share)
     return psf.astype(np.float32)

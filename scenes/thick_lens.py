@@ -242,7 +242,7 @@ class ThickLens:
         # Rays lie between those that are sampled.
         return 1.03 * float(distance[rays.weight > 0.0].max())
 
-    @cached_property
+    @property
     def parallax_max_px(self) -> float:
         """How far a ray's image position moves at most per unit of disparity: about K."""
         rays = self._sampled_rays

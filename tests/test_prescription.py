@@ -54,6 +54,8 @@ def test_a_table_of_pbrt_is_the_lens_of_our_own_file(tmp_path):
     np.testing.assert_array_equal(table.system().curvature, ours.system().curvature)
     np.testing.assert_array_equal(table.system().vertex, ours.system().vertex)
     assert table.system().stop == 5
+    # Its rims are raised by a few percent in ours, where the nominal f-number needs it.
+    np.testing.assert_allclose(table.system().semi_diameter, ours.system().semi_diameter, rtol=0.02)
     # Indices are rounded to three digits there.
     assert table.focal_length == pytest.approx(ours.focal_length, rel=0.01)
 

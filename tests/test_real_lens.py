@@ -30,13 +30,17 @@ ASPHERIC = LensPrescription(
 )
 
 
-def camera(name: str, *, blur_px: float = 12.0, sensor_width_m: float = 0.03, **options) -> ThickLens:
-    """A lens in front of the test's frame, focused in the middle of disparities, whose blur parameter is twice this."""
+def camera(name: str, *, blur_px: float = 12.0, **options) -> ThickLens:
+    """A lens in front of the test's frame, focused at six focal lengths, which is disparity 0.5.
+
+    blur_px   about the radius of the blur at disparities 0 and 1. The sensor is as small as that takes
+    """
     prescription = ASPHERIC if name == "aspheric" else load_prescription(name)
-    lens = ThickLens(prescription, WIDTH, HEIGHT, sensor_width_m)
-    # With disparities of 1e-3 per mm the blur follows the unit; focus moves K a little.
-    unit = 2.0 * blur_px / lens.blur_parameter
-    return replace(lens, focus_disparity=0.5, inv_m_per_unit=unit, **options)
+    focal_length_m = prescription.focal_length / 1000.0
+    f_number = prescription.system().paraxial.f_number
+    sensor_width_m = WIDTH * focal_length_m / (12.0 * f_number * blur_px)
+    unit = 1.0 / (3.0 * focal_length_m)
+    return ThickLens(prescription, WIDTH, HEIGHT, sensor_width_m, 0.5, unit, **options)
 
 
 def scene_for(random_scene, *, seed: int = 1, **options) -> Scene:
@@ -55,11 +59,11 @@ CASES = {
     "singlet": {"name": "singlet", "blur_px": 6.0},
     "cooke": {"name": "cooke"},
     "biotar, slanted": {"name": "biotar", "slope": 1e-3},
-    "tessar, hexagon": {"name": "tessar", "sensor_width_m": 0.02, "aperture": Polygon(6, 10.0)},
+    "tessar, hexagon": {"name": "tessar", "aperture": Polygon(6, 10.0)},
     "mandler, box, gamma 5": {"name": "mandler", "pixel": "box", "gamma": 5.0},
-    "retrofocus, bent lines": {"name": "retrofocus", "distortion": True, "sensor_width_m": 0.02},
-    "conic and aspheres, donut": {"name": "aspheric", "sensor_width_m": 0.01, "aperture": Donut(0.4)},
-    "fisheye, focus far": {"name": "fisheye", "blur_px": 4.0},
+    "retrofocus, bent lines": {"name": "retrofocus", "blur_px": 5.0, "distortion": True},
+    "conic and aspheres, donut": {"name": "aspheric", "aperture": Donut(0.4)},
+    "fisheye, focus far": {"name": "fisheye", "blur_px": 2.0},
 }
 
 
@@ -131,14 +135,13 @@ def light_at(x: float, y: float, disparity: float) -> Scene:
     return Scene((Billboard(rgba, disparity),), WIDTH, HEIGHT, OVERSCAN)
 
 
-@pytest.mark.parametrize("disparity", [0.1, 0.9])
-@pytest.mark.parametrize("name", ["singlet", "biotar", "tessar"])
+@pytest.mark.parametrize("name, disparity", [("singlet", 0.1), ("biotar", 0.1), ("biotar", 0.9), ("tessar", 0.9)])
 def test_rays_from_the_sensor_make_the_spot_of_rays_from_the_light(taichi_cpu, name, disparity):
     """Light can go back the way it came: what a pixel gathers of a point is what the point sends there."""
-    lens = camera(name, blur_px=14.0 if name != "singlet" else 8.0, exposure="natural")
+    lens = camera(name, blur_px=10.0 if name != "singlet" else 6.0, exposure="natural")
     x, y = 36.5, 24.5
-    image = Tracer(taichi_cpu).render(light_at(x, y, disparity), lens, samples=16384).linear[0, ..., 0] / 1000.0
-    where, weight = spot(lens, (x, y), disparity, rays=200_000)
+    image = Tracer(taichi_cpu).render(light_at(x, y, disparity), lens, samples=4096).linear[0, ..., 0] / 1000.0
+    where, weight = spot(lens, (x, y), disparity, rays=100_000)
     middle = np.array([WIDTH, HEIGHT]) / 2.0
     # The frame shows light per area of the sensor, the spot per area of the straightened frame.
     distance = np.linalg.norm(where - middle, axis=-1)
@@ -163,11 +166,11 @@ def test_the_noise_of_a_picture_is_known(taichi_cpu, random_scene):
     lens = camera("biotar")
     scene = scene_for(random_scene, seed=5, lights=4, light=5.0)
     tracer = Tracer(taichi_cpu)
-    render = tracer.render(scene, lens, noise=0.004)
-    exact = tracer.render(scene, lens, samples=16384).linear[0]
+    render = tracer.render(scene, lens, noise=0.008)
+    exact = tracer.render(scene, lens, samples=4096).linear[0]
     shown, converged = (np.clip(image, 0.0, 1.0) ** (1.0 / 2.2) for image in (render.linear[0], exact))
     error = float(np.sqrt(np.mean(np.square(shown - converged))))
-    assert render.noise_rmse[0] <= 0.004
+    assert render.noise_rmse[0] <= 0.008
     assert 0.5 < error / render.noise_rmse[0] < 2.0
 
 
