@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from raytrace.psf import point_spread
+from raytrace.psf import point_spread, spot
 from scenes.optics import OpticalSystem, trace
 from scenes.prescription import LensPrescription
 from scenes.thick_lens import ThickLens
@@ -24,20 +24,25 @@ _BINS, _BIN_PX = 110, 2
 # Of one cell and wavelength.
 PLATE_RAYS = 40_000
 
+# Fields of its columns as parts of the distance to the corner, and disparities of its rows over that in focus.
 _FIELDS = (0.0, 0.35, 0.7, 1.0)
+_TIMES = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 def section(prescription: LensPrescription, half_field_deg: float) -> Drawing:
     """The lens cut along its axis, with rays from infinity: (H, W, 3) uint8.
 
-    Rays come from the axis, from 0.7 of the field and from its edge; those that the rims stop are left out.
+    Rays come from the axis, from 0.7 of the field and from its edge, up to 80 degrees. Those that rims stop are left
+    out.
     """
     system = prescription.system()
     of = system.paraxial
     left = -0.35 * of.focal_length
     right = of.rear_focus + 0.06 * of.focal_length
-    bundles = [_bundle(system, math.radians(part * half_field_deg), left) for part in (0.0, 0.7, 1.0)]
-    tallest = max([1.1 * float(system.semi_diameter.max()), *(1.05 * abs(b[..., 1]).max() for b in bundles if len(b))])
+    bundles = [_bundle(system, math.radians(min(part * half_field_deg, 80.0)), left) for part in (0.0, 0.7, 1.0)]
+    tallest = max(
+        [1.1 * float(system.semi_diameter.max()), *(1.05 * abs(b[:, 1:, 1]).max() for b in bundles if len(b))]
+    )
     scale = _OVERSAMPLED * _WIDTH / (right - left)
     height = math.ceil(2.0 * tallest * scale)
     canvas = np.full((height, math.ceil((right - left) * scale), 3), 255, np.uint8)
@@ -90,10 +95,10 @@ def _element(front: tuple[NDArray, NDArray], back: tuple[NDArray, NDArray]) -> t
 
 def _bundle(system: OpticalSystem, angle: float, left: float) -> NDArray[np.float64]:
     """(rays, points, 2) z and y of rays that pass, from `left` or the first surface to the plane of focus."""
-    of = system.paraxial
     direction = np.array([0.0, math.sin(angle), math.cos(angle)])
-    height = np.linspace(-1.6, 1.6, 2001) * of.entrance_pupil_radius
-    start = np.stack([0.0 * height, height, np.full_like(height, of.entrance_pupil)], axis=-1)
+    across = np.array([0.0, math.cos(angle), -math.sin(angle)])
+    height = np.linspace(-1.2, 1.2, 4001)[:, None] * float(system.semi_diameter[0])
+    start = np.array([0.0, 0.0, system.vertex[0]]) + height * across
     passed = np.flatnonzero(trace(system, start, direction).passed)
     if not len(passed):
         return np.empty((0, len(system) + 2, 2))
@@ -101,7 +106,7 @@ def _bundle(system: OpticalSystem, angle: float, left: float) -> NDArray[np.floa
     at = [start + (left - start[:, 2:]) / direction[2] * direction]
     at += [trace(system.part(0, i + 1), start, direction).position for i in range(len(system))]
     rays = trace(system, start, direction)
-    at += [rays.position + (of.rear_focus - rays.position[:, 2:]) / rays.direction[:, 2:] * rays.direction]
+    at += [rays.position + (system.paraxial.rear_focus - rays.position[:, 2:]) / rays.direction[:, 2:] * rays.direction]
     return np.stack(at, axis=1)[..., [2, 1]]
 
 
@@ -109,38 +114,38 @@ def plate(lens: ThickLens, *, rays: int = PLATE_RAYS) -> Drawing:
     """Point spread functions over field and distance, as displayed: (H, W, 3) uint8.
 
     Columns go from the middle of the frame to the right, as far as its corner is. Rows are at infinity, at twice the
-    distance of focus, in focus, and as many pixels of blur in front of it. A row has one exposure, that of its first
-    cell; the row in focus is enlarged eight times.
+    distance of focus, in focus, and as many pixels of blur in front of it. A row has one exposure and one scale: its
+    cells hold the largest of its spots, or three times that of the middle.
     """
-    focus = lens.focus_disparity
     corner = float(lens.fields_px[-1]) - 1.0
     middle = np.array([lens.width_px, lens.height_px]) / 2.0
-    span = 2.9 * lens.blur_parameter * focus
-    cells = []
-    for times in (0.0, 0.5, 1.0, 1.5, 2.0):
-        enlarged = 8.0 if times == 1.0 else 1.0
-        row = [
-            _displayed_cell(lens, middle + [part * corner, 0.0], times * focus, span / enlarged, rays)
-            for part in _FIELDS
-        ]
-        exposure = np.quantile(row[0].max(axis=-1)[row[0].max(axis=-1) > 0.0], 0.9)
-        shown = [np.clip(cell / (1.3 * exposure), 0.0, 1.0) ** (1.0 / 2.2) for cell in row]
-        cells.append(np.concatenate(shown, axis=1))
-    picture = np.round(255.0 * np.concatenate(cells, axis=0)).astype(np.uint8)
+    images = [(float(middle[0] + part * corner), float(middle[1])) for part in _FIELDS]
+    rows, spans = [], []
+    for times in _TIMES:
+        disparity = times * lens.focus_disparity
+        sizes = [_size_px(lens, image, disparity) for image in images]
+        span = 1.15 * min(max(sizes), 3.0 * sizes[0])
+        options = {"side_px": _BINS, "pixel": span / _BINS, "rays": rays}
+        # Rays are few in a bin.
+        row = [cv2.GaussianBlur(point_spread(lens, image, disparity, **options), (0, 0), 0.9) for image in images]
+        brightness = row[0].max(axis=-1)
+        exposure = 1.3 * np.quantile(brightness[brightness > 0.05 * brightness.max()], 0.9)
+        rows.append(np.concatenate([np.clip(cell / exposure, 0.0, 1.0) ** (1.0 / 2.2) for cell in row], axis=1))
+        spans.append(span)
+    picture = np.round(255.0 * np.concatenate(rows, axis=0)).astype(np.uint8)
     size = (picture.shape[1] * _BIN_PX, picture.shape[0] * _BIN_PX)
     picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return _labelled(picture, lens)
+    return _labelled(picture, lens, spans)
 
 
-def _displayed_cell(lens: ThickLens, image: NDArray, disparity: float, span_px: float, rays: int) -> NDArray:
-    where = (float(image[0]), float(image[1]))
-    psf = point_spread(lens, where, disparity, side_px=_BINS, pixel=span_px / _BINS, rays=rays)
-    # Rays are few in a bin.
-    return np.asarray(cv2.GaussianBlur(psf, (0, 0), 0.9))
+def _size_px(lens: ThickLens, image: tuple[float, float], disparity: float) -> float:
+    """Side of the square around a point's image that holds nearly all of its light, pixels."""
+    where, _ = spot(lens, image, disparity, rays=2000)
+    return 2.0 * float(np.quantile(np.abs(where - image).max(axis=1), 0.99)) if len(where) else 0.0
 
 
-def _labelled(picture: Drawing, lens: ThickLens) -> Drawing:
-    """The plate with the distance of each row and the field of each column."""
+def _labelled(picture: Drawing, lens: ThickLens, spans: list[float]) -> Drawing:
+    """The plate with the distance of each row, the size of its cells in pixels, and the field of each column."""
     cell, margin = _BINS * _BIN_PX, 26
     canvas = np.zeros((picture.shape[0] + margin, picture.shape[1] + 4 * margin, 3), np.uint8)
     canvas[margin:, 4 * margin :] = picture
@@ -151,9 +156,9 @@ def _labelled(picture: Drawing, lens: ThickLens) -> Drawing:
     for column, part in enumerate(_FIELDS):
         angle = math.degrees(math.atan(part * (lens.fields_px[-1] - 1.0) / lens.chief_distance_px))
         write(f"{angle:.0f} deg", 4 * margin + column * cell + cell // 2 - 24, 18)
-    for row, times in enumerate((0.0, 0.5, 1.0, 1.5, 2.0)):
-        distance_m = math.inf if times == 0.0 else 1.0 / (times * lens.focus_disparity * lens.inv_m_per_unit)
-        write("infinity" if times == 0.0 else f"{distance_m:.2f} m", 8, margin + row * cell + cell // 2)
-        if times == 1.0:
-            write("(8 x)", 8, margin + row * cell + cell // 2 + 20)
+    for row, (times, span) in enumerate(zip(_TIMES, spans, strict=True)):
+        y = margin + row * cell + cell // 2
+        distance = 1.0 / max(times * lens.focus_disparity * lens.inv_m_per_unit, 1e-9)
+        write("infinity" if times == 0.0 else f"{distance:.2f} m", 8, y)
+        write(f"{span:.3g} px", 8, y + 20)
     return canvas
