@@ -107,7 +107,7 @@ def test_natural_exposure_darkens_the_corners_by_the_light_that_passes(taichi_cp
         distance = float(np.linalg.norm(where - [WIDTH / 2, HEIGHT / 2]))
         light = lens.rays(where, aperture_points(Disk(), 20000)).weight.mean()
         assert image[y, x] == pytest.approx(np.interp(distance, lens.fields_px, lens.pupil.gain) * light, rel=5e-3)
-    assert image[0, 0] < 0.7
+    assert image[0, 0] < 0.95
 
 
 @pytest.mark.parametrize("blades", [None, Polygon(3, rotation_deg=90.0)], ids=["disk", "triangle"])
@@ -118,16 +118,18 @@ def test_a_lens_without_thickness_makes_the_picture_of_the_thin_lens(taichi_cpu,
     errors = []
     for ratio in (2e-2, 1e-3):
         prescription = biconvex(100.0, 100.0 * ratio, 1.5)
-        lens = ThickLens(prescription, WIDTH, HEIGHT, 2e-3, 0.5, aperture=aperture)
+        # The sensor shrinks with the aperture, so that focus stays at some 20 focal lengths.
+        lens = ThickLens(prescription, WIDTH, HEIGHT, 0.025 * ratio, 0.5, aperture=aperture)
         lens = replace(lens, inv_m_per_unit=20.0 / lens.blur_parameter)
         assert lens.blur_parameter == pytest.approx(20.0, rel=0.1)
         tracer = Tracer(taichi_cpu)
         thick, thin = (tracer.render(scene, some, samples=1500).linear[0] for some in (lens, lens.thin()))
-        # Two sets of points of a triangle differ: one is mapped to it, the other is cut out of a disk.
         errors.append(float(np.sqrt(np.mean(np.square(thick - thin)))))
-    again = tracer.render(scene, lens.thin(), samples=1500, turn=0.5).linear[0]
-    noise = float(np.sqrt(np.mean(np.square(again - thin))))
-    assert errors[1] < (3.0 if blades is None else 6.0) * noise < 0.01
+    again = tracer.render(scene, lens, samples=1500, turn=0.5).linear[0]
+    noise = float(np.sqrt(np.mean(np.square(again - thick))))
+    # Two sets of points of the thick lens differ by as much, and the wide lens by its aberrations.
+    assert errors[1] < 1.5 * noise < 0.01
+    assert errors[0] > errors[1]
 
 
 def light_at(x: float, y: float, disparity: float) -> Scene:
@@ -152,7 +154,11 @@ def test_rays_from_the_sensor_make_the_spot_of_rays_from_the_light(taichi_cpu, n
     low, high = (lens.sensor_radius_mm(np.maximum(distance + s, 1e-6)) for s in (-step, step))
     stretch = (high**2 - low**2) / (4.0 * step * distance)
     middle_stretch = (lens.sensor_radius_mm(np.array([0.01]))[0] / 0.01) ** 2
-    weight = weight * middle_stretch / stretch
+    # The frame's light is relative to a uniform scene on the axis, the spot's to what enters the paraxial pupil.
+    aim, of = lens.pupil, lens.system.paraxial
+    seen = aim.radial[0] * aim.sagittal[0] / aim.gain[0] / (lens.sensor_position - lens.aim_position) ** 2
+    on_axis = seen * middle_stretch * (lens.chief_distance_px / of.entrance_pupil_radius) ** 2
+    weight = weight / on_axis * middle_stretch / stretch
     y_edges, x_edges = np.arange(HEIGHT + 1), np.arange(WIDTH + 1)
     expected = np.histogram2d(where[:, 1], where[:, 0], bins=(y_edges, x_edges), weights=weight)[0]
     assert image.sum() == pytest.approx(expected.sum(), rel=0.02)
@@ -227,8 +233,8 @@ def test_a_plate_sums_to_the_light_that_passes():
     lens = camera("cooke", wavelengths=1)
     psf = point_spread(lens, (24.0, 18.0), 0.9, side_px=41, rays=20_000)
     assert psf.shape == (41, 41, 3) and psf.dtype == np.float32
-    # Each channel, for a point on the axis: all but the cosines of f/5.
-    np.testing.assert_allclose(psf.sum(axis=(0, 1)), 1.0, atol=0.02)
+    # Each channel, for a point on the axis. Real rays fill 3 % less of the pupil than paraxial ones.
+    np.testing.assert_allclose(psf.sum(axis=(0, 1)), 0.97, atol=0.01)
     # The disk of the paraxial blur, in the middle of the picture.
     y, x = np.nonzero(psf[..., 1])
     assert (np.ptp(x) + 1) / 2 == pytest.approx(abs(lens.defocus_px(0.9)), abs=1.1)
