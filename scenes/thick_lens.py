@@ -240,13 +240,13 @@ class ThickLens:
         moved = rays.at_focus + rays.per_disparity * (disparity - self.focus_disparity)
         distance = np.hypot(moved[..., 0] - self._sampled_fields[:, None], moved[..., 1])
         # Rays lie between those that are sampled.
-        return 1.03 * float(distance[rays.weight > 0.0].max())
+        return 1.1 * float(distance[rays.weight > 0.0].max())
 
     @property
     def parallax_max_px(self) -> float:
         """How far a ray's image position moves at most per unit of disparity: about K."""
         rays = self._sampled_rays
-        return 1.03 * float(np.linalg.norm(rays.per_disparity[rays.weight > 0.0], axis=-1).max())
+        return 1.1 * float(np.linalg.norm(rays.per_disparity[rays.weight > 0.0], axis=-1).max())
 
     @property
     def _sampled_fields(self) -> NDArray[np.float64]:
