@@ -40,7 +40,7 @@ _FIELDS = 33
 _ACROSS = (20, 32)
 
 # Rays that measure the light on the axis, which they do to 1e-4, and those that measure how far rays stray.
-_ON_AXIS, _SAMPLED = 8192, 3000
+_ON_AXIS, _SAMPLED = 8192, 12000
 
 # What the pupil may be larger than measured: half a cell of rays, other wavelengths, and fields in between.
 _MARGIN = 1.03
