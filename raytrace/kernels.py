@@ -29,6 +29,55 @@ def bilinear(texels: ti.template(), texel: int, row: int, left: float, right: fl
     )
 
 
+@ti.func
+def composite(
+    before: RGBA,
+    texels: ti.template(),
+    planes: ti.template(),
+    tile_layers: ti.template(),
+    tile: int,
+    row: int,
+    plane: int,
+    overscan: int,
+    at_focus: ti.template(),
+    moves: ti.template(),
+    blur_parameter: float,
+    focus_disparity: float,
+    clamped: ti.template(),
+):
+    """Add what one ray meets: premultiplied RGBA of the layers of its tile, over each other.
+
+    before     sum of the rays before it
+    at_focus   image position of the ray in the plane of focus, from the centre of the first pixel
+    moves      how far it moves per unit of defocus: `blur_parameter` times the change of disparity
+    clamped    whether the ray may leave the layers; their borders go on there
+    The other arguments are as in `gather`.
+    """
+    colour = before
+    transmittance = 1.0
+    for j in range(tile_layers[tile, 0]):
+        layer = tile_layers[tile, 1 + j]
+        # Compute the defocus where the ray meets the plane, then the image position x + S s.
+        d0, gx, gy = planes[layer][0], planes[layer][1], planes[layer][2]
+        defocus_px = _slanted_defocus_px(
+            d0 + gx * at_focus[0] + gy * at_focus[1], gx * moves[0] + gy * moves[1], blur_parameter, focus_disparity
+        )
+        x_hit = at_focus[0] + defocus_px * moves[0] + overscan
+        y_hit = at_focus[1] + defocus_px * moves[1] + overscan
+        if ti.static(clamped):
+            x_hit = ti.math.clamp(x_hit, 0.0, row - 1.01)
+            y_hit = ti.math.clamp(y_hit, 0.0, plane // row - 1.01)
+        x0, y0 = ti.floor(x_hit), ti.floor(y_hit)
+        fx, fy = x_hit - x0, y_hit - y0
+        texel = layer * plane + ti.cast(y0, ti.i32) * row + ti.cast(x0, ti.i32)
+        c = bilinear(texels, texel, row, 1 - fx, fx, 1 - fy, fy)
+        colour += transmittance * c
+        transmittance *= 1.0 - c[3]
+        if transmittance == 0.0:
+            break
+    return colour
+
+
 @ti.kernel
 def shift(
     texels: Texels,
@@ -104,30 +153,26 @@ def gather(
         tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
         y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
         x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
-        num_layers = tile_layers[tile, 0]
         target = y * tiles_per_row * TILE_WIDTH + x
         colour = RGBA(0.0) if first == 0 else out[target]
         for s in range(first, last):
             point = points[s]
-            transmittance = 1.0
-            for j in range(num_layers):
-                layer = tile_layers[tile, 1 + j]
-                # Compute the defocus where the ray meets the plane, then the image position x + S s.
-                d0, gx, gy = planes[layer][0], planes[layer][1], planes[layer][2]
-                x_ray, y_ray = x + point[2], y + point[3]
-                defocus_px = _slanted_defocus_px(
-                    d0 + gx * x_ray + gy * y_ray, gx * point[0] + gy * point[1], blur_parameter, focus_disparity
-                )
-                x_hit = x_ray + defocus_px * point[0] + overscan
-                y_hit = y_ray + defocus_px * point[1] + overscan
-                x0, y0 = ti.floor(x_hit), ti.floor(y_hit)
-                fx, fy = x_hit - x0, y_hit - y0
-                texel = layer * plane + ti.cast(y0, ti.i32) * row + ti.cast(x0, ti.i32)
-                c = bilinear(texels, texel, row, 1 - fx, fx, 1 - fy, fy)
-                colour += transmittance * c
-                transmittance *= 1.0 - c[3]
-                if transmittance == 0.0:
-                    break
+            ray, lens_point = ti.Vector([x + point[2], y + point[3]]), ti.Vector([point[0], point[1]])
+            colour = composite(
+                colour,
+                texels,
+                planes,
+                tile_layers,
+                tile,
+                row,
+                plane,
+                overscan,
+                ray,
+                lens_point,
+                blur_parameter,
+                focus_disparity,
+                False,
+            )
         out[target] = colour / num_samples if last == num_samples else colour
 
 

@@ -1,8 +1,10 @@
 """The tracer's integral in slow, plain NumPy and float64, as a reference for tests.
 
-    B(x) = mean over lens points s of  sum_l  a_l(q_l) c_l(q_l)  prod_{k<l} (1 - a_k(q_k)),     q_l = x + S_l s
+    B(x) = mean over lens points s of  sum_l  a_l(q_l) c_l(q_l)  prod_{k<l} (1 - a_k(q_k)),    q_l = q_f + (d_l - d_f) p
 
-with S_l the signed defocus where the ray meets layer l. It shares only `scenes.lens` with the kernels.
+with q_f the image position of the ray in the plane of focus, p how far it moves per unit of disparity, and d_l the
+disparity at which it meets layer l. Of a thin lens q_f = x and p = K s. Rays of real lenses have weights. It shares
+only `scenes` with the kernels.
 """
 
 import numpy as np
@@ -10,12 +12,12 @@ from numpy.typing import NDArray
 
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
-from scenes.lens import ThinLens, slanted_defocus_px
+from scenes.lens import TracedLens, slanted_defocus_px
 
 
 def render(
     scene: Scene,
-    lens: ThinLens,
+    lens: TracedLens,
     points: NDArray[np.float64],
     *,
     jitter: NDArray[np.float64] | None = None,
@@ -26,29 +28,30 @@ def render(
     points   (N, 2) lens points in the unit disk, of equal weight
     jitter   (N, 2) offsets inside the pixel in [-1/2, 1/2); None is the point pixel
     """
-    x = np.arange(scene.width) + 0.5
-    y = (np.arange(scene.height) + 0.5)[:, None]
-    image = np.zeros((scene.height, scene.width, 3))
+    middle = np.array([scene.width, scene.height]) / 2.0
+    x, y = np.meshgrid(np.arange(scene.width) + 0.5, np.arange(scene.height) + 0.5)
+    pixels = np.stack([x, y], axis=-1)
+    image, total = np.zeros((scene.height, scene.width, 3)), np.zeros((scene.height, scene.width, 1))
     for sample, s in enumerate(points):
-        dx, dy = (0.0, 0.0) if jitter is None else jitter[sample]
-        transmittance = np.ones((scene.height, scene.width, 1))
+        at_focus, moves, weight = lens.rays(pixels if jitter is None else pixels + jitter[sample], s)
+        passed = weight > 0.0
+        light = np.where(passed, weight, 0.0)[..., None]
+        total += light
         for layer in scene.layers:
-            gx, gy = layer.slope
-            disparity = layer.disparity + gx * (x + dx - scene.width / 2) + gy * (y + dy - scene.height / 2)
-            defocus_px = slanted_defocus_px(disparity, gx * s[0] + gy * s[1], lens.blur_parameter, lens.focus_disparity)
+            disparity = layer.disparity + (at_focus - middle) @ layer.slope
+            from_focus = slanted_defocus_px(disparity, moves @ layer.slope, 1.0, lens.focus_disparity)
+            hit = np.where(passed[..., None], at_focus + from_focus[..., None] * moves, middle) + scene.overscan
             texture = layer.rgba.astype(np.float64)
             texture[..., :3] = texture[..., :3] ** (gamma / REFERENCE_GAMMA) * texture[..., 3:]
-            rgba = _bilinear(
-                texture, x + dx + defocus_px * s[0] + scene.overscan, y + dy + defocus_px * s[1] + scene.overscan
-            )
-            image += transmittance * rgba[..., :3]
-            transmittance = transmittance * (1.0 - rgba[..., 3:])
-    return image / len(points)
+            rgba = _bilinear(texture, hit[..., 0], hit[..., 1])
+            image += light * rgba[..., :3]
+            light = light * (1.0 - rgba[..., 3:])
+    return image / total
 
 
 def _bilinear(texture: NDArray, x: NDArray, y: NDArray) -> NDArray:
     """Bilinear lookup at image positions. The centre of texel [i, j] is (j + 0.5, i + 0.5)."""
-    x, y = np.broadcast_arrays(x - 0.5, y - 0.5)
+    x, y = x - 0.5, y - 0.5
     j, i = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = (x - j)[..., None], (y - i)[..., None]
     upper = (1.0 - fx) * texture[i, j] + fx * texture[i, j + 1]

@@ -1,11 +1,11 @@
-"""Trace a billboard scene through a thin lens, with a given number of samples or to a given noise.
+"""Trace a billboard scene through a lens, with a given number of samples or to a given noise.
 
     tracer = Tracer(backend.start("auto"))
     render = tracer.render(scene, lens, noise=0.002)
 
 All pixels of an image share one set of lens points. On a disk it is Vogel's spiral, whose error is far below that of
 independent points. Every lens point shifts a layer that faces the camera as a whole, which costs four multiply-adds a
-channel. Slanted layers are gathered ray by ray (`kernels`).
+channel. Slanted layers are gathered ray by ray (`kernels`), and so is all that real lenses see (`kernels_surfaces`).
 """
 
 import math
@@ -23,6 +23,7 @@ from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 from scenes.stack import TRACED_PIXELS, Pixel
+from scenes.thick_lens import ThickLens
 
 # Largest size of all textures in bytes. Above it, gammas are traced one by one and textures are not kept.
 TEXTURE_BYTES_MAX = 2 * 2**30
@@ -54,13 +55,13 @@ class Tracer:
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
         self._numba = backend == "cpu" and not taichi
         self._on_device = backend != "cpu"
-        self._textures: dict[tuple[float, ...], Textures] = {}
+        self._textures: dict[tuple[tuple[float, ...], bool], Textures] = {}
         self._scene: Scene | None = None
 
     def render(
         self,
         scene: Scene,
-        lens: ThinLens,
+        lens: ThinLens | ThickLens,
         *,
         gammas: Sequence[float] = (REFERENCE_GAMMA,),
         pixel: Pixel = "point",
@@ -90,7 +91,7 @@ class Tracer:
         if pixel not in TRACED_PIXELS:
             raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(TRACED_PIXELS)}")
         scene.require_overscan(lens)
-        planar = self._numba and not scene.is_slanted
+        planar = self._numba and not scene.is_slanted and isinstance(lens, ThinLens)
         parts = []
         for group in _gamma_groups(scene, tuple(gammas), planar):
             transport = Transport(self._textures_of(scene, group, planar), lens, pixel, turn)
@@ -111,12 +112,13 @@ class Tracer:
         if self._scene is not scene:
             self._textures.clear()
             self._scene = scene
-        if gammas not in self._textures:
-            groups = [*self._textures, gammas]
-            if sum(texture_bytes(_texels(scene), len(group)) for group in groups) > TEXTURE_BYTES_MAX:
+        key = (gammas, planar)
+        if key not in self._textures:
+            groups = [*self._textures, key]
+            if sum(texture_bytes(_texels(scene), len(group)) for group, _ in groups) > TEXTURE_BYTES_MAX:
                 self._textures.clear()
-            self._textures[gammas] = Textures(scene, gammas, planar=planar)
-        return self._textures[gammas]
+            self._textures[key] = Textures(scene, gammas, planar=planar)
+        return self._textures[key]
 
 
 def _gamma_groups(scene: Scene, gammas: tuple[float, ...], planar: bool) -> list[tuple[float, ...]]:

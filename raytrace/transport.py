@@ -1,6 +1,6 @@
 """Textures and lens of one image, laid out for a kernel that traces any tiles with any set of lens points."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -8,12 +8,14 @@ import taichi as ti
 from numpy.typing import NDArray
 
 from raytrace import kernels, kernels_cpu
+from raytrace.real_lens import RealLens, vectors
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_grid
-from scenes.aperture import aperture_points
+from scenes.aperture import Disk, aperture_points
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
 from scenes.lens import ThinLens
 from scenes.stack import Pixel
+from scenes.thick_lens import ThickLens
 
 # Additive recurrence with the plastic number. It gives offsets inside the pixel that are even for any count (Roberts
 # 2018).
@@ -77,12 +79,13 @@ class Transport:
     turn           of the lens points (`scenes.aperture.aperture_points`)
     """
 
-    def __init__(self, textures: Textures, lens: ThinLens, pixel: Pixel, turn: float = 0.0):
+    def __init__(self, textures: Textures, lens: ThinLens | ThickLens, pixel: Pixel, turn: float = 0.0):
         self._textures = textures
         self._scene = textures.scene
         self._lens = lens
         self._pixel = pixel
         self._turn = turn
+        self._real_lens = RealLens(lens, self._scene) if isinstance(lens, ThickLens) else None
         reach_px = np.array(
             [
                 largest_blur_radius_px(self._scene.disparity_interval(i), layer.slope, lens)
@@ -106,7 +109,9 @@ class Transport:
         """
         if not len(tiles):
             return
-        points = aperture_points(self._lens.aperture, num_samples, turn=self._turn)
+        # A real lens has its iris inside: its rays aim at the whole pupil.
+        opening = self._lens.aperture if self._real_lens is None else Disk()
+        points = aperture_points(opening, num_samples, turn=self._turn)
         jitter = np.zeros_like(points)
         if self._pixel == "box":
             # Sets of N and 2 N points have no offsets in common, so their errors are independent (`convergence`).
@@ -120,18 +125,28 @@ class Transport:
             return
         layout = (*frame, self._textures.row, self._textures.plane)
         traced = vector_frame(out[0].size) if isinstance(out, np.ndarray) else out
-        if self._scene.is_slanted:
-            lens_points = _vectors(np.concatenate([points, jitter], axis=1))
-            focus = (self._lens.blur_parameter, self._lens.focus_disparity)
-            planes = _vectors(self._planes())
-            kernel = partial(kernels.gather, self._textures.texels, planes, lens_points, *layout, *focus)
-        else:
-            offsets, weights = self._shift_tables(points, jitter)
-            kernel = partial(kernels.shift, self._textures.texels, offsets, _vectors(weights), *layout)
-        for first, last in _calls(num_samples, len(self._scene.layers)):
-            kernel(first, last, traced)
+        for kernel, rounds in self._kernels(points, jitter, layout, traced.shape[0]):
+            for first, last in _calls(num_samples, rounds):
+                kernel(first, last, traced)
         if isinstance(out, np.ndarray):
             copy_tiles(rgb_planes(traced, out.shape[2]), out, tiles)
+
+    def _kernels(
+        self, points: NDArray, jitter: NDArray, layout: tuple, pixels: int
+    ) -> Iterator[tuple[Callable[[int, int, ti.VectorNdarray], None], int]]:
+        """Kernels of Taichi to call one after the other, each for all lens points, and the rounds of a lens point."""
+        texels, num_layers = self._textures.texels, len(self._scene.layers)
+        if not self._scene.is_slanted and self._real_lens is None:
+            offsets, weights = self._shift_tables(points, jitter)
+            yield partial(kernels.shift, texels, offsets, vectors(weights), *layout), num_layers
+            return
+        rays, planes = vectors(np.concatenate([points, jitter], axis=1)), vectors(self._planes())
+        if self._real_lens is not None:
+            for kernel in self._real_lens.kernels(texels, planes, rays, layout, pixels):
+                yield kernel, num_layers + self._real_lens.num_surfaces
+        else:
+            focus = (self._lens.blur_parameter, self._lens.focus_disparity)
+            yield partial(kernels.gather, texels, planes, rays, *layout, *focus), num_layers
 
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Texel offsets (L, N) and weights of columns and rows (L, N, 4) of every layer and lens point."""
@@ -152,9 +167,9 @@ class Transport:
         return np.column_stack([disparity, slopes, np.zeros(len(slopes))])
 
 
-def _calls(num_samples: int, num_layers: int) -> Iterator[tuple[int, int]]:
-    """The first lens point of each call of a kernel, and the one after its last."""
-    at_once = max(_LOOP_MAX // (num_layers + 1), 1)
+def _calls(num_samples: int, rounds: int) -> Iterator[tuple[int, int]]:
+    """The first lens point of each call of a kernel, and the one after its last, of points of so many rounds."""
+    at_once = max(_LOOP_MAX // (rounds + 1), 1)
     for first in range(0, num_samples, at_once):
         yield first, min(first + at_once, num_samples)
 
@@ -192,10 +207,3 @@ def _at_gamma(rgba: NDArray[np.float16], gamma: float) -> NDArray:
     rgba_at_gamma = rgba.astype(np.float32)
     rgba_at_gamma[..., :3] **= gamma / REFERENCE_GAMMA
     return rgba_at_gamma
-
-
-def _vectors(values: NDArray) -> ti.Ndarray:
-    """(..., 4) numbers as a Taichi array of vectors."""
-    vectors = ti.ndarray(kernels.RGBA, values.shape[:-1])
-    vectors.from_numpy(values.astype(np.float32))
-    return vectors

@@ -13,7 +13,7 @@ import numpy as np
 
 from scenes.arrays import HalfRgba, Plane
 from scenes.layered import LayeredScene, SceneError
-from scenes.lens import ThinLens
+from scenes.lens import TracedLens
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,18 +73,18 @@ class Scene(LayeredScene):
         reach = abs(gx) * (self.width / 2 + self.overscan) + abs(gy) * (self.height / 2 + self.overscan)
         return layer.disparity - reach, layer.disparity + reach
 
-    def blur_radius_max_px(self, lens: ThinLens) -> float:
+    def blur_radius_max_px(self, lens: TracedLens) -> float:
         """Largest distance in pixels between a pixel and the point where one of its rays meets a layer."""
         return max(
             largest_blur_radius_px(self.disparity_interval(i), layer.slope, lens) for i, layer in enumerate(self.layers)
         )
 
-    def for_lens(self, lens: ThinLens) -> Self:
+    def for_lens(self, lens: TracedLens) -> Self:
         """The scene itself. Raises SceneError as `require_overscan` does."""
         self.require_overscan(lens)
         return self
 
-    def require_overscan(self, lens: ThinLens) -> None:
+    def require_overscan(self, lens: TracedLens) -> None:
         """Raise SceneError if a ray through the lens could leave a layer at the border of the frame."""
         needed = math.ceil(self.blur_radius_max_px(lens)) + 2
         if self.overscan < needed:
@@ -104,14 +104,14 @@ class Scene(LayeredScene):
 
 
 def largest_blur_radius_px(
-    disparity_interval: tuple[float, float], slope: tuple[float, float], lens: ThinLens
+    disparity_interval: tuple[float, float], slope: tuple[float, float], lens: TracedLens
 ) -> float:
     """Largest |S| in pixels over a plane and the whole lens. Raises SceneError if the plane cuts through the lens."""
-    tilt = lens.blur_parameter * math.hypot(*slope)
+    tilt = lens.parallax_max_px * math.hypot(*slope)
     if tilt >= 1.0:
         raise SceneError(f"slope {slope} with blur parameter {lens.blur_parameter} px puts the plane through the lens")
-    # The interval already covers frame and overscan, so |S| = K |d_hit - d_f| is largest at one of its ends.
-    return max(abs(lens.defocus_px(d)) for d in disparity_interval)
+    # The interval already covers frame and overscan, and rays are straight: they are farthest at one of its ends.
+    return max(lens.reach_px(d) for d in disparity_interval)
 
 
 def overscan_px(blur_radius_max_px: float) -> int:

@@ -17,7 +17,11 @@ The functions are plain arithmetic: they run on floats, NumPy arrays and tensors
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from scenes.aperture import Aperture, Disk
 from scenes.color import HALF_MAX
@@ -38,6 +42,46 @@ class Lens(Protocol):
 
     def defocus_px(self, disparity: Any) -> Any:
         """Signed defocus S in pixels of disparities of any shape: positive nearer than focus, 0 in focus."""
+        ...
+
+
+class SceneRays(NamedTuple):
+    """Rays in the scene, and the light that they bring. All in pixels of the frame, x right, y down.
+
+    at_focus        (..., 2) image position in the plane of focus
+    per_disparity   (..., 2) how far it moves per unit of disparity
+    weight          (...) share of the light, 0 where the lens stops the ray
+    """
+
+    at_focus: Float64[np.ndarray, "*rays 2"]
+    per_disparity: Float64[np.ndarray, "*rays 2"]
+    weight: Float64[np.ndarray, "*rays"]
+
+
+class TracedLens(Lens, Protocol):
+    """What the tracer asks besides: the rays that enter the scene, and how far they stray."""
+
+    @property
+    def focus_disparity(self) -> float:
+        """Disparity of the plane in focus."""
+        ...
+
+    @property
+    def blur_parameter(self) -> float:
+        """Paraxial K, pixels per unit of disparity."""
+        ...
+
+    def rays(self, image: NDArray[np.float64], points: NDArray[np.float64]) -> SceneRays:
+        """Rays of image positions (..., 2), pixels, through lens points (..., 2) in the unit disk."""
+        ...
+
+    @property
+    def parallax_max_px(self) -> float:
+        """How far the image position of a ray moves at most per unit of disparity, pixels."""
+        ...
+
+    def reach_px(self, disparity: float) -> float:
+        """Largest distance in pixels between a pixel and the place where one of its rays has this disparity."""
         ...
 
 
@@ -68,6 +112,20 @@ class ThinLens:
     def defocus_px(self, disparity: Any) -> Any:
         """S = K (d - d_f) in pixels, of floats, arrays or tensors of any shape."""
         return signed_defocus_px(disparity, self.blur_parameter, self.focus_disparity)
+
+    def rays(self, image: NDArray[np.float64], points: NDArray[np.float64]) -> SceneRays:
+        """All rays of a pixel meet it in focus, and are K s away per unit of disparity. They have equal weights."""
+        at_focus, moves = np.broadcast_arrays(image, self.blur_parameter * points)
+        return SceneRays(at_focus, moves, np.ones(moves.shape[:-1]))
+
+    @property
+    def parallax_max_px(self) -> float:
+        """K: that of a ray through the rim."""
+        return self.blur_parameter
+
+    def reach_px(self, disparity: float) -> float:
+        """|S|, the radius of the blur."""
+        return abs(self.defocus_px(disparity))
 
 
 def signed_defocus_px(disparity, blur_parameter, focus_disparity):

@@ -290,6 +290,63 @@ FAULTS = [
         "rgba[..., :3] *= 1.0",
         "tests/test_tracer.py::test_the_pinhole_image_is_the_composite_of_the_layers",
     ),
+    # Real lenses
+    Fault(
+        "thickness-as-the-paper-prints-it",
+        "scenes/prescription.py",
+        "sag = aperture_radius**2 / (radius + math.sqrt(radius**2 - aperture_radius**2))",
+        "sag = math.sqrt(radius**2 - aperture_radius**2)",
+        "tests/test_optics.py::test_the_lens_of_drbokeh_has_its_focal_length",
+    ),
+    Fault(
+        "light-refracted-the-other-way",
+        "scenes/optics.py",
+        "d = refract(d, normal, system.index[i] / system.index[i + 1])",
+        "d = refract(d, normal, system.index[i + 1] / system.index[i])",
+        "tests/test_optics.py::test_a_ball_focuses_at_half_of_n_r_over_n_minus_1",
+    ),
+    Fault(
+        "seidel-distortion-without-its-petzval-part",
+        "scenes/optics.py",
+        "(2.0 * a_chief * y - a * y_chief)",
+        "(a_chief * y - a * y_chief)",
+        "tests/test_optics.py::test_small_fields_have_the_curvature_and_distortion_of_the_third_order",
+    ),
+    Fault(
+        "rows-of-a-table-taken-for-radii",
+        "scenes/prescription.py",
+        "Surface(radius or math.inf, thickness, diameter / 2.0, glass",
+        "Surface(radius or math.inf, thickness, diameter, glass",
+        "tests/test_prescription.py::test_a_table_of_pbrt_is_the_lens_of_our_own_file",
+    ),
+    Fault(
+        "blur-without-the-distance-of-chief-rays",
+        "scenes/thick_lens.py",
+        "self._of.focal_length / self._focus_denominator / self.pixel_pitch_mm",
+        "self._of.focal_length / self.pixel_pitch_mm",
+        "tests/test_thick_lens.py::test_a_flat_lens_has_the_blur_of_the_camera_formula",
+    ),
+    Fault(
+        "bounds-of-the-pupil-too-tight",
+        "scenes/thick_lens.py",
+        "_MARGIN = 1.03",
+        "_MARGIN = 0.9",
+        "tests/test_thick_lens.py::test_no_ray_that_passes_is_outside_the_bounds_of_the_pupil",
+    ),
+    Fault(
+        "rims-that-stop-no-ray-in-the-kernel",
+        "raytrace/kernels_surfaces.py",
+        "inside = p.x * p.x + p.y * p.y <= surfaces[i, RIM]",
+        "inside = p.x * p.x + p.y * p.y <= 4.0 * surfaces[i, RIM]",
+        "tests/test_real_lens.py::test_the_kernel_is_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "a-spot-that-is-upside-down",
+        "raytrace/psf.py",
+        "_frame_px(lens, -on_sensor[lit])",
+        "_frame_px(lens, on_sensor[lit])",
+        "tests/test_real_lens.py::test_rays_from_the_sensor_make_the_spot_of_rays_from_the_light",
+    ),
     # Tracer
     Fault(
         "layers-shifted-the-other-way",
@@ -336,8 +393,8 @@ FAULTS = [
     Fault(
         "slope-along-y-of-the-other-sign",
         "raytrace/kernels.py",
-        "gx * point[0] + gy * point[1], blur_parameter",
-        "gx * point[0] - gy * point[1], blur_parameter",
+        "gx * moves[0] + gy * moves[1], blur_parameter",
+        "gx * moves[0] - gy * moves[1], blur_parameter",
         "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
     ),
     Fault(
