@@ -25,7 +25,7 @@ def scatter(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend = "c
     weighted = np.ones((*linear.shape[:2], 4), np.float32)
     weighted[..., :3] = linear
     weighted /= (np.square(defocus_px) + np.float32(0.2))[..., None]
-    sums = splat(weighted, kernel, bank, arch)
+    sums: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
     return sums[..., :3] / sums[..., 3:]
 
 
