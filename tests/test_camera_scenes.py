@@ -250,7 +250,8 @@ def test_layers_that_do_not_fit_together_are_a_broken_dataset(dataset, tmp_path)
 def test_the_benchmark_gives_dr_bokeh_the_layers_and_records_why_the_oracle_fails(dataset, folder, tmp_path):
     out = tmp_path / "out"
     arguments = ["--no-lpips", "--data", str(dataset), "--renderers", "drbokeh,oracle-layers", "--out", str(out)]
-    assert main(arguments) == 0
+    # One of the two fails on every picture.
+    assert main(arguments) == 1
     rows = json.loads((out / "results.json").read_text())["rows"]
     by_name = {(row["renderer"], row["image"]): row for row in rows}
     image, disparity = display_from_linear(folder.image()), folder.disparity()
