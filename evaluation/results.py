@@ -36,6 +36,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runtime.documents import DocumentError, read_json
 from runtime.files import write_whole
 
 SCHEMA = 1
@@ -140,13 +141,13 @@ def write_text(path: Path, text: str) -> None:
 def read_results(folder: Path) -> dict[str, Any]:
     """The content of `results.json`; ResultsError where there is none, or it is of another layout."""
     path = folder / RESULTS_FILE
+    if not path.is_file():
+        raise ResultsError(f"{path}: no such file; the benchmark command writes it")
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}; the benchmark command writes it") from error
-    except ValueError as error:
-        raise ResultsError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        document = read_json(path)
+    except DocumentError as error:
+        raise ResultsError(str(error)) from error
+    if document.get("schema") != SCHEMA:
         raise ResultsError(f"{path}: is not a benchmark of schema {SCHEMA}; run the benchmark again")
     return document
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
-import yaml
 
+from runtime.documents import DocumentError, read_yaml, shown
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
@@ -192,7 +192,7 @@ class Recipe:
 
     def _require(self, holds: bool, key: str, rule: str) -> None:
         if not holds:
-            raise RecipeError(f"recipe {self.name}: {key} is {getattr(self, key)!r}; {rule}")
+            raise RecipeError(f"recipe {self.name}: {key} is {shown(getattr(self, key))}; {rule}")
 
     @property
     def width(self) -> int:
@@ -260,14 +260,9 @@ def load_recipe(name_or_file: str) -> Recipe:
                 f"recipe {name_or_file!r} is unknown; there are {', '.join(recipe_names())}, or give a file.yaml"
             )
     try:
-        keys = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"recipe {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path}: is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(keys, dict):
-        raise RecipeError(f"recipe {path}: must be a mapping of keys to values")
-    return _recipe_from(keys, path)
+        return _recipe_from(read_yaml(path), path)
+    except DocumentError as error:
+        raise RecipeError(f"recipe {error}") from error
 
 
 def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
@@ -288,7 +283,7 @@ def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
 def _camera_from(description: Any, path: Path) -> Camera:
     fields = {f.name: f for f in dataclasses.fields(Camera)}
     if not isinstance(description, dict):
-        raise RecipeError(f"recipe {path}: camera is {description!r}; it must be a mapping")
+        raise RecipeError(f"recipe {path}: camera is {shown(description)}; it must be a mapping")
     for key in description:
         if key not in fields:
             raise RecipeError(f"recipe {path}: camera has the key {key!r}; there are {', '.join(fields)}")
@@ -321,7 +316,7 @@ def _typed(value: Any, annotation: Any, where: str) -> Any:
         length = None if arguments[-1] is ... else len(arguments)
         if length is None or len(value) == length:
             return tuple(_typed(v, arguments[0], where) for v in value)
-    raise RecipeError(f"{where} is {value!r}; it must be {_in_words(annotation)}")
+    raise RecipeError(f"{where} is {shown(value)}; it must be {_in_words(annotation)}")
 
 
 def _in_words(annotation: Any) -> str:
@@ -336,7 +331,7 @@ def _in_words(annotation: Any) -> str:
 
 def _aperture_from(description: Any, path: Path) -> Aperture:
     if not isinstance(description, dict):
-        raise RecipeError(f"recipe {path}: aperture {description!r} must be a mapping with the key 'shape'")
+        raise RecipeError(f"recipe {path}: aperture {shown(description)} must be a mapping with the key 'shape'")
     try:
         if description.keys() == {"shape", "file"} and description["shape"] == "mask":
             picture = path.parent / str(description["file"])
@@ -351,7 +346,7 @@ def _aperture_from(description: Any, path: Path) -> Aperture:
 
 def _sequence(value: Any, key: str, path: Path) -> list:
     if not isinstance(value, list):
-        raise RecipeError(f"recipe {path}: {key} is {value!r}; it must be a list")
+        raise RecipeError(f"recipe {path}: {key} is {shown(value)}; it must be a list")
     return value
 
 

@@ -30,7 +30,7 @@ PACKAGES = {name: folder for name, folder in FOLDERS.items() if (folder / "__ini
 # What each package may import of the others, as names or prefixes of names.
 ALLOWED = {
     "runtime": set(),
-    "scenes": set(),
+    "scenes": {"runtime"},
     "bokehdata": {"runtime", "scenes"},
     "raytrace": {"runtime", "scenes", "bokehdata"},
     "blender_scripts": {"runtime", "scenes", "bokehdata"},

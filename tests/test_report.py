@@ -405,7 +405,7 @@ def test_the_page_shows_the_worst_of_every_renderer_first(results_folder):
 
 def test_what_is_no_benchmark_is_named(tmp_path, capsys, document):
     assert main([str(tmp_path / "absent")]) == 2
-    assert "results.json: No such file or directory" in capsys.readouterr().err
+    assert "results.json: no such file" in capsys.readouterr().err
     (tmp_path / "results.json").write_text("{")
     assert main([str(tmp_path)]) == 2
     assert "is not JSON" in capsys.readouterr().err

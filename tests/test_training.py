@@ -1096,6 +1096,32 @@ def test_a_model_of_pictures_alone_trains_on_pairs(tmp_path, monkeypatch, capsys
     assert "--preset is paper; gain has smoke" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "culprit"),
+    [
+        ("last.ckpt", b"PK not whole", "last.ckpt: is not a whole checkpoint"),
+        ("last.ckpt", b"", "last.ckpt: is not a whole checkpoint"),
+        ("run.json", b"{half", "run.json: is not JSON that can be used"),
+        ("run.json", b"[1]", "run.json: is not a mapping"),
+    ],
+)
+def test_a_broken_file_of_a_run_is_named(finished, data, tmp_path, capsys, name, content, culprit):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / name).write_bytes(content)
+    assert run(out, data) == 2
+    message = capsys.readouterr().err
+    assert culprit in message and message.count("\n") == 1
+
+
+def test_lines_of_metrics_that_are_none_are_dropped(finished, data, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    before = (out / "metrics.jsonl").read_bytes()
+    (out / "metrics.jsonl").write_bytes(b"\0\0\0\n[1]\n" + before + b'{"st')
+    (out / "last.ckpt").unlink()
+    assert run(out, data) == 0
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
 # Dry run
 
 

@@ -141,15 +141,25 @@ class MetricsFile(Callback):
         return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in numbers)
 
     def _lines(self) -> list[str]:
-        """The whole lines of the file; a killed run may leave half a line at its end."""
-        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
-        return [line for line in lines if line.endswith("\n")]
+        """The whole lines of the file; a killed run may leave half a line at its end, and a full disk some noughts."""
+        lines = (
+            self._path.read_text("utf-8", errors="replace").splitlines(keepends=True) if self._path.is_file() else []
+        )
+        return [line for line in lines if line.endswith("\n") and _is_measurement(line)]
 
     def _write(self, trainer: pl.Trainer, prefix: str) -> None:
         if trainer.is_global_zero:
             numbers = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith(prefix)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": trainer.global_step, **numbers}) + "\n")
+
+
+def _is_measurement(line: str) -> bool:
+    try:
+        numbers = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(numbers, dict) and isinstance(numbers.get("step"), int)
 
 
 class ProgressBar(Callback):

@@ -31,6 +31,7 @@ from renderers.base import RendererError
 from runtime import command
 from runtime.backend import Arch, BackendError
 from runtime.command import OptionError
+from runtime.documents import DocumentError, read_json
 from runtime.files import sha256_of, write_whole
 from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
@@ -272,8 +273,14 @@ def _steps_done(checkpoint: Path) -> int:
     """The steps of a run's checkpoint; 0 where there is none."""
     if not checkpoint.is_file():
         return 0
-    # `mmap` leaves the weights on disk.
-    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+    try:
+        # `mmap` leaves the weights on disk.
+        return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+    except Exception as error:  # torch raises many types for a file that is cut off, or is none of its own
+        reason = " ".join(str(error).split())[:200]
+        raise OptionError(
+            f"{checkpoint}: is not a whole checkpoint ({reason}); remove it, and the run begins anew"
+        ) from error
 
 
 def _preset(options: Options, model: Model[Any]) -> Preset:
@@ -370,7 +377,10 @@ def _require_same_run(path: Path, run: Mapping[str, Any]) -> None:
     """OptionError where the folder holds another run."""
     if not path.is_file():
         return
-    before = json.loads(path.read_text("utf-8"))
+    try:
+        before = read_json(path)
+    except DocumentError as error:
+        raise OptionError(f"{error}; give another folder, or remove the file to train anew") from error
     for key, (held, wanted) in _differences(before, json.loads(json.dumps(run))):
         raise OptionError(
             f"--out {path.parent}: holds a run with another {key} ({held}, not {wanted}); give another folder"

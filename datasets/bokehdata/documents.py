@@ -1,32 +1,24 @@
 """The YAML and JSON documents of a dataset, read and written as plain values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bokehdata.format import SCHEMA_VERSION, DatasetError
+from runtime import documents
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; DatasetError if the file cannot be read or holds something else."""
-    try:
-        document = yaml.safe_load(_text(path))
-    # ValueError: a date with a month 13.
-    except (yaml.YAMLError, ValueError) as error:
-        raise DatasetError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
-    return _mapping(path, document)
+    return _read(documents.read_yaml, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file; DatasetError if the file cannot be read or holds something else."""
-    try:
-        document = json.loads(_text(path))
-    except ValueError as error:
-        raise DatasetError(f"{path}: is not JSON ({error})") from error
-    return _mapping(path, document)
+    return _read(documents.read_json, path)
 
 
 def yaml_text(document: Mapping[str, Any]) -> str:
@@ -44,20 +36,12 @@ def require_schema(path: Path, document: Mapping[str, Any]) -> None:
     schema = document.get("schema")
     if schema != SCHEMA_VERSION:
         raise DatasetError(
-            f"{path}: has schema {schema!r}, this version reads {SCHEMA_VERSION}; use a matching version"
+            f"{path}: has schema {documents.shown(schema)}, this version reads {SCHEMA_VERSION}; use a matching version"
         )
 
 
-def _mapping(path: Path, document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise DatasetError(f"{path}: is not a mapping")
-    return document
-
-
-def _text(path: Path) -> str:
+def _read(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
     try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is not text ({error})") from error
+        return read(path)
+    except documents.DocumentError as error:
+        raise DatasetError(str(error)) from error

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard, get_args
 
 import numpy as np
 
+from runtime.documents import shown
 from runtime.files import is_unfinished_name
 from scenes.aperture import aperture_from
 from scenes.arrays import Plane
@@ -204,13 +205,13 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     aperture: Any = document.get("aperture")
     pixel: Any = document.get("pixel")
     if not isinstance(aperture, dict):
-        raise ValueError(f"aperture is {aperture!r}; it must be a mapping with a shape")
+        raise ValueError(f"aperture is {shown(aperture)}; it must be a mapping with a shape")
     pixels = TRACED_PIXELS if document.get("kind") == "billboards" else get_args(Pixel)
     if pixel not in pixels:
-        raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(pixels)}")
+        raise ValueError(f"pixel is {shown(pixel)}; it must be one of {', '.join(pixels)}")
     blur_parameters, input_index = listed_numbers(document, "blur_parameters"), document.get("input_blur_index")
     if input_index is not None and input_index not in range(len(blur_parameters)):
-        raise ValueError(f"input_blur_index is {input_index!r}; it must be that of one of the blur_parameters")
+        raise ValueError(f"input_blur_index is {shown(input_index)}; it must be that of one of the blur_parameters")
     return Stack(
         blur_parameters=blur_parameters,
         input_blur_index=input_index,
@@ -232,5 +233,5 @@ def listed_numbers(document: Mapping[str, Any], key: str, *, above_zero: bool = 
     if not (isinstance(values, list) and values and all(is_number(v) and v >= 0 for v in values)) or (
         above_zero and 0 in values
     ):
-        raise ValueError(f"{key} is {values!r}; it must list numbers {'above' if above_zero else 'of at least'} 0")
+        raise ValueError(f"{key} is {shown(values)}; it must list numbers {'above' if above_zero else 'of at least'} 0")
     return tuple(values)

@@ -15,7 +15,6 @@ gamma             linear = display ** gamma, 2.2 where left out
 Without `disparity/` the folder is one of pairs, and needs no settings.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bokehdata.cases import Case
+from bokehdata.documents import read_json
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display
 from bokehdata.origins import Origins, origin_of_file
@@ -107,13 +107,10 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def read_settings(path: Path) -> dict[str, dict]:
     """What a `settings.json` says of each stem; DatasetError where it cannot be read."""
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}; it gives each picture its lens") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(settings, dict) or not all(isinstance(entry, dict) for entry in settings.values()):
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; it gives each picture its lens")
+    settings = read_json(path)
+    if not all(isinstance(entry, dict) for entry in settings.values()):
         raise DatasetError(f"{path}: must map the stem of each picture to its settings")
     return settings
 
