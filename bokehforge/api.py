@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import renderers
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
-from renderers import RENDERERS, renderer
 from renderers.base import RendererError
 from runtime import backend
 from runtime.backend import Arch, Backend
@@ -93,14 +93,14 @@ def trace(
 
     found = _tracing_backend(arch)
     render = Tracer(found).render(
-        scene, lens, gammas=(gamma,), pixel=pixel, samples=lens_points, noise=None if lens_points else noise
+        scene, lens, gammas=(gamma,), pixel=pixel, samples=lens_points, noise=noise if lens_points is None else None
     )
     return Traced(display_from_linear(render.linear[0], gamma), render.noise_rmse[0], render.samples)
 
 
 def renderer_names() -> tuple[str, ...]:
     """The names of the renderers that `refocus` knows."""
-    return tuple(RENDERERS)
+    return tuple(renderers.RENDERERS)
 
 
 def refocus(
@@ -123,7 +123,7 @@ def refocus(
     weights     checkpoints of your own, named after networks
     raises      RendererError for an unknown name, inputs that do not fit, and weights or layers that are missing
     """
-    made = _renderer(renderer, tuple(Path(file) for file in weights)).on(arch)
+    made = renderers.renderer(renderer, tuple(Path(file) for file in weights)).on(arch)
     return made(image, disparity, lens, gamma=gamma, scene=scene)
 
 
@@ -141,10 +141,6 @@ def score(prediction: Picture, truth: Picture, *, lpips: bool = False) -> dict[s
     with ThreadPoolExecutor(2) as pool:
         scores, _ = scoring.score(prediction, truth, {}, lpips=metric, pool=pool)
     return scores if lpips else {name: value for name, value in scores.items() if name != "lpips"}
-
-
-# The argument of `refocus` has the name of the function.
-_renderer = renderer
 
 
 def _tracing_backend(arch: Arch) -> Backend:

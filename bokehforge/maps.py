@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from bokehdata.images import read_disparity, read_numbers
 from runtime.command import OptionError
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX
+from scenes.matte import resized
 
 # Sides of a map and its picture may differ in proportion by so much, as rounding of a smaller map makes them.
 _PROPORTION_MAX = 1.05
@@ -52,5 +52,4 @@ def _fitted(path: Path, plane: Plane, image: Picture) -> Plane:
     if not 1.0 / _PROPORTION_MAX <= proportion <= _PROPORTION_MAX:
         raise OptionError(f"{sizes}; give a map of the picture's shape")
     print(f"{sizes}; the map is resized", file=sys.stderr)
-    shrinks = columns * rows > width * height
-    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized(plane, (height, width))

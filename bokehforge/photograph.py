@@ -15,7 +15,7 @@ from bokehdata.images import read_display, write_exr_rgb, write_png
 from runtime.command import OptionError
 from runtime.files import replacing
 from scenes.arrays import Picture
-from scenes.color import linear_from_display
+from scenes.color import byte_levels, linear_from_display
 from scenes.decode import EXIF_ORIENTATION
 
 STILL = (".png", ".jpg", ".jpeg", ".exr")
@@ -65,7 +65,7 @@ class Photograph:
                     write_png(aside, display)
                     self._annotate_png(aside)
                 case _:
-                    levels = Image.fromarray(_levels(display))
+                    levels = Image.fromarray(byte_levels(display))
                     levels.save(aside, quality=95, icc_profile=self.icc or None, exif=self.exif)
 
     def _annotate_png(self, path: Path) -> None:
@@ -100,7 +100,7 @@ class Film:
     def add(self, display: Picture) -> None:
         """The next frame, (H, W, 3) display values."""
         if self._path.suffix.lower() in MOVING:
-            self._frames.append(_levels(display))
+            self._frames.append(byte_levels(display))
         else:
             self._path.mkdir(exist_ok=True)
             self._photograph.write(self._path / f"{self._written:04d}.png", display)
@@ -129,7 +129,3 @@ class Film:
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _levels(display: Picture) -> NDArray[np.uint8]:
-    return np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -24,7 +24,7 @@ from runtime.command import OptionError, require_within
 from runtime.progress import Progress, waiting
 from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
 from scenes.arrays import Picture, Plane
-from scenes.color import REFERENCE_GAMMA
+from scenes.color import REFERENCE_GAMMA, byte_levels
 from scenes.lens import ThinLens, blur_parameter_from_f_number
 
 _SWEEP_MAX = 1000
@@ -314,7 +314,7 @@ def _aperture(words: str) -> Aperture:
     try:
         if shape in makers:
             return makers[shape](*numbers)
-        return Mask.from_image(np.rint(np.clip(read_disparity(Path(words)), 0.0, 1.0) * 255.0).astype(np.uint8))
+        return Mask.from_image(byte_levels(read_disparity(Path(words))))
     except (ValueError, TypeError, DatasetError) as error:
         raise OptionError(
             f"--aperture is {words} ({error}); it must be disk, polygon:BLADES, polygon:BLADES:DEGREES, "

@@ -130,19 +130,11 @@ def _benchmark(options: Options) -> int:
     with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
-        errors = options.out / ERRORS_FILE
         run = Run(
-            log,
-            bench,
-            specs,
-            wanted,
-            digests,
-            pictured,
-            options.arch,
-            options.border,
-            errors,
-            options.time_limit,
-            options.fresh,
+            *(log, bench, specs, wanted, digests, pictured, options.arch, options.border),
+            errors=options.out / ERRORS_FILE,
+            limit_s=options.time_limit,
+            fresh=options.fresh,
         )
         for warning in run.warnings():
             print(f"warning: {warning}", file=sys.stderr)

@@ -59,36 +59,36 @@ def _closure(start: Iterable[Path], folders: dict[str, Path | None]) -> list[Pat
         if path in found:
             continue
         found.add(path)
-        waiting += [file for module in _imports(path) if (file := _file(module, folders))]
-        waiting += _relative_imports(path)
+        waiting += _imports(path, folders)
     return sorted(found)
 
 
-def _nodes(path: Path) -> Iterator[ast.AST]:
+def _imports(path: Path, folders: dict[str, Path | None]) -> Iterator[Path]:
+    """The files that a file imports, of the packages in some folders or from beside itself."""
     try:
-        yield from ast.walk(ast.parse(path.read_bytes()))
+        nodes = ast.walk(ast.parse(path.read_bytes()))
     except (SyntaxError, ValueError):
         return  # it is reported when it is imported
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in _nodes(path):
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            yield from _relative(node, path)
+            continue
+        modules: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
             # `from runtime import backend` imports a module too.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (file for module in modules if (file := _file(module, folders)))
 
 
-def _relative_imports(path: Path) -> Iterator[Path]:
+def _relative(node: ast.ImportFrom, path: Path) -> Iterator[Path]:
     """The files of `from .module import name`, and of `from . import module`."""
-    for node in _nodes(path):
-        if isinstance(node, ast.ImportFrom) and node.level > 0 and len(path.parents) >= node.level:
-            package = path.parents[node.level - 1]
-            base = package.joinpath(*(node.module or "").split(".")) if node.module else package
-            for place in (base, *(base / alias.name for alias in node.names)):
-                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+    if len(path.parents) < node.level:
+        return
+    base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+    for place in (base, *(base / alias.name for alias in node.names)):
+        yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
 
 
 def _file(module: str, folders: dict[str, Path | None]) -> Path | None:

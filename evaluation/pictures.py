@@ -14,6 +14,7 @@ from PIL import Image
 
 from bokehdata.preview import fitted_size
 from runtime.files import replacing
+from scenes.color import byte_levels
 
 ALL_IN_FOCUS, TRUTH = "image", "truth"
 
@@ -35,14 +36,13 @@ def error_file(folder: Path, image: str, renderer: str) -> Path:
 
 def write_picture(path: Path, display: NDArray[np.float32], side_px: int) -> None:
     """Display values (H, W, 3), clipped, reduced to at most `side_px` along the longer side."""
-    _write(path, np.round(_reduced(np.clip(display, 0.0, 1.0), side_px) * 255.0).astype(np.uint8))
+    _write(path, byte_levels(_reduced(np.clip(display, 0.0, 1.0), side_px)))
 
 
 def write_error(path: Path, prediction: NDArray[np.float32], truth: NDArray[np.float32], side_px: int) -> None:
     """Mean absolute difference over the channels, clipped pictures, as 8-bit levels of sqrt(error / ERROR_MAX)."""
     error = np.abs(np.clip(prediction, 0.0, 1.0) - np.clip(truth, 0.0, 1.0)).mean(axis=2)
-    levels = np.sqrt(np.clip(_reduced(error, side_px) / ERROR_MAX, 0.0, 1.0))
-    _write(path, np.round(levels * 255.0).astype(np.uint8))
+    _write(path, byte_levels(np.sqrt(np.clip(_reduced(error, side_px) / ERROR_MAX, 0.0, 1.0))))
 
 
 def _reduced(picture: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:

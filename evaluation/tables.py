@@ -342,6 +342,10 @@ def _of_estimate(estimate: Estimate, std: float | None = None, *, is_best: bool 
     return Cell(estimate.mean, std, low, high, is_best)
 
 
+def _of_difference(difference: Estimate | None) -> Cell:
+    return Cell(None) if difference is None else _of_estimate(difference, is_best=difference.is_significant)
+
+
 def _mean_std(key: str, title: str, measured: _Measured, metrics: Sequence[str], region: str) -> Table:
     """The layout of Dr.Bokeh's Table 1."""
     measures = [_Measure(_column("", metric, digits=4), metric, region, std=True) for metric in metrics]
@@ -408,9 +412,7 @@ def _differences(measured: _Measured) -> Iterator[Table]:
         for name, of_line in values.items():
             cells = []
             for other, of_column in values.items():
-                difference = None if other == name else measured.scenes.difference(of_line, of_column)
-                significant = difference is not None and difference.is_significant
-                cells.append(Cell(None) if difference is None else _of_estimate(difference, is_best=significant))
+                cells.append(_of_difference(None if other == name else measured.scenes.difference(of_line, of_column)))
             lines.append(Line(name, information, tuple(cells)))
         columns = tuple(Column("", f"- {name}", 2, signed=True) for name in values)
         key = f"differences-{information}" if information else "differences"
@@ -444,8 +446,7 @@ def against(document: Mapping[str, Any], reference: str) -> Table:
             for _, part, region in parts
             for metric in metrics
         ]
-        cells = (Cell(None) if d is None else _of_estimate(d, is_best=d.is_significant) for d in differences)
-        lines.append(Line(name, information, tuple(cells)))
+        lines.append(Line(name, information, tuple(map(_of_difference, differences))))
     note = (
         f"Each minus {reference}, {in_words(measured.headline)} unless said, {measured.count()}; in brackets 95 % "
         "intervals over scenes. Bold: the interval excludes 0."

@@ -30,6 +30,15 @@ def bilinear(texels: ti.template(), texel: int, row: int, left: float, right: fl
 
 
 @ti.func
+def place(i: int, tiles: ti.template(), tiles_per_row: int):
+    """Tile, row and column in the padded frame of the i-th pixel of some tiles."""
+    tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
+    y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
+    x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+    return tile, y, x
+
+
+@ti.func
 def composite(
     before: RGBA,
     texels: ti.template(),
@@ -105,9 +114,7 @@ def shift(
     """
     num_samples = offsets.shape[1]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
-        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
-        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
-        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        tile, y, x = place(i, tiles, tiles_per_row)
         pixel = (y + overscan) * row + x + overscan
         num_layers = tile_layers[tile, 0]
         target = y * tiles_per_row * TILE_WIDTH + x
@@ -150,9 +157,7 @@ def gather(
     """
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
-        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
-        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
-        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        tile, y, x = place(i, tiles, tiles_per_row)
         target = y * tiles_per_row * TILE_WIDTH + x
         colour = RGBA(0.0) if first == 0 else out[target]
         for s in range(first, last):
@@ -215,7 +220,5 @@ def block_errors(
 def copy_tiles(source: Texels, target: Texels, tiles: ti.types.ndarray(ti.i32, ndim=1), tiles_per_row: int):
     """Copy the given tiles of one padded frame to another."""
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
-        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
-        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
-        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        tile, y, x = place(i, tiles, tiles_per_row)
         target[y * tiles_per_row * TILE_WIDTH + x] = source[y * tiles_per_row * TILE_WIDTH + x]

@@ -9,7 +9,7 @@ the sensor through the mirrored system. What the rays meet in the scene is gathe
 
 import taichi as ti
 
-from raytrace.kernels import RGBA, Texels, composite
+from raytrace.kernels import RGBA, Texels, composite, place
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH
 from scenes.optics import NEWTON_STEPS
 
@@ -136,9 +136,7 @@ def gather(
     """
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
-        tile = tiles[i // (TILE_HEIGHT * TILE_WIDTH)]
-        y = (tile // tiles_per_row) * TILE_HEIGHT + (i // TILE_WIDTH) % TILE_HEIGHT
-        x = (tile % tiles_per_row) * TILE_WIDTH + i % TILE_WIDTH
+        tile, y, x = place(i, tiles, tiles_per_row)
         target = y * tiles_per_row * TILE_WIDTH + x
         from_middle = Point(x - middle_x, y - middle_y)
         distance = from_middle.norm()

@@ -1,7 +1,7 @@
 """A real lens as tables for the kernel that refracts rays at its surfaces (`kernels_surfaces`)."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import taichi as ti
@@ -42,12 +42,13 @@ class RealLens:
         lens = self._lens
         sums = ti.ndarray(kernels.RGBA, pixels)
         fields, gains, step = self._fields()
+        at_fields = vectors(fields)
         for i, (wavelength_um, share) in enumerate(lens.spectrum):
             surfaces, terms, stop = _surfaces(lens, wavelength_um)
             yield partial(
                 kernels_surfaces.gather,
                 *(texels, planes, rays),
-                *(surfaces, self._iris(), vectors(fields), gains),
+                *(surfaces, self._iris, at_fields, gains),
                 *(terms, stop, step),
                 *(-lens.sensor_position, -lens.aim_position, -lens.system.paraxial.entrance_pupil),
                 *(lens.chief_distance_px, lens.per_mm, lens.focus_disparity, int(lens.exposure == "natural")),
@@ -68,6 +69,7 @@ class RealLens:
         gains = np.interp(fields_px, at, pupil.gain).astype(np.float32)
         return np.stack([mm_per_px, *bounds], axis=-1), gains, float(fields_px[1])
 
+    @cached_property
     def _iris(self) -> NDArray[np.float32]:
         aperture = self._lens.aperture
         if isinstance(aperture, Disk):

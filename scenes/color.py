@@ -28,6 +28,11 @@ def regraded(display, gamma: float, other: float):
     return display if gamma == other else display ** (gamma / other)
 
 
+def byte_levels(values: NDArray) -> NDArray[np.uint8]:
+    """Values of any shape, clipped to [0, 1], as levels from 0 to 255."""
+    return np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
 def premultiplied(rgba_straight: NDArray) -> NDArray[np.float32]:
     """Premultiplied RGBA, (..., 4) float32, of (..., 4) straight RGBA in linear light."""
     rgba = rgba_straight.astype(np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.arrays import Picture, Rgba
+from scenes.arrays import Picture, Rgba, bounding_box
 from scenes.color import premultiplied
 
 
@@ -25,10 +25,9 @@ def straight(rgba_premul: Rgba) -> Rgba:
 def crop_to_alpha(rgba: NDArray) -> NDArray:
     """View of the smallest rectangle that holds every texel with alpha > 0, any dtype. ValueError if there is none."""
     covered = rgba[..., 3] > 0
-    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-    if not rows.size:
+    if not covered.any():
         raise ValueError("alpha is zero everywhere")
-    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return rgba[bounding_box(covered)]
 
 
 def extend_colour(rgba: Rgba) -> Rgba:
@@ -53,7 +52,10 @@ def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
 
 
 def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(H, W, C) of any linear quantity at `size` = (height, width): mean over areas to shrink, bilinear to enlarge."""
+    """(H, W) or (H, W, C) of any linear quantity at `size` = (height, width).
+
+    Mean over areas to shrink, bilinear to enlarge.
+    """
     shrinks = size[0] <= picture.shape[0] and size[1] <= picture.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=interpolation), np.float32)

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
+from runtime.documents import shown
 from scenes.glass import AIR, LINE_D, Cauchy, Glass, glass_from
 from scenes.optics import OpticalSystem, trace
 
@@ -248,7 +249,7 @@ def _yaml_keys(text: str, path: Path) -> dict[str, Any]:
     values |= {key: _number(keys[key], f"{where}: {key}") for key in _NUMBERS if key in keys}
     surfaces = keys["surfaces"]
     if not isinstance(surfaces, list) or not surfaces:
-        raise PrescriptionError(f"{where}: surfaces is {surfaces!r}; it must be a list of at least one surface")
+        raise PrescriptionError(f"{where}: surfaces is {shown(surfaces)}; it must be a list of at least one surface")
     values["surfaces"] = tuple(_surface_from(surface, i + 1, path) for i, surface in enumerate(surfaces))
     return values
 
@@ -258,12 +259,14 @@ _OF_A_SURFACE = ("radius", "thickness", "semi_diameter", "index", "abbe", "cauch
 
 def _surface_from(keys: Any, number: int, path: Path) -> Surface:
     if not isinstance(keys, _Keys):
-        raise PrescriptionError(f"lens {path}: surface {number} is {keys!r}; it must be a mapping of keys to numbers")
+        raise PrescriptionError(
+            f"lens {path}: surface {number} is {shown(keys)}; it must be a mapping of keys to numbers"
+        )
     where = f"lens {path}, line {keys.line}: surface {number}"
     _require_keys(keys, (*_OF_A_SURFACE, "stop"), ("semi_diameter",), where)
     stop = keys.get("stop", False)
     if not isinstance(stop, bool):
-        raise PrescriptionError(f"{where}: stop is {stop!r}; it must be true or false")
+        raise PrescriptionError(f"{where}: stop is {shown(stop)}; it must be true or false")
     of = {key: _number(keys[key], f"{where}: {key}") for key in keys if key in _OF_A_SURFACE and key not in _LISTS}
     lists = {key: _numbers(keys[key], f"{where}: {key}") for key in _LISTS if key in keys}
     try:
@@ -327,17 +330,17 @@ def _require_keys(keys: Mapping, known: tuple[str, ...], needed: tuple[str, ...]
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise PrescriptionError(f"{where} is {value!r}; it must be text")
+        raise PrescriptionError(f"{where} is {shown(value)}; it must be text")
     return value
 
 
 def _number(value: Any, where: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise PrescriptionError(f"{where} is {value!r}; it must be a finite number")
+        raise PrescriptionError(f"{where} is {shown(value)}; it must be a finite number")
     return float(value)
 
 
 def _numbers(value: Any, where: str) -> tuple[float, ...]:
     if not isinstance(value, list) or not value:
-        raise PrescriptionError(f"{where} is {value!r}; it must be a list of numbers")
+        raise PrescriptionError(f"{where} is {shown(value)}; it must be a list of numbers")
     return tuple(_number(v, where) for v in value)

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class MetricsFile(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop the lines that a stopped run wrote after its last checkpoint: they will be written again."""
         if trainer.is_global_zero:
-            kept = [line for line in self._lines() if json.loads(line)["step"] <= trainer.global_step]
+            kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= trainer.global_step]
             write_whole(self._path, "".join(kept))
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
@@ -131,35 +131,31 @@ class MetricsFile(Callback):
     def last_validation(self) -> dict[str, float]:
         """The numbers of the last validation, by name without "val/"; empty where there was none."""
         for line in reversed(self._lines()):
-            if numbers := {k.removeprefix("val/"): v for k, v in json.loads(line).items() if k.startswith("val/")}:
+            if numbers := {k.removeprefix("val/"): v for k, v in line.items() if k.startswith("val/")}:
                 return numbers
         return {}
 
     def _has_validation(self, step: int) -> bool:
         """Whether the step has its line."""
-        numbers = map(json.loads, self._lines())
-        return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in numbers)
+        return any(line["step"] == step and any(name.startswith("val/") for name in line) for line in self._lines())
 
-    def _lines(self) -> list[str]:
-        """The whole lines of the file; a killed run may leave half a line at its end, and a full disk some noughts."""
-        lines = (
-            self._path.read_text("utf-8", errors="replace").splitlines(keepends=True) if self._path.is_file() else []
-        )
-        return [line for line in lines if line.endswith("\n") and _is_measurement(line)]
+    def _lines(self) -> list[dict[str, Any]]:
+        """The file's lines; a killed run may leave half a line at its end, and a full disk some noughts."""
+        if not self._path.is_file():
+            return []
+        lines = []
+        for text in self._path.read_text("utf-8", errors="replace").splitlines(keepends=True):
+            with suppress(ValueError):
+                line = json.loads(text)
+                if text.endswith("\n") and isinstance(line, dict) and isinstance(line.get("step"), int):
+                    lines.append(line)
+        return lines
 
     def _write(self, trainer: pl.Trainer, prefix: str) -> None:
         if trainer.is_global_zero:
             numbers = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith(prefix)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": trainer.global_step, **numbers}) + "\n")
-
-
-def _is_measurement(line: str) -> bool:
-    try:
-        numbers = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(numbers, dict) and isinstance(numbers.get("step"), int)
 
 
 class ProgressBar(Callback):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from scenes.color import display_from_linear, linear_from_display, premultiplied
+from scenes.color import byte_levels, display_from_linear, linear_from_display, premultiplied
 from scenes.lens import signed_defocus_px
 from scenes.stack import Stack
 
@@ -55,7 +55,7 @@ def layer_tile(rgba_straight: NDArray, size: tuple[int, int]) -> NDArray[np.uint
 def disparity_levels(disparity: NDArray, disparity_min: float, disparity_max: float) -> NDArray[np.uint8]:
     """Disparities as 8-bit levels, 0 at `disparity_min` to 255 at `disparity_max`; all 0 where the two are equal."""
     span = disparity_max - disparity_min or 1.0
-    return np.round(np.clip((disparity - disparity_min) / span, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return byte_levels((disparity - disparity_min) / span)
 
 
 def disparity_palette() -> NDArray[np.uint8]:

@@ -19,9 +19,13 @@ _NEARBY = 5
 EDGE = 0.02
 
 
-def beside_nearer(disparity: Plane) -> NDArray[np.bool_]:
-    """(H, W), True where one of the eight neighbours is nearer by an edge: such a pixel holds light of both."""
-    return cv2.dilate(disparity, np.ones((3, 3), np.uint8)) - disparity > EDGE * np.ptp(disparity)
+def beside_nearer(disparity: Plane, step: float | None = None) -> NDArray[np.bool_]:
+    """(H, W), True where one of the eight neighbours is nearer by an edge: such a pixel holds light of both.
+
+    step   of disparity, from which on it is an edge; EDGE of the range unless said
+    """
+    least = EDGE * np.ptp(disparity) if step is None else step
+    return cv2.dilate(disparity, np.ones((3, 3), np.uint8)) - disparity > least
 
 
 @dataclass(frozen=True, eq=False)

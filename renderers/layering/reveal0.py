@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.layering.filling import EDGE, depth_image, nearest_of, painted, require_disparity
+from renderers.layering.filling import EDGE, beside_nearer, depth_image, nearest_of, painted, require_disparity
 from scenes.arrays import Picture, Plane, bounding_box
 from scenes.color import display_from_linear
 from scenes.layered_depth import LayeredDepthImage
@@ -62,7 +62,7 @@ def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) ->
     surface, step = cleaned(disparity, reach_px)
     surface = aligned(surface, linear, step)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
-    beside = cv2.dilate(surface, _NEARBY) - surface > step
+    beside = beside_nearer(surface, step)
     layers, own = [], linear.copy()
     first, used = number.copy(), np.unique(number)
     for i in used:

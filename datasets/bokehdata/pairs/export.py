@@ -25,6 +25,7 @@ from bokehdata.pairs.pair import EXPORT_FILE
 from bokehdata.plain import DISPARITY_FOLDER, SETTINGS_FILE
 from runtime.files import replacing, write_whole
 from scenes.arrays import Picture
+from scenes.color import byte_levels
 
 IMAGE_FOLDER, TRUTH_FOLDER = "original", "bokeh"
 
@@ -141,8 +142,7 @@ def _inside(picture: NDArray, border: int) -> NDArray:
 
 
 def _encoded(display: Picture, suffix: str) -> bytes:
-    levels = np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return cv2.imencode(suffix, levels[..., ::-1], _JPEG if suffix == ".jpg" else ())[1].tobytes()
+    return cv2.imencode(suffix, byte_levels(display)[..., ::-1], _JPEG if suffix == ".jpg" else ())[1].tobytes()
 
 
 def _direction(turns: float) -> tuple[float, float]:
