@@ -22,7 +22,7 @@ from runtime import command
 from runtime.backend import Backend, BackendError
 from runtime.command import OptionError, require_within
 from runtime.progress import Progress, waiting
-from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
+from scenes.aperture import CHARACTER, Aperture, Character, Disk, Donut, Mask, Polygon, Shape
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, byte_levels
 from scenes.lens import ThinLens, blur_parameter_from_f_number
@@ -305,18 +305,23 @@ def _blur_parameter(options: Options, disparity: Plane, focuses: list[float]) ->
 
 def _aperture(words: str) -> Aperture:
     """The aperture that --aperture means; OptionError that names what is wrong with it."""
-    shape, *numbers = words.split(":")
-    makers: dict[str, Callable[..., Aperture]] = {
+    opening, *settings = words.split(",")
+    shape, *numbers = opening.split(":")
+    makers: dict[str, Callable[..., Shape]] = {
         "disk": Disk,
         "polygon": lambda blades, degrees="0": Polygon(int(blades), float(degrees)),
         "donut": lambda inner_radius: Donut(float(inner_radius)),
     }
     try:
+        character = {key: float(value) for key, value in (setting.split("=") for setting in settings)}
         if shape in makers:
-            return makers[shape](*numbers)
-        return Mask.from_image(byte_levels(read_disparity(Path(words))))
+            plain = makers[shape](*numbers)
+        else:
+            plain = Mask.from_image(byte_levels(read_disparity(Path(opening))))
+        return Character(plain, **character) if character else plain
     except (ValueError, TypeError, DatasetError) as error:
         raise OptionError(
             f"--aperture is {words} ({error}); it must be disk, polygon:BLADES, polygon:BLADES:DEGREES, "
-            "donut:INNER_RADIUS, or a picture"
+            "donut:INNER_RADIUS, or a picture; "
+            f"then, for {', '.join(CHARACTER)}, KEY=NUMBER after commas"
         ) from error

@@ -145,16 +145,22 @@ def gather(
     plane: int,
     blur_parameter: float,
     focus_disparity: float,
+    moved_per_px: float,
+    width: int,
+    height: int,
     first: int,
     last: int,
     out: Texels,
 ):
-    """Trace slanted layers. Every ray is intersected with every plane.
+    """Trace slanted layers, and through two stops. Every ray is intersected with every plane.
 
-    planes   (L) disparity at the centre of the first pixel of the frame, its slope per pixel in x and y, and 0
-    points   (N) lens point (x, y) and offset inside the pixel (x, y)
-    The other arguments are as in `shift`.
+    planes          (L) disparity at the centre of the first pixel of the frame, its slope per pixel in x and y, and 0
+    points          (N) lens point (x, y) and offset inside the pixel (x, y)
+    moved_per_px    how far the second stop is moved by a pixel, in radii; 0 stops no ray
+    width, height   of the frame, pixels
+    The other arguments are as in `shift`. Pixels whose every ray is stopped are black.
     """
+    middle = ti.Vector([(width - 1) / 2.0, (height - 1) / 2.0])
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
         tile, y, x = place(i, tiles, tiles_per_row)
@@ -163,22 +169,27 @@ def gather(
         for s in range(first, last):
             point = points[s]
             ray, lens_point = ti.Vector([x + point[2], y + point[3]]), ti.Vector([point[0], point[1]])
-            colour = composite(
-                colour,
-                texels,
-                planes,
-                tile_layers,
-                tile,
-                row,
-                plane,
-                overscan,
-                ray,
-                lens_point,
-                blur_parameter,
-                focus_disparity,
-                False,
-            )
-        out[target] = colour / num_samples if last == num_samples else colour
+            at_second = lens_point + moved_per_px * (ray - middle)
+            if moved_per_px == 0.0 or at_second[0] ** 2 + at_second[1] ** 2 <= 1.0:
+                colour = composite(
+                    colour,
+                    texels,
+                    planes,
+                    tile_layers,
+                    tile,
+                    row,
+                    plane,
+                    overscan,
+                    ray,
+                    lens_point,
+                    blur_parameter,
+                    focus_disparity,
+                    False,
+                )
+        if last == num_samples:
+            # Every ray that passes ends at the background, which is opaque: the sum of alpha counts them.
+            colour /= num_samples if moved_per_px == 0.0 else ti.max(colour[3], 1.0)
+        out[target] = colour
 
 
 @ti.kernel

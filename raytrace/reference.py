@@ -3,13 +3,14 @@
     B(x) = mean over lens points s of  sum_l  a_l(q_l) c_l(q_l)  prod_{k<l} (1 - a_k(q_k)),    q_l = q_f + (d_l - d_f) p
 
 with q_f the image position of the ray in the plane of focus, p how far it moves per unit of disparity, and d_l the
-disparity at which it meets layer l. Of a thin lens q_f = x and p = K s. Rays of real lenses have weights. It shares
-only `scenes` with the kernels.
+disparity at which it meets layer l. Of a thin lens q_f = x and p = K s. Rays of real lenses have weights; those that a
+second stop takes have none. It shares only `scenes` with the kernels.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.aperture import Character
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import TracedLens, slanted_defocus_px
@@ -30,10 +31,13 @@ def render(
     """
     middle = np.array([scene.width, scene.height]) / 2.0
     x, y = np.meshgrid(np.arange(scene.width) + 0.5, np.arange(scene.height) + 0.5)
-    pixels = np.stack([x, y], axis=-1)
+    centres = np.stack([x, y], axis=-1)
     image, total = np.zeros((scene.height, scene.width, 3)), np.zeros((scene.height, scene.width, 1))
     for sample, s in enumerate(points):
-        at_focus, moves, weight = lens.rays(pixels if jitter is None else pixels + jitter[sample], s)
+        pixels = centres if jitter is None else centres + jitter[sample]
+        at_focus, moves, weight = lens.rays(pixels, s)
+        if isinstance(lens.aperture, Character):
+            weight = np.where(lens.aperture.stopped_at(s, (pixels - middle) / np.linalg.norm(middle)), 0.0, weight)
         passed = weight > 0.0
         light = np.where(passed, weight, 0.0)[..., None]
         total += light

@@ -5,7 +5,8 @@
 
 All pixels of an image share one set of lens points. On a disk it is Vogel's spiral, whose error is far below that of
 independent points. Every lens point shifts a layer that faces the camera as a whole, which costs four multiply-adds a
-channel. Slanted layers are gathered ray by ray (`kernels`), and so is all that real lenses see (`kernels_surfaces`).
+channel. Slanted layers are gathered ray by ray (`kernels`), and so is all that is seen through two stops, or through
+real lenses (`kernels_surfaces`).
 """
 
 import math
@@ -18,7 +19,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from raytrace.convergence import BlockErrors, Converged, DeviceBlockErrors, HostBlockErrors, trace_to_noise
-from raytrace.transport import Textures, Transport
+from raytrace.transport import Textures, Transport, is_shift
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -91,7 +92,7 @@ class Tracer:
         if pixel not in TRACED_PIXELS:
             raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(TRACED_PIXELS)}")
         scene.require_overscan(lens)
-        planar = self._numba and not scene.is_slanted and isinstance(lens, ThinLens)
+        planar = self._numba and is_shift(scene, lens)
         parts = []
         for group in _gamma_groups(scene, tuple(gammas), planar):
             transport = Transport(self._textures_of(scene, group, planar), lens, pixel, turn)

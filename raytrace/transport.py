@@ -1,5 +1,6 @@
 """Textures and lens of one image, laid out for a kernel that traces any tiles with any set of lens points."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from raytrace import kernels, kernels_cpu
 from raytrace.real_lens import RealLens, vectors
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_grid
-from scenes.aperture import Disk, aperture_points
+from scenes.aperture import Disk, aperture_points, cat_eye_of
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
 from scenes.lens import ThinLens
@@ -136,7 +137,7 @@ class Transport:
     ) -> Iterator[tuple[Callable[[int, int, ti.VectorNdarray], None], int]]:
         """Kernels of Taichi to call one after the other, each for all lens points, and the rounds of a lens point."""
         texels, num_layers = self._textures.texels, len(self._scene.layers)
-        if not self._scene.is_slanted and self._real_lens is None:
+        if is_shift(self._scene, self._lens):
             offsets, weights = self._shift_tables(points, jitter)
             yield partial(kernels.shift, texels, offsets, vectors(weights), *layout), num_layers
             return
@@ -146,7 +147,11 @@ class Transport:
                 yield kernel, num_layers + self._real_lens.num_surfaces
         else:
             focus = (self._lens.blur_parameter, self._lens.focus_disparity)
-            yield partial(kernels.gather, texels, planes, rays, *layout, *focus), num_layers
+            # The one ray of a pixel that is in focus stands for all.
+            cat_eye = cat_eye_of(self._lens.aperture) if len(points) > 1 else 0.0
+            width, height = self._scene.width, self._scene.height
+            stop = (cat_eye / (math.hypot(width, height) / 2.0), width, height)
+            yield partial(kernels.gather, texels, planes, rays, *layout, *focus, *stop), num_layers
 
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Texel offsets (L, N) and weights of columns and rows (L, N, 4) of every layer and lens point."""
@@ -165,6 +170,11 @@ class Transport:
         to_first_pixel = 0.5 - np.array([self._scene.width, self._scene.height]) / 2.0
         disparity = np.array([layer.disparity for layer in self._scene.layers]) + slopes @ to_first_pixel
         return np.column_stack([disparity, slopes, np.zeros(len(slopes))])
+
+
+def is_shift(scene: Scene, lens: ThinLens | ThickLens) -> bool:
+    """Whether every lens point shifts every layer by the same amount at all pixels (`kernels.shift`)."""
+    return not scene.is_slanted and isinstance(lens, ThinLens) and cat_eye_of(lens.aperture) == 0.0
 
 
 def _calls(num_samples: int, rounds: int) -> Iterator[tuple[int, int]]:

@@ -79,8 +79,8 @@ class Recipe:
     focus_range             range of "even", ends included
     gammas                  of the traced images, linear = display ** gamma
     apertures               shapes, one drawn for each scene: mappings with the key `shape` (disk, polygon, donut, mask)
-                            and the parameters of `scenes.aperture`; a mask gives a grey picture by `file`, relative to
-                            the recipe, which is padded with 0 to a square
+                            and the parameters of `scenes.aperture`, those of its `Character` too; a mask gives a grey
+                            picture by `file`, relative to the recipe, which is padded with 0 to a square
     pixel                   "point" or "box"
     noise                   display RMSE that a traced image may have, unless the command gives another
     """

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.aperture import Aperture, Disk, aperture_points
+from scenes.aperture import Aperture, Disk, aperture_points, cat_eye_of
 from scenes.glass import LINE_D
 from scenes.lens import SceneRays, ThinLens, signed_defocus_px
 from scenes.optics import OpticalSystem, trace
@@ -97,6 +97,8 @@ class ThickLens:
                 raise ValueError(f"{key} is {getattr(self, key)}; it must be above 0")
         if not 0.0 <= self.focus_disparity < math.inf:
             raise ValueError(f"focus disparity is {self.focus_disparity}; it must be finite and at least 0")
+        if cat_eye_of(self.aperture):
+            raise ValueError("the aperture has a cat_eye; the rims of a real lens make its own")
         if self.wavelengths < 0:
             raise ValueError(f"wavelengths is {self.wavelengths}; it must be at least 0")
         if self._focus_denominator <= 0.0:

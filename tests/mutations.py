@@ -178,6 +178,48 @@ def main(words: list[str] | None = None) -> int:
 FAULTS = [
     # Lens and aperture
     Fault(
+        "rings-and-rims-of-an-aperture-not-in-its-points",
+        "scenes/aperture.py",
+        "(inner + u * (outer - inner)) * within[-1], within, at",
+        "inner + u * (outer - inner), at, at",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "the-second-stop-on-the-other-side",
+        "scenes/aperture.py",
+        "points + self.cat_eye * field",
+        "points - self.cat_eye * field",
+        "tests/test_aperture.py",
+    ),
+    Fault(
+        "pixels-darker-by-the-rays-that-a-second-stop-takes",
+        "raytrace/kernels.py",
+        "num_samples if moved_per_px == 0.0 else ti.max(colour[3], 1.0)",
+        "num_samples",
+        "tests/test_tracer.py",
+    ),
+    Fault(
+        "the-second-stop-as-seen-from-the-source",
+        "renderers/splatting/outline.py",
+        "defocus_px / np.maximum(1.0 - per_px * defocus_px, 0.1)",
+        "defocus_px",
+        "tests/test_cat_eye.py",
+    ),
+    Fault(
+        "the-brightness-of-a-pixel-at-its-centre",
+        "renderers/splatting/outline.py",
+        "np.minimum((rho + 0.5) / radius_px, 1.0)",
+        "np.minimum((rho + 0.001) / radius_px, 1.0)",
+        "tests/test_scatter.py",
+    ),
+    Fault(
+        "cells-of-a-part-as-if-it-were-the-frame",
+        "renderers/splatting/kernels.py",
+        "(np.arange(n) + first) // cell_px",
+        "np.arange(n) // cell_px",
+        "tests/test_cat_eye.py",
+    ),
+    Fault(
         "defocus-of-the-other-sign",
         "scenes/lens.py",
         "return blur_parameter * (disparity - focus_disparity)\n",

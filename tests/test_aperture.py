@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenes.aperture import Disk, Donut, Mask, Polygon, aperture_from, aperture_points
+from scenes.aperture import Character, Disk, Donut, Mask, Polygon, aperture_from, aperture_points
 
 GRID = 32  # cells along a side of [-1, 1]^2 in the counts below
 SUBCELLS = 32  # subdivisions of a cell by which the density of a shape is integrated
@@ -28,6 +28,10 @@ SHAPES = {
     "rounded hexagon": Polygon(6, rotation_deg=7.0, curvature=0.4),
     "donut": Donut(0.45),
     "mask": Mask(ring_sector()),
+    "soap bubble": Character(Disk(), spherical=0.9),
+    "creamy pentagon": Character(Polygon(5, rotation_deg=-18.0), spherical=-0.9),
+    "onion donut": Character(Donut(0.45), rings=3.0, ring_contrast=0.5),
+    "creamy mask": Character(Mask(ring_sector()), spherical=-0.7, rings=2.0, ring_contrast=0.3),
 }
 
 each_shape = pytest.mark.parametrize("aperture", SHAPES.values(), ids=SHAPES)
@@ -51,6 +55,14 @@ def transmission(aperture, x, y):
             row = np.clip(((y + 1.0) / 2.0 * height).astype(int), 0, height - 1)
             column = np.clip(((x + 1.0) / 2.0 * width).astype(int), 0, width - 1)
             return aperture.transmission[row, column] / 255.0
+        case Character():
+            rings = 1.0 + aperture.ring_contrast * np.cos(2.0 * np.pi * aperture.rings * radius)
+            brightness = (1.0 + aperture.spherical * (2.0 * radius**2 - 1.0)) * rings
+            # The brightest place of the unit disk lets all light through.
+            at = np.linspace(0.0, 1.0, 10_000)
+            along = 1.0 + aperture.ring_contrast * np.cos(2.0 * np.pi * aperture.rings * at)
+            brightest = ((1.0 + aperture.spherical * (2.0 * at**2 - 1.0)) * along).max()
+            return transmission(aperture.shape, x, y) * brightness / brightest
     raise TypeError(aperture)
 
 
@@ -97,7 +109,7 @@ def test_points_lie_in_the_shape(aperture, n):
     points = aperture_points(aperture, n)
     assert points.shape == (n, 2) and points.dtype == np.float64
     # The factor allows for the rounding of the tables. Cells of a mask are open over their whole area.
-    inside = points * (1.0 - 1e-5) if not isinstance(aperture, Donut | Mask) else points
+    inside = points * (1.0 - 1e-5) if isinstance(aperture, Disk | Polygon) else points
     assert (transmission(aperture, *inside.T) > 0.0).all()
     assert (np.linalg.norm(points, axis=1) <= 1.0 + 1e-12).all()
 
@@ -185,6 +197,32 @@ def test_a_description_gives_the_aperture_back(aperture):
     np.testing.assert_array_equal(aperture_points(again, 300), aperture_points(aperture, 300))
 
 
+def test_a_soap_bubble_ends_at_its_rim_and_a_creamy_disk_in_nothing():
+    radius = np.linalg.norm(aperture_points(Character(Disk(), spherical=1.0), 100_000), axis=1)
+    # Brightness 2 rho^2: the light within rho is rho^4. Of a creamy disk, 2 (1 - rho^2), it is 2 rho^2 - rho^4.
+    assert (radius < 0.5).mean() == pytest.approx(0.5**4, abs=1e-3)
+    creamy = np.linalg.norm(aperture_points(Character(Disk(), spherical=-1.0), 100_000), axis=1)
+    assert (creamy < 0.5).mean() == pytest.approx(2 * 0.5**2 - 0.5**4, abs=1e-3)
+
+
+def test_rings_are_counted_from_the_centre_to_the_rim():
+    aperture = Character(Disk(), rings=4.0, ring_contrast=0.8)
+    along = np.linspace(0.0, 1.0, 2001)
+    brightness = aperture.transmission_at(np.stack([along, np.zeros_like(along)], axis=-1))
+    inside = brightness[1:-1]
+    peaks = along[1:-1][(inside > brightness[:-2]) & (inside > brightness[2:])]
+    np.testing.assert_allclose(peaks, [0.25, 0.5, 0.75], atol=1e-3)  # the centre and the rim are bright as well
+    assert brightness.min() / brightness.max() == pytest.approx(0.2 / 1.8, abs=1e-4)
+
+
+def test_a_second_stop_takes_what_lies_towards_the_corner():
+    """Seen from the right of the frame, it stands to the left: rays through the right of the lens are stopped."""
+    lens_points = np.array([[-0.9, 0.0], [0.0, 0.0], [0.9, 0.0], [0.0, 0.9]])
+    aperture = Character(Disk(), cat_eye=0.5)
+    np.testing.assert_array_equal(aperture.stopped_at(lens_points, np.array([0.8, 0.0])), [False, False, True, False])
+    np.testing.assert_array_equal(aperture.stopped_at(lens_points, np.zeros(2)), [False] * 4)
+
+
 def png_base64(picture: np.ndarray) -> str:
     return base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode("ascii")
 
@@ -205,6 +243,10 @@ def png_base64(picture: np.ndarray) -> str:
         ({"shape": "donut", "inner_radius": 1.0}, "1.0"),
         ({"shape": "donut", "inner_radius": -0.1}, "-0.1"),
         ({"shape": "disk", "blades": 5}, "blades"),
+        ({"shape": "disk", "spherical": 1.5}, "spherical is 1.5"),
+        ({"shape": "disk", "cat_eye": 2}, "cat_eye is 2"),
+        ({"shape": "polygon", "blades": 5, "ring_contrast": "strong"}, "ring_contrast is 'strong'"),
+        ({"shape": "disk", "rings": -1.0}, "rings is -1"),
         ({"shape": "mask", "png_base64": "AAAA"}, "not a PNG"),
         ({"shape": "mask", "png_base64": "*"}, "not a PNG"),
         ({"shape": "mask", "png_base64": png_base64(np.zeros((8, 8), np.uint8))}, "no light"),

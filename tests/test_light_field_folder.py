@@ -31,7 +31,7 @@ from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter, SceneWriter
 from raytrace.reference import render
 from raytrace.tracer import Tracer
-from scenes.aperture import Disk, Donut, Polygon
+from scenes.aperture import Character, Disk, Donut, Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, display_rmse
 from scenes.lens import ThinLens
@@ -153,6 +153,7 @@ def test_views_of_plain_light_stay_as_bright_as_they_are(dataset):
     "lens, message",
     [
         (ThinLens(12.0, 0.5), "blur parameter 12 is above the 10 of the views"),
+        (ThinLens(8.0, 0.5, Character(Disk(), cat_eye=1.0)), "has a cat_eye"),
         (ThinLens(0.0, 0.5), "take the middle view"),
         (ThinLens(10.0, 2.0), "leaves the views' overscan of 5 px"),
     ],

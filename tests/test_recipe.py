@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scenes.aperture import Disk, Donut, Mask, Polygon
+from scenes.aperture import Character, Disk, Donut, Mask, Polygon
 from scenes.recipe import Recipe, RecipeError, load_recipe, recipe_names
 
 
@@ -162,6 +162,13 @@ def test_an_aperture_may_be_a_picture_beside_the_recipe(tmp_path):
     (again,) = load_recipe(written(tmp_path, yaml.safe_dump(recipe.describe()), "again.yaml")).apertures
     assert isinstance(again, Mask)
     np.testing.assert_array_equal(again.transmission, picture)
+
+
+def test_any_aperture_of_a_recipe_may_have_a_character(tmp_path):
+    shape = "{shape: polygon, blades: 7, spherical: 0.8, cat_eye: 1}"
+    recipe = load_recipe(written(tmp_path, f"apertures: [{shape}]"))
+    assert recipe.apertures == (Character(Polygon(7), spherical=0.8, cat_eye=1.0),)
+    assert load_recipe(written(tmp_path, yaml.safe_dump(recipe.describe()), "again.yaml")).apertures == recipe.apertures
 
 
 def test_a_recipe_that_just_fits_is_taken():

@@ -101,6 +101,8 @@ def test_a_sweep_goes_there_and_back(files, tmp_path, ending):
         (["--focus", "0.5", "--sweep-from", "0"], "are for --sweep"),
         (["--focus", "2m"], "a distance must be above 0 m, and is for --depth"),
         (["--focus", "0.5", "--aperture", "star"], "--aperture is star"),
+        (["--focus", "0.5", "--aperture", "disk,spherical=2"], "spherical is 2"),
+        (["--focus", "0.5", "--aperture", "disk,shiny=1"], "--aperture is disk,shiny=1"),
         (["--focus", "0.5", "--aperture", "polygon:2"], "blades is 2"),
         (["--focus", "0.5", "--depth", "map.npy"], "needs --disparity or --depth, and not both"),
         (["--focus", "0.5", "--out", "absent/x.png"], "there is no folder absent"),

@@ -8,7 +8,7 @@ from renderers.classical.scatter import scatter, soft_disks
 from renderers.neural.bokehme.dilated_defocus import dilated_defocus_px
 from renderers.splatting.kernels import kernel_bank, nearest_kernels
 from renderers.splatting.splat import gather, splat
-from scenes.aperture import Disk, Donut, Mask, Polygon, aperture_points
+from scenes.aperture import Character, Disk, Donut, Mask, Polygon, aperture_points
 from scenes.color import display_rmse
 from scenes.lens import ThinLens
 
@@ -201,15 +201,22 @@ def test_sources_without_a_kernel_are_left_out():
 def test_radii_are_rounded_by_little(aperture):
     defocus = np.linspace(-80.0, 80.0, 4001, dtype=np.float32).reshape(1, -1)
     values, index = nearest_kernels(defocus, aperture)
-    wanted = np.abs(defocus) if isinstance(aperture, Disk) else defocus
+    wanted = np.abs(defocus) if aperture.is_round else defocus
     # Half a step of the square root's grid: sqrt(r + 1/4) / 512 px.
     assert (np.abs(values[index] - wanted) <= np.sqrt(np.abs(defocus) + 0.25) / 512 * 1.01).all()
 
 
 @pytest.mark.parametrize(
     "aperture",
-    [Polygon(3, 17.0), Polygon(6, 0.0, curvature=0.4), Donut(0.5), Mask((np.tri(64)[::-1] * 255).astype(np.uint8))],
-    ids=["triangle", "rounded", "donut", "mask"],
+    [
+        Polygon(3, 17.0),
+        Polygon(6, 0.0, curvature=0.4),
+        Donut(0.5),
+        Mask((np.tri(64)[::-1] * 255).astype(np.uint8)),
+        Character(Disk(), spherical=1.0),
+        Character(Polygon(3, 17.0), spherical=-1.0, rings=3.0, ring_contrast=0.7),
+    ],
+    ids=["triangle", "rounded", "donut", "mask", "soap bubble", "creamy triangle with rings"],
 )
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_a_shaped_highlight_has_the_shape_of_the_lens_points(aperture, side):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from raytrace import reference, tracer
 from raytrace.tracer import Render, Tracer
-from scenes.aperture import Aperture, Disk, Donut, Polygon, aperture_points
+from scenes.aperture import Aperture, Character, Disk, Donut, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene, SceneError
 from scenes.lens import ThinLens
 
@@ -128,6 +128,29 @@ def test_a_smaller_aperture_makes_a_denser_highlight_of_the_same_energy(trace, n
     # The median density: rims and the hole of a donut have lower densities.
     level = 1000.0 / (math.pi * 12.0**2 * lens.aperture.area)
     assert np.median(light[light > level / 2.0]) == pytest.approx(level, rel=0.002)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_light_in_the_corner_becomes_the_part_of_its_disk_that_two_stops_share(trace, side):
+    radius, cat_eye = 9.0, 0.8
+    at = np.array([44.5, 4.5])
+    lens = ThinLens(radius / 0.4, 0.5, Character(Disk(), cat_eye=cat_eye))
+    light = trace(point_light(0.5 + 0.4 * side, *at), lens, samples=16384).linear[0, ..., 0]
+    x, y = np.arange(WIDTH) + 0.5, (np.arange(HEIGHT) + 0.5)[:, None]
+    # Each pixel sees the second stop from its own place.
+    from_middle = np.stack(np.broadcast_arrays(x - WIDTH / 2, y - HEIGHT / 2), axis=-1)
+    field = from_middle / math.hypot(WIDTH / 2, HEIGHT / 2)
+    lens_point = np.stack(np.broadcast_arrays(at[0] - x, at[1] - y), axis=-1) / (side * radius)
+    first, second = np.linalg.norm(lens_point, axis=-1), np.linalg.norm(lens_point + cat_eye * field, axis=-1)
+    # The pixel gets 1 / (area of the rays that pass), which is that of two disks that overlap.
+    apart = cat_eye * np.linalg.norm(field, axis=-1) / 2.0
+    share = 2.0 / math.pi * (np.arccos(apart) - apart * np.sqrt(1.0 - apart**2))
+    level = 1000.0 / (math.pi * radius**2 * share)
+    rim = 1.5 / radius
+    inside, outside = np.maximum(first, second) < 1.0 - rim, np.maximum(first, second) > 1.0 + rim
+    assert inside.sum() > 60
+    np.testing.assert_allclose(light[inside], level[inside], rtol=0.02)
+    assert (light[outside] == 0.0).all()
 
 
 def disk_cumulative(t: float) -> float:
@@ -430,6 +453,9 @@ REFERENCE_CASES = {
     "slanted, pentagon, gamma 1": {"slope": 1.5e-3, "gamma": 1.0, "aperture": Polygon(5, 10.0)},
     "focus at infinity": {"focus": 0.0},
     "focus nearer than all": {"focus": 1.0},
+    "soap bubble with onion rings": {"aperture": Character(Disk(), spherical=0.8, rings=3.0, ring_contrast=0.4)},
+    "two stops": {"aperture": Character(Disk(), cat_eye=1.2)},
+    "slanted, two stops, box": {"slope": 1.5e-3, "aperture": Character(Polygon(5, 10.0), cat_eye=0.7), "pixel": "box"},
 }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from renderers.classical.composite import Composite
 from renderers.splatting.kernels import KernelBank, kernel_bank
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.outline import brightness, signed_distance_px
 from runtime.backend import Backend
 from scenes.aperture import Aperture
 from scenes.arrays import Picture, Plane
@@ -53,6 +53,6 @@ def butterworth_disks(defocus_px: NDArray[np.float64], aperture: Aperture) -> Ke
         rim = rho / (1.0 + rho)
         # The corner of the window has the largest value, 0 the smallest.
         rim = _BETA + (1.0 - _BETA) * rim / np.maximum(rim.max(axis=(1, 2), keepdims=True), 1e-6)
-        return inside * np.where(radius <= _PLAIN_UP_TO_PX, 1.0, rim)
+        return inside * np.where(radius <= _PLAIN_UP_TO_PX, 1.0, rim) * brightness(aperture, dx, dy, defocus_px)
 
     return kernel_bank(defocus_px, np.abs(defocus_px).astype(np.int64), profile)

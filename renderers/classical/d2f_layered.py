@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from renderers.classical.composite import Composite
 from renderers.splatting.kernels import kernel_bank
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.outline import brightness, signed_distance_px
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
 from scenes.lens import Lens
@@ -41,7 +41,8 @@ def d2f_layered(linear: Picture, disparity: Plane, lens: Lens, *, arch: Backend 
     def profile(dx, dy, defocus_px):
         inside = signed_distance_px(lens.aperture, dx, dy, defocus_px)
         # r^2 - rho^2, which is inside (inside + 2 rho) for a disk.
-        return 0.5 + 0.5 * np.tanh(0.25 * inside * (inside + 2.0 * np.hypot(dx, dy)) + 0.5)
+        edge = 0.5 + 0.5 * np.tanh(0.25 * inside * (inside + 2.0 * np.hypot(dx, dy)) + 0.5)
+        return edge * brightness(lens.aperture, dx, dy, defocus_px)
 
     bank = kernel_bank(defocus_of_layer, np.abs(defocus_of_layer).astype(np.int64), profile)
     composite = Composite(linear, bank, arch)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from renderers.base import RendererError
 from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.outline import brightness, signed_distance_px
 from renderers.splatting.splat import gather, splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture, Disk
@@ -156,7 +156,7 @@ def blur_layer(
 def _soft_steps(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
     def profile(dx, dy, defocus_px):
         beyond = signed_distance_px(aperture, dx, dy, defocus_px) + 1.0
-        return 1.0 / (1.0 + 10.0 * np.exp(-3.0 * beyond))
+        return brightness(aperture, dx, dy, defocus_px) / (1.0 + 10.0 * np.exp(-3.0 * beyond))
 
     quantised_px, index = nearest_kernels(defocus_px, aperture)
     return kernel_bank(
@@ -168,7 +168,8 @@ def _disk_mean(alpha: Plane, defocus_px: Plane, aperture: Aperture, arch: Backen
     def profile(dx, dy, defocus_px):
         # The rays of a pixel meet the layer at x + S s: the shape that it sees is the image of a point, turned.
         seen_px = -np.copysign(np.sqrt(np.square(defocus_px) + 0.25), defocus_px)
-        return 0.5 + 0.5 * np.tanh(6.0 * signed_distance_px(aperture, dx, dy, seen_px))
+        edge = 0.5 + 0.5 * np.tanh(6.0 * signed_distance_px(aperture, dx, dy, seen_px))
+        return edge * brightness(aperture, dx, dy, seen_px)
 
     quantised_px, index = nearest_kernels(defocus_px, aperture)
     bank = kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 2, profile)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from renderers.base import RendererError
 from renderers.classical.drbokeh import DefocusedLayer, defocused_layer
-from renderers.splatting.kernels import KernelBank
+from renderers.splatting.kernels import Frame, KernelBank
 from renderers.splatting.outline import kernels_with_edge
 from renderers.splatting.splat import convolve, splat
 from runtime.backend import Backend
@@ -58,7 +58,9 @@ def layers_over(
             continue
         part = DefocusedLayer(layer.rgba[around], layer.defocus_px[around])
         repeats = scene.repeats(i)
-        blurred = blur_premultiplied(part, lens.aperture, arch, None if repeats is None else repeats[around])
+        rows, columns = around
+        frame = Frame(scene.width, scene.height, columns.start - scene.overscan, rows.start - scene.overscan)
+        blurred = blur_premultiplied(part, lens.aperture, arch, None if repeats is None else repeats[around], frame)
         picture[around] += transmittance[around] * blurred[..., :3]
         transmittance[around] *= 1.0 - blurred[..., 3:]
     return np.ascontiguousarray(scene.cropped(picture))
@@ -75,13 +77,18 @@ def _reached(layer: DefocusedLayer, transmittance: Plane) -> tuple[slice, slice]
 
 
 def blur_premultiplied(
-    layer: DefocusedLayer, aperture: Aperture, arch: Backend = "cpu", repeats: NDArray[np.bool_] | None = None
+    layer: DefocusedLayer,
+    aperture: Aperture,
+    arch: Backend = "cpu",
+    repeats: NDArray[np.bool_] | None = None,
+    frame: Frame | None = None,
 ) -> NDArray[np.float32]:
     """C and A of one layer: (H, W, 4) float32, linear light premultiplied.
 
     repeats   texels that hide, but whose light a nearer layer has; the others have the colour of both
+    frame     where in the frame the layer lies; it is the frame unless said
     """
-    bank, kernel = area_disks(layer.defocus_px, aperture)
+    bank, kernel = area_disks(layer.defocus_px, aperture, frame)
     density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
@@ -114,9 +121,11 @@ def density_of(bank: KernelBank, kernel: NDArray[np.int32]) -> Plane:
     return np.float32(1.0) / bank.totals().astype(np.float32)[kernel]
 
 
-def area_disks(defocus_px: Plane, aperture: Aperture) -> tuple[KernelBank, NDArray[np.int32]]:
+def area_disks(
+    defocus_px: Plane, aperture: Aperture, frame: Frame | None = None
+) -> tuple[KernelBank, NDArray[np.int32]]:
     """Kernels that hold the part of each pixel inside the image of a point, and (H, W) which one each pixel has.
 
     A rim crosses a pixel as a straight line along its normal: the part is the distance inside + 1/2, from 0 to 1.
     """
-    return kernels_with_edge(defocus_px, aperture, lambda inside_px: np.clip(0.5 + inside_px, 0.0, 1.0))
+    return kernels_with_edge(defocus_px, aperture, lambda inside_px: np.clip(0.5 + inside_px, 0.0, 1.0), frame)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from renderers.classical.composite import Composite
 from renderers.splatting.kernels import KernelBank, kernel_bank
-from renderers.splatting.outline import signed_distance_px
+from renderers.splatting.outline import brightness, signed_distance_px
 from runtime.backend import Backend
 from scenes.aperture import Aperture
 from scenes.arrays import Picture, Plane
@@ -44,6 +44,6 @@ def hard_disks(defocus_px: NDArray[np.float64], aperture: Aperture) -> KernelBan
         inside = signed_distance_px(aperture, dx, dy, defocus_px) >= -_ON_THE_RIM_PX
         # A shape smaller than a pixel may miss every lattice point; its light stays where it is.
         empty = ~inside.any(axis=(1, 2), keepdims=True)
-        return inside | (empty & (dx == 0) & (dy == 0))
+        return inside * brightness(aperture, dx, dy, defocus_px) + (empty & (dx == 0) & (dy == 0))
 
     return kernel_bank(defocus_px, np.floor(np.abs(defocus_px) + _ON_THE_RIM_PX).astype(np.int64), profile)

@@ -1,13 +1,15 @@
 """Kernels of the splat: discrete disks and other apertures, stored as the changes of their weights along rows."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import RendererError
-from scenes.aperture import Aperture, Disk
+from scenes.aperture import Aperture
 
 # Half-sizes above this are refused: kernels are drawn on their whole window, which would need gigabytes.
 REACH_MAX_PX = 1024
@@ -17,10 +19,36 @@ REACH_MAX_PX = 1024
 _KERNELS_PER_ROOT = 512
 _ROOT_AT_FOCUS = 0.5
 
+# An aperture that changes over the frame has kernels for cells, so many from the centre of the frame to a corner, and
+# fewer radii in each: 1/64 px apart at focus and 1/4 px at 50 px.
+_CELLS_TO_CORNER = 32
+_KERNELS_PER_ROOT_AND_CELL = 64
+
+# Weights that are drawn at once.
+_DRAWN_AT_ONCE = 2**22
+
 # Weights are multiples of this part of 1, so that what a kernel adds to a row it takes away without a remainder.
 _WEIGHT_STEPS = 2**13
 
-Profile = Callable[[NDArray, NDArray, NDArray], NDArray]
+Profile = Callable[..., NDArray]
+
+
+class Frame(NamedTuple):
+    """Where a picture lies in the frame of a camera, pixels.
+
+    width, height   of the frame
+    left, top       of the picture's first pixel, in the frame; negative beyond its border
+    """
+
+    width: int
+    height: int
+    left: int = 0
+    top: int = 0
+
+    @property
+    def to_corner_px(self) -> float:
+        """From the centre of the frame."""
+        return math.hypot(self.width, self.height) / 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +93,15 @@ class KernelBank:
         return per_tap[self.row_taps[last_row]] - per_tap[self.row_taps[self.first_row]]
 
 
-def kernel_bank(defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], profile: Profile) -> KernelBank:
+def kernel_bank(
+    defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], profile: Profile, *more: NDArray[np.float64]
+) -> KernelBank:
     """The kernels of some defocuses, in the order given.
 
     defocus_px   (N,) signed, for apertures that turn; radii where the sign does not matter
     reach_px     (N,) half-sizes h of the square windows
-    profile      weight in [0, 1] at offsets dx (1, 1, w) and dy (1, w, 1) for defocuses (n, 1, 1)
+    profile      weight >= 0 at offsets dx (1, 1, w) and dy (1, w, 1) for defocuses (n, 1, 1), and for each of:
+    more         (N,) further values, which it is given as (n, 1, 1)
     raises       RendererError where a window is too large to be rendered
     """
     if reach_px.max() > REACH_MAX_PX:
@@ -80,13 +111,16 @@ def kernel_bank(defocus_px: NDArray[np.float64], reach_px: NDArray[np.integer], 
     for h in np.unique(reach_px):
         of_size = np.flatnonzero(reach_px == h)
         window = np.arange(-h, h + 1)
-        weight = profile(window[None, None, :], window[None, :, None], defocus_px[of_size, None, None])
-        weight = np.rint(weight * _WEIGHT_STEPS).astype(np.int32)
-        change = np.diff(weight, axis=2, prepend=0, append=0)
-        n, dy, dx = np.nonzero(change)
-        rows.append(first_row[of_size[n]] + dy)
-        offsets.append(dx - h)
-        steps.append(change[n, dy, dx])
+        at_once = max(_DRAWN_AT_ONCE // window.size**2, 1)
+        for some in np.split(of_size, range(at_once, of_size.size, at_once)):
+            of_some = (values[some, None, None] for values in (defocus_px, *more))
+            weight = profile(window[None, None, :], window[None, :, None], *of_some)
+            weight = np.rint(weight * _WEIGHT_STEPS).astype(np.int32)
+            change = np.diff(weight, axis=2, prepend=0, append=0)
+            n, dy, dx = np.nonzero(change)
+            rows.append(first_row[some[n]] + dy)
+            offsets.append(dx - h)
+            steps.append(change[n, dy, dx])
     row = np.concatenate(rows)
     by_row = np.argsort(row, kind="stable")
     return KernelBank(
@@ -102,14 +136,43 @@ def nearest_kernels(
     defocus_px: NDArray[np.float32], aperture: Aperture
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """The defocuses of a picture, quantised: (N,) values for `kernel_bank`, and (H, W) int32 indices into them."""
-    # A disk looks the same from both sides of focus; other shapes have an upright and a turned kernel.
-    signed_px = np.abs(defocus_px) if isinstance(aperture, Disk) else defocus_px
-    root = np.sqrt(np.abs(signed_px) + np.float32(_ROOT_AT_FOCUS**2)) - np.float32(_ROOT_AT_FOCUS)
-    label = np.rint(np.copysign(root, signed_px) * _KERNELS_PER_ROOT).astype(np.int64)
+    label = _labels(defocus_px, aperture, _KERNELS_PER_ROOT)
     first = label.min()
     label -= first
     used = np.flatnonzero(np.bincount(label.ravel()))
     index = np.full(used[-1] + 1, -1, np.int32)
     index[used] = np.arange(len(used))
-    root_used = (used + first) / _KERNELS_PER_ROOT
-    return np.copysign((np.abs(root_used) + _ROOT_AT_FOCUS) ** 2 - _ROOT_AT_FOCUS**2, root_used), index[label]
+    return _defocus_of(used + first, _KERNELS_PER_ROOT), index[label]
+
+
+def nearest_kernels_of_cells(
+    defocus_px: NDArray[np.float32], aperture: Aperture, frame: Frame
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
+    """As `nearest_kernels`, for each cell of the frame its own: (N,) defocuses, (N, 2) fields, and (H, W) indices.
+
+    A field is the centre of a cell, from that of the frame, in units of the distance of its corners.
+    """
+    height, width = defocus_px.shape
+    middle = np.array([frame.width, frame.height]) / 2.0
+    cell_px = math.ceil(frame.to_corner_px / _CELLS_TO_CORNER)
+    column, row = ((np.arange(n) + first) // cell_px for n, first in ((width, frame.left), (height, frame.top)))
+    cell = (row - row[0])[:, None] * (column[-1] - column[0] + 1) + (column - column[0])
+    label = _labels(defocus_px, aperture, _KERNELS_PER_ROOT_AND_CELL)
+    first, span = label.min(), np.ptp(label) + 1
+    used, index = np.unique(cell * span + label - first, return_inverse=True)
+    rows, columns = np.divmod(used // span, column[-1] - column[0] + 1)
+    centres = (np.stack([columns + column[0], rows + row[0]], axis=-1) + 0.5) * cell_px - middle
+    defocuses = _defocus_of(used % span + first, _KERNELS_PER_ROOT_AND_CELL)
+    return defocuses, centres / frame.to_corner_px, index.reshape(label.shape).astype(np.int32)
+
+
+def _labels(defocus_px: NDArray[np.float32], aperture: Aperture, per_root: int) -> NDArray[np.int64]:
+    # What is round looks the same from both sides of focus; other shapes have an upright and a turned kernel.
+    signed_px = np.abs(defocus_px) if aperture.is_round else defocus_px
+    root = np.sqrt(np.abs(signed_px) + np.float32(_ROOT_AT_FOCUS**2)) - np.float32(_ROOT_AT_FOCUS)
+    return np.rint(np.copysign(root, signed_px) * per_root).astype(np.int64)
+
+
+def _defocus_of(label: NDArray[np.int64], per_root: int) -> NDArray[np.float64]:
+    root = label / per_root
+    return np.copysign((np.abs(root) + _ROOT_AT_FOCUS) ** 2 - _ROOT_AT_FOCUS**2, root)

@@ -1,4 +1,5 @@
-"""How far inside an aperture's outline a point of its image lies: from this every method draws its own edge profile."""
+"""The image of an aperture: how far inside its outline a point lies, from which every method draws its own edge
+profile, and how bright it is there."""
 
 from collections.abc import Callable
 
@@ -6,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.splatting.kernels import KernelBank, kernel_bank, nearest_kernels
-from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
+from renderers.splatting.kernels import Frame, KernelBank, kernel_bank, nearest_kernels, nearest_kernels_of_cells
+from scenes.aperture import Aperture, Character, Disk, Donut, Mask, Polygon, cat_eye_of
 from scenes.arrays import Plane
 
 # Lattice on which the outline of a mask is measured: cells across the unit disk.
@@ -22,6 +23,8 @@ def signed_distance_px(aperture: Aperture, dx: NDArray, dy: NDArray, defocus_px:
     For a disk |S| - rho exactly; for polygons the distance along the radius (BokehMe's shaped scatter); for masks the
     distance to the nearest point of the outline, where grey counts as open from half on.
     """
+    if isinstance(aperture, Character):
+        aperture = aperture.shape
     radius_px = np.abs(defocus_px)
     turn = np.where(defocus_px > 0.0, -1.0, 1.0)
     dx, dy = turn * dx, turn * dy
@@ -37,19 +40,46 @@ def signed_distance_px(aperture: Aperture, dx: NDArray, dy: NDArray, defocus_px:
     raise TypeError(f"no outline is known for the aperture {aperture}")
 
 
+def brightness(aperture: Aperture, dx: NDArray, dy: NDArray, defocus_px: NDArray) -> NDArray[np.float64] | float:
+    """Brightness of the image of a point over the area of a pixel, (dx, dy) from its centre; 1 on average over a disk.
+
+    It is that of the ring, one pixel wide, which the pixel lies on. Beyond the rim it is that at the rim.
+    """
+    if not isinstance(aperture, Character):
+        return 1.0
+    rho, radius_px = np.hypot(dx, dy), np.maximum(np.abs(defocus_px), 1e-3)
+    outer = np.minimum((rho + 0.5) / radius_px, 1.0)
+    inner = np.clip((rho - 0.5) / radius_px, 0.0, 0.999 * outer)
+    return (aperture.light_within(outer**2) - aperture.light_within(inner**2)) / (outer**2 - inner**2)
+
+
 def kernels_with_edge(
-    defocus_px: Plane, aperture: Aperture, edge: Callable[[NDArray], NDArray]
+    defocus_px: Plane, aperture: Aperture, edge: Callable[[NDArray], NDArray], frame: Frame | None = None
 ) -> tuple[KernelBank, NDArray[np.int32]]:
     """The kernels of all radii in a picture, and (H, W) which one each pixel has.
 
-    edge   weight in [0, 1] at a distance inside the outline in pixels; what is farther than a pixel outside is cut off
+    edge    weight in [0, 1] at a distance inside the outline in pixels; what is farther than a pixel outside is cut off
+    frame   where in the frame the picture lies, for apertures that change over it; the picture is the frame unless said
     """
+    per_px, moved = 0.0, ()
+    if cat_eye := cat_eye_of(aperture):
+        frame = frame or Frame(*defocus_px.shape[::-1])
+        quantised_px, fields, index = nearest_kernels_of_cells(defocus_px, aperture, frame)
+        per_px, moved = cat_eye / frame.to_corner_px, tuple(cat_eye * fields.T)
+    else:
+        quantised_px, index = nearest_kernels(defocus_px, aperture)
 
-    def profile(dx, dy, defocus_px):
-        return edge(signed_distance_px(aperture, dx, dy, defocus_px))
+    def profile(dx, dy, defocus_px, *moved):
+        inside = signed_distance_px(aperture, dx, dy, defocus_px)
+        if moved:
+            # The second stop passes lens points s with |s + moved| <= 1. They are seen at e = -S s, where it is moved
+            # by per_px e more: a disk of radius S' around S' moved.
+            second_px = defocus_px / np.maximum(1.0 - per_px * defocus_px, 0.1)
+            away = np.hypot(dx - second_px * moved[0], dy - second_px * moved[1])
+            inside = np.minimum(inside, np.abs(second_px) - away)
+        return edge(inside) * brightness(aperture, dx, dy, defocus_px)
 
-    quantised_px, index = nearest_kernels(defocus_px, aperture)
-    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile), index
+    return kernel_bank(quantised_px, np.floor(np.abs(quantised_px)).astype(np.int64) + 1, profile, *moved), index
 
 
 def _inside_mask_px(mask: Mask, dx: NDArray, dy: NDArray, radius_px: NDArray) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from bokehdata.format import DEPTH_FILE, SCENE_FILE, BokehSetting, DatasetError,
 from bokehdata.index import IndexEntry
 from bokehdata.kinds.camera import CameraFolder, CameraScene, write_camera_scene
 from bokehdata.writer import SceneWriter
+from scenes.aperture import cat_eye_of
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_rmse
 from scenes.lens import ThinLens, signed_defocus_px
@@ -106,8 +107,11 @@ class ViewGrid:
     def weights(self, lens: ThinLens) -> NDArray[np.float64]:
         """Share of every view's cell of the grid that an aperture covers: (side, side) in [0, 1].
 
-        ValueError for a lens that is larger than the grid's, or lets no light through.
+        ValueError for a lens that is larger than the grid's, lets no light through, or has a second stop: a view has
+        one weight all over the frame.
         """
+        if cat_eye_of(lens.aperture):
+            raise ValueError("the aperture has a cat_eye; views have one weight all over the frame")
         if lens.blur_parameter > self.blur_parameter * (1.0 + 1e-9):
             raise ValueError(
                 f"blur parameter {lens.blur_parameter:g} is above the {self.blur_parameter:g} of the views"
