@@ -24,7 +24,7 @@ APERTURES: tuple[Aperture, ...] = (
     Character(Disk(), spherical=1.0),
     Character(Disk(), spherical=-1.0),
     Character(Polygon(7), rings=4.0, ring_contrast=0.9),
-    Character(Disk(), spherical=0.5, cat_eye=1.2),
+    Character(Disk(), spherical=0.5, cat_eye=1.0),
 )
 
 

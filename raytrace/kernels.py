@@ -160,7 +160,7 @@ def gather(
     width, height   of the frame, pixels
     The other arguments are as in `shift`. Pixels whose every ray is stopped are black.
     """
-    middle = ti.Vector([(width - 1) / 2.0, (height - 1) / 2.0])
+    middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
         tile, y, x = place(i, tiles, tiles_per_row)
@@ -169,8 +169,9 @@ def gather(
         for s in range(first, last):
             point = points[s]
             ray, lens_point = ti.Vector([x + point[2], y + point[3]]), ti.Vector([point[0], point[1]])
-            at_second = lens_point + moved_per_px * (ray - middle)
-            if moved_per_px == 0.0 or at_second[0] ** 2 + at_second[1] ** 2 <= 1.0:
+            at_x = point[0] + moved_per_px * (x + point[2] - middle_x)
+            at_y = point[1] + moved_per_px * (y + point[3] - middle_y)
+            if moved_per_px == 0.0 or at_x * at_x + at_y * at_y <= 1.0:
                 colour = composite(
                     colour,
                     texels,

@@ -367,9 +367,10 @@ class Character:
         return {**self.shape.describe(), **character}
 
 
-# What any shape may have besides its own keys, and how much of it. Stops that are farther apart pass nothing.
+# What any shape may have besides its own keys, and how much of it. With stops farther apart than a radius the chief ray
+# is stopped, and a pixel at the border would get no light of what is in the frame.
 CHARACTER = ("spherical", "rings", "ring_contrast", "cat_eye")
-RINGS_MAX, CAT_EYE_MAX = 100.0, 1.5
+RINGS_MAX, CAT_EYE_MAX = 100.0, 1.0
 
 
 def cat_eye_of(aperture: Aperture) -> float:

@@ -210,7 +210,7 @@ FAULTS = [
         "renderers/splatting/outline.py",
         "np.minimum((rho + 0.5) / radius_px, 1.0)",
         "np.minimum((rho + 0.001) / radius_px, 1.0)",
-        "tests/test_scatter.py",
+        "tests/test_layers_over.py",
     ),
     Fault(
         "cells-of-a-part-as-if-it-were-the-frame",

@@ -8,7 +8,7 @@ import pytest
 from renderers import RENDERERS
 from renderers.classical.drbokeh import DefocusedLayer
 from renderers.classical.layers_over import blur_premultiplied
-from scenes.aperture import Disk, Polygon
+from scenes.aperture import Character, Disk, Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
 from scenes.lens import ThinLens
@@ -62,9 +62,12 @@ def test_what_two_half_planes_let_through_is_multiplied():
     np.testing.assert_allclose(light, (1.0 - near) * far, atol=2e-3)
 
 
-@pytest.mark.parametrize("aperture", [Disk(), Polygon(5)])
+@pytest.mark.parametrize(
+    "aperture", [Disk(), Polygon(5), Character(Disk(), spherical=1.0), Character(Disk(), cat_eye=1.0)], ids=repr
+)
 def test_a_slanted_layer_of_one_colour_stays_so(aperture):
-    # From 12 px of defocus to -12: the images of its texels overlap unevenly.
+    # From 12 px of defocus to -12: the images of its texels overlap unevenly. Soap bubbles smaller than a pixel have
+    # light, though their centre is dark.
     defocus_px = np.linspace(12.0, -12.0, 90, dtype=np.float32)[None].repeat(80, axis=0)
     blurred = blur_premultiplied(DefocusedLayer(np.ones((80, 90, 4), np.float32), defocus_px), aperture)
     np.testing.assert_allclose(blurred, 1.0, atol=1e-4)

@@ -454,7 +454,7 @@ REFERENCE_CASES = {
     "focus at infinity": {"focus": 0.0},
     "focus nearer than all": {"focus": 1.0},
     "soap bubble with onion rings": {"aperture": Character(Disk(), spherical=0.8, rings=3.0, ring_contrast=0.4)},
-    "two stops": {"aperture": Character(Disk(), cat_eye=1.2)},
+    "two stops": {"aperture": Character(Disk(), cat_eye=1.0)},
     "slanted, two stops, box": {"slope": 1.5e-3, "aperture": Character(Polygon(5, 10.0), cat_eye=0.7), "pixel": "box"},
 }
 
