@@ -12,7 +12,7 @@ from tiling import joined
 from bokehdata.preview import display_tile, encode_jpeg
 from raytrace.tracer import Tracer
 from runtime import backend
-from scenes.aperture import Aperture, Character, Disk, Polygon
+from scenes.aperture import Aperture, Character, Disk
 from scenes.lens import ThinLens
 from scenes.recipe import load_recipe
 from scenes.sampling import sample_scene
@@ -23,7 +23,7 @@ APERTURES: tuple[Aperture, ...] = (
     Disk(),
     Character(Disk(), spherical=1.0),
     Character(Disk(), spherical=-1.0),
-    Character(Polygon(7), rings=4.0, ring_contrast=0.9),
+    Character(Disk(), rings=4.0, ring_contrast=0.9),
     Character(Disk(), spherical=0.5, cat_eye=1.0),
 )
 
