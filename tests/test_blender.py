@@ -814,7 +814,7 @@ scene.camera.data.dof.use_dof = True
 scene.camera.data.dof.focus_object = bpy.context.object
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "walls.blend"))
 
-def bright(world=True):
+def bright():
     scene = empty()
     sky = bpy.data.worlds.new("sky")
     sky.use_nodes = True
@@ -835,8 +835,10 @@ def shining():
 # Two walls before an empty background, or in front of what stands for one, or in a hall.
 for name in ("sky", "dome", "sky_box", "hall"):
     bright()
-    wall(8.0, size=3.0)
+    wall(8.0, size=5.0)
     wall(2.0, size=0.8)
+    bpy.ops.object.light_add(type="POINT", location=(0, -1, 1))
+    bpy.context.object.data.energy = 1000.0
     if name == "dome":
         bpy.ops.mesh.primitive_uv_sphere_add(radius=300.0, location=(5, 40, -30))
     elif name != "sky":
