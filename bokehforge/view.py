@@ -9,6 +9,7 @@ import tyro
 from bokehdata.format import DatasetError
 from bokehdata.pages import counted
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
+from bokehdata.writer import size_text
 from runtime import command
 
 
@@ -46,7 +47,7 @@ def _view(options: Options) -> int:
     )
     left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
     print(
-        f"{counted(page.scenes_shown, 'scene')}{left_out}, {page.bytes / 1e6:.0f} MB, open it in a browser: {page.path}"
+        f"{counted(page.scenes_shown, 'scene')}{left_out}, {size_text(page.bytes)}, open it in a browser: {page.path}"
     )
     return command.DONE
 
