@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
+from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
 _SOLID = ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES")
@@ -103,8 +104,14 @@ def _distances(obj: bpy.types.Object, eye: Vector) -> list[float]:
     if (corners.min(axis=0) >= eye).any() or (corners.max(axis=0) <= eye).any():
         return []
     inverse = matrix.inverted()
-    met = (obj.ray_cast(inverse @ eye, inverse.to_3x3() @ direction) for direction in _AROUND)
-    return [(matrix @ place - eye).length for is_met, place, *_ in met if is_met]
+    rays = [(inverse @ eye, inverse.to_3x3() @ direction) for direction in _AROUND]
+    try:
+        places = [place for is_met, place, *_ in (obj.ray_cast(*ray) for ray in rays) if is_met]
+    except RuntimeError:  # hidden in Blender's windows: its mesh is there without what modifiers do to it
+        mesh = obj.data
+        tree = BVHTree.FromPolygons([v.co for v in mesh.vertices], [p.vertices for p in mesh.polygons])
+        places = [place for place, *_ in (tree.ray_cast(*ray) for ray in rays) if place is not None]
+    return [(matrix @ place - eye).length for place in places]
 
 
 def _only_shines(obj: bpy.types.Object) -> bool:
