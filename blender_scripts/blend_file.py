@@ -1,46 +1,92 @@
 """Open the user's own .blend file without running its scripts, and make it renderable with few changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
-from mathutils import Matrix, Vector
 
+from blender_scripts.placing import frame_subject, look_at
 from blender_scripts.refusal import Refusal
+from blender_scripts.surroundings import shown
 
 # Older versions have materials for Blender Internal, whose shading Cycles cannot read.
 _FIRST_WITHOUT_INTERNAL = (2, 80)
 
-# Camera for a scene without one: direction from the scene to the camera, and distance in radii of the scene.
-_VIEWED_FROM, _VIEW_DISTANCE, _FOCAL_LENGTH_MM = (0.6, -1.0, 0.45), 2.4, 35.0
-
 _NEUTRAL_SKY = (0.8, 0.85, 0.9, 1.0)
 
 
-def open_scene(path: str, *, camera: str | None, frame: int | None) -> list[str]:
-    """Open a file. Its scripts, its Python drivers and its window layout are not loaded.
+@dataclass(frozen=True)
+class View:
+    """From where a file is seen.
 
     camera    name of the camera object; None takes the scene's camera, else the first one, else a new one
     frame     None takes the frame at which the file was saved
-    returns   warnings about the picture, one line each
-    raises    Refusal if the file is not a .blend file, or if its scene has no usable camera or nothing to see
+    at        place of a new camera that is taken instead, in metres; None for a camera of the file
+    look_at   what the new camera looks at
+    """
+
+    camera: str | None = None
+    frame: int | None = None
+    at: Sequence[float] | None = None
+    look_at: Sequence[float] | None = None
+
+
+def open_scene(path: str, view: View, *, width: int, height: int) -> list[str]:
+    """Open a file. Its scripts, its Python drivers and its window layout are not loaded.
+
+    width, height   of the picture, pixels, which a camera for a scene without one is fitted to
+    returns         warnings about the picture, one line each
+    raises          Refusal if the file is not a .blend file, or if its scene has no usable camera or nothing to see
     """
     name = Path(path).name
-    try:
-        bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()).removeprefix("Error: ")
-        raise Refusal(f"{name}: Blender cannot open it ({reason}); is it a whole .blend file?") from error
-    scene = bpy.context.scene
+    scene = _opened(path)
     warnings = [*_missing_files(), *_old_materials()]
-    scene.frame_set(scene.frame_current if frame is None else frame)
+    scene.frame_set(scene.frame_current if view.frame is None else view.frame)
     if bpy.app.autoexec_fail:
         warnings.append("holds scripts or drivers in Python, which do not run: values that they set are 0")
-    warnings += _choose_camera(scene, name, camera)
+    if view.at is not None and view.look_at is not None:
+        look_at(scene, view.at, view.look_at)
+    else:
+        warnings += _choose_camera(scene, name, view.camera, width, height)
     _hold_still(scene)
     warnings += _require_light(scene)
     warnings += _one_view_layer(scene)
     return warnings
+
+
+def contents(path: str) -> dict[str, Any]:
+    """The cameras and frames of a file, as plain values: what `render_blb --list` prints.
+
+    raises   Refusal if the file is not a .blend file
+    """
+    scene = _opened(path)
+    return {
+        "first": scene.frame_start,
+        "last": scene.frame_end,
+        "saved_at": scene.frame_current,
+        "frames_per_second": scene.render.fps / scene.render.fps_base,
+        "cameras": [
+            {
+                "name": obj.name,
+                "type": obj.data.type,
+                "focal_length_mm": obj.data.lens,
+                "is_active": obj == scene.camera,
+            }
+            for obj in _cameras(scene)
+        ],
+        "bound": [[m.frame, m.camera.name] for m in scene.timeline_markers if m.camera is not None],
+    }
+
+
+def _opened(path: str) -> bpy.types.Scene:
+    try:
+        bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).removeprefix("Error: ")
+        raise Refusal(f"{Path(path).name}: Blender cannot open it ({reason}); is it a whole .blend file?") from error
+    return bpy.context.scene
 
 
 def _missing_files() -> list[str]:
@@ -60,9 +106,9 @@ def _missing_files() -> list[str]:
     ]
     lines = []
     if missing:
-        lines.append(f"{len(missing)} textures are missing and show magenta: {', '.join(sorted(missing)[:5])}")
+        lines.append(f"{_counted(missing, 'missing texture')}, seen as magenta: {', '.join(sorted(missing)[:5])}")
     if libraries:
-        lines.append(f"{len(libraries)} linked files are missing, with their contents: {', '.join(libraries[:5])}")
+        lines.append(f"{_counted(libraries, 'missing linked file')}, with all contents: {', '.join(libraries[:5])}")
     return lines
 
 
@@ -86,8 +132,13 @@ def _old_materials() -> list[str]:
     plain = [material.name for material in bpy.data.materials if material.users and not _has_shader(material)]
     if not plain:
         return []
-    found = f"saved by Blender {'.'.join(map(str, version))}; {len(plain)} materials are of Blender Internal"
-    return [f"{found} and keep their plain colour only: {', '.join(sorted(plain)[:5])}"]
+    found = f"saved by Blender {'.'.join(map(str, version))}; {_counted(plain, 'material')} of Blender Internal"
+    return [f"{found}, of which the plain colour alone is seen: {', '.join(sorted(plain)[:5])}"]
+
+
+def _counted(things: list[str], noun: str) -> str:
+    # `bokehdata.pages` has the same; an installed Blender finds this package alone.
+    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
 
 
 def _has_shader(material: bpy.types.Material) -> bool:
@@ -97,8 +148,12 @@ def _has_shader(material: bpy.types.Material) -> bool:
     )
 
 
-def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None) -> list[str]:
-    cameras = sorted((obj for obj in scene.objects if obj.type == "CAMERA"), key=lambda obj: obj.name)
+def _cameras(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    return sorted((obj for obj in scene.objects if obj.type == "CAMERA"), key=lambda obj: obj.name)
+
+
+def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None, width: int, height: int) -> list[str]:
+    cameras = _cameras(scene)
     warnings = []
     if wanted is not None:
         scene.camera = next((obj for obj in cameras if obj.name == wanted), None)
@@ -110,8 +165,7 @@ def _choose_camera(scene: bpy.types.Scene, file_name: str, wanted: str | None) -
             scene.camera = cameras[0]
             warnings.append(f"no camera is active; taking {cameras[0].name!r}")
         else:
-            scene.camera = _placed_camera(scene, file_name)
-            warnings.append("has no camera; looking at everything from the front, right and above")
+            return [frame_subject(scene, file_name, width, height)]
     if scene.camera.data.type != "PERSP":
         kind = scene.camera.data.type.lower()
         raise Refusal(
@@ -136,47 +190,8 @@ def _one_view_layer(scene: bpy.types.Scene) -> list[str]:
     return [f"has {len(used)} view layers; rendering {used[0]!r} alone"] if len(used) > 1 else []
 
 
-def _placed_camera(scene: bpy.types.Scene, file_name: str) -> bpy.types.Object:
-    corners = [
-        matrix @ Vector(corner)
-        for obj, matrix in _shown(scene)
-        if obj.type in ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES")
-        for corner in obj.bound_box
-    ]
-    if not corners:
-        raise Refusal(f"{file_name}: holds nothing that can be seen")
-    low = Vector([min(corner[axis] for corner in corners) for axis in range(3)])
-    high = Vector([max(corner[axis] for corner in corners) for axis in range(3)])
-    centre, radius = (low + high) / 2.0, max((high - low).length / 2.0, 1e-3)
-    data = bpy.data.cameras.new("placed camera")
-    data.lens = _FOCAL_LENGTH_MM
-    data.clip_start, data.clip_end = 0.01 * radius, 100.0 * radius
-    obj = bpy.data.objects.new("placed camera", data)
-    scene.collection.objects.link(obj)
-    obj.location = centre + Vector(_VIEWED_FROM).normalized() * radius * _VIEW_DISTANCE
-    obj.rotation_euler = (centre - obj.location).to_track_quat("-Z", "Y").to_euler()
-    # The matrices of new objects are computed on the next update.
-    bpy.context.view_layer.update()
-    return obj
-
-
-def _shown(scene: bpy.types.Scene) -> Iterator[tuple[bpy.types.Object, Matrix]]:
-    """Evaluated objects that a render shows, with their matrices: the scene's own objects and all instances.
-
-    Each is valid until the next one is requested.
-    """
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    for obj in scene.objects:
-        if not obj.hide_render:
-            evaluated = obj.evaluated_get(depsgraph)
-            yield evaluated, evaluated.matrix_world
-    for instance in depsgraph.object_instances:
-        if instance.is_instance and not instance.object.hide_render:
-            yield instance.object, instance.matrix_world
-
-
 def _require_light(scene: bpy.types.Scene) -> list[str]:
-    has_lamps = any(obj.type == "LIGHT" for obj, _ in _shown(scene))
+    has_lamps = any(obj.type == "LIGHT" for obj, _ in shown(scene))
     if has_lamps or _shines(scene.world) or any(_emits(material) for material in bpy.data.materials if material.users):
         return []
     world = bpy.data.worlds.new("neutral sky")

@@ -4,6 +4,7 @@ import os
 
 from blender_scripts.job import RenderJob
 from blender_scripts.views import overscan_px, sharp_views
+from bokehdata.pages import counted
 
 # Time of one CPU core for one sample of a pixel of the built-in scenes, measured by benchmarks/cycles_cost.py on two
 # cores.
@@ -45,12 +46,12 @@ def duration_text(seconds: float) -> str:
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2.0 * length:
             return f"{seconds / length:.2g} {unit}"
-    return f"{max(1.0, seconds):.0f} seconds"
+    return counted(max(1, round(seconds)), "second")
 
 
 def cost_text(job: RenderJob, pictures: int, device: str) -> str:
     """One line about the work of rendering pictures one by one. It gives no time for GPUs, because they differ much."""
-    what = f"{pictures} pictures of {job.width} x {job.height} at {job.sampling.samples} samples"
+    what = f"{counted(pictures, 'picture')} of {job.width} x {job.height} at {job.sampling.samples} samples"
     most = "at most " if job.sampling.noise_threshold is not None else ""
     return what + _time_text(most, cpu_seconds(job, pictures, _cores()), device, "picture")
 
@@ -58,7 +59,8 @@ def cost_text(job: RenderJob, pictures: int, device: str) -> str:
 def light_field_cost_text(job: RenderJob, scenes: int, device: str) -> str:
     """The same line about the light fields of some scenes."""
     views = job.expected_views()
-    what = f"{scenes} light fields of {views} views for {job.pictures} pictures of {job.width} x {job.height}"
+    fields, pictures = counted(scenes, "light field"), counted(job.pictures, "picture")
+    what = f"{fields} of {counted(views, 'view')} for {pictures} of {job.width} x {job.height}"
     if job.keep_views:
         what += f", and {job.keep_views} x {job.keep_views} views of {job.view_samples} samples"
     least = "at least " if job.sampling.noise is not None else ""

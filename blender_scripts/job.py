@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from blender_scripts.focus import FocusRule
 from blender_scripts.lens_points import NestedLensPoints, nested_lens_points
 from scenes.aperture import Aperture
 from scenes.stack import Pixel
@@ -57,10 +58,11 @@ class RenderJob:
     """Settings that all scenes of a dataset share.
 
     blur_radii_px   largest blur radius of each blur level
-    focus_count     number of focus distances, evenly spaced in disparity from far to near
+    focus_count     number of focus distances
     layers          number of depth layers, 0 for none
     keep_views      side of the square grid of views that is written, 0 for none
     view_samples    per pixel of each of these views, an even number
+    focus           where the focus distances of a scene lie
     """
 
     root: Path
@@ -75,6 +77,7 @@ class RenderJob:
     seed: int
     keep_views: int = 0
     view_samples: int = 16
+    focus: FocusRule = FocusRule()
 
     @property
     def pictures(self) -> int:
@@ -95,6 +98,7 @@ class RenderJob:
             **self.sampling.describe(),
             "layers": self.layers,
             **views,
+            **self.focus.describe(),
         }
 
     def lens_points(self) -> NestedLensPoints:

@@ -8,7 +8,7 @@ Finished pictures are kept beside the dataset, so that a stopped run loses at mo
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from runtime.files import write_whole
 from scenes.arrays import HalfRgba, Picture, Plane, Rgba
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
-from scenes.lens import signed_defocus_px
+from scenes.lens import distance_from_disparity, signed_defocus_px
 from scenes.stack import Stack
 
 # A picture with a time limit is first rendered with this many samples, to measure their time.
@@ -45,29 +45,36 @@ _PILOT_SAMPLES = 4
 # The render that gives a light field its depth has this many, to find scenes without light.
 _DEPTH_SAMPLES = 16
 
+# Enough for depth, which is that through the centre of a pixel.
+_ONE_SAMPLE = {"samples": 1, "seed": 0, "adaptive_threshold": None, "denoise": False}
+
+# A focus distance may miss what the camera sees by this factor before there is a warning.
+_NEAR_ENOUGH = 1.02
+
+# Two depths of one surface, in pictures of different numbers of samples, differ by less than this factor.
+_SAME_DEPTH = 1.001
+
 # Records everything that the kept pictures of a scene depend on.
 _IDENTITY = "identity.json"
 
-# Below this ratio of nearest to farthest disparity, focus and blur have no meaning, as for a wall seen straight on.
-_LEAST_DISPARITY_RATIO = 1.02
 
+def stack_of(disparity: Plane, job: RenderJob, is_surface: NDArray[np.bool_] | None = None) -> Stack:
+    """The bokeh stack for a scene: d_f by the job's rule, K so that r_max is the largest blur radius at all of them.
 
-def stack_of(disparity: Plane, job: RenderJob) -> Stack:
-    """The bokeh stack for a scene: d_f from the farthest to the nearest disparity, K = r_max / their difference.
-
-    `disparity_extent` gives both disparities. Raises Refusal if they do not differ.
+    disparity    of the pinhole picture, 1/m; `disparity_extent` ignores the most extreme pixels
+    is_surface   what is a surface to focus on; None for all but the background
+    raises       Refusal where only the background is seen, or where everything is at one distance
     """
     low, high = disparity_extent(disparity)
-    if high <= low * _LEAST_DISPARITY_RATIO:
-        raise Refusal(
-            "everything the camera sees is at one distance"
-            if high > 0.0
-            else "the camera sees almost nothing but the background; name another camera or frame"
-        )
-    steps = np.linspace(0.0, 1.0, job.focus_count) if job.focus_count > 1 else np.array([0.0])
+    if high <= 0.0:
+        raise Refusal("the camera sees almost nothing but the background; name another camera or frame")
+    far, near = job.focus.ends(disparity, disparity > 0.0 if is_surface is None else is_surface)
+    reach = max(high - far, near - low)
+    if reach <= 0.0:
+        raise Refusal("everything the camera sees is at the focus")
     return Stack(
-        blur_parameters=tuple(radius / (high - low) for radius in job.blur_radii_px),
-        focus_disparities=tuple(low + (high - low) * float(t) for t in steps),
+        blur_parameters=tuple(radius / reach for radius in job.blur_radii_px),
+        focus_disparities=job.focus.disparities(far, near, job.focus_count),
         aperture=job.aperture,
         pixel=job.sampling.pixel,
     )
@@ -109,7 +116,13 @@ def produce_scene(
     if not has_light:
         raise Refusal("the picture is black: no light reaches the camera")
     depth = kept.depth()
-    stack = stack_of(disparity_of(depth), job)
+    disparity, is_surface = disparity_of(depth), depth < HALF_MAX
+    if loaded["skies"] and job.focus.spans == "surfaces":
+        is_surface &= render.is_in_front_of(loaded["skies"], depth)
+        on_warning(f"focuses on nothing that is taken for a sky: {', '.join(loaded['skies'])}")
+    stack = stack_of(disparity, job, is_surface)
+    if job.focus.distances_m and (beyond := _beyond(disparity, stack)):
+        on_warning(beyond)
     if job.sampling.stack == "direct":
         for blur_index, focus_index, lens in stack.lenses():
             render.picture(_bokeh_name(stack, blur_index, focus_index), lens=blender_lens(lens, camera))
@@ -123,7 +136,7 @@ def produce_scene(
         depth=depth,
         focal_length_m=camera.focal_length_m,
         sensor_width_m=camera.sensor_width_m,
-        source={**source, **asdict(made_by), **job.sampling.describe()},
+        source={**source, **asdict(made_by), **job.sampling.describe(), **job.focus.describe()},
         layers=render.layers(slice_distances(depth, job.layers), overscan) if job.layers else (),
         overscan=overscan,
     )
@@ -153,6 +166,17 @@ def produce_scene(
             sheet.add_bokeh(blur_index, focus_index, picture.linear)
         writer.write_preview(encode_jpeg(sheet.picture()))
     return writer.entry
+
+
+def _beyond(disparity: Plane, stack: Stack) -> str | None:
+    """A warning where focus distances are nearer than everything, or farther."""
+    low, high = disparity_extent(disparity)
+    outside = [d for d in stack.focus_disparities if not low / _NEAR_ENOUGH <= d <= high * _NEAR_ENOUGH]
+    if not outside:
+        return None
+    named = ", ".join(f"{distance_from_disparity(d):.4g}" for d in outside)
+    near, far = (distance_from_disparity(d) for d in (high, low))
+    return f"nothing is sharp at a focus of {named} m: what the camera sees is {near:.4g} to {far:.4g} m away"
 
 
 def _bokeh_name(stack: Stack, blur_index: int, focus_index: int) -> str:
@@ -302,6 +326,15 @@ class _SceneRendering:
         if has_light:
             self._kept.add_depth(passes.depth)
         return has_light
+
+    def is_in_front_of(self, skies: Sequence[str], depth: Plane) -> NDArray[np.bool_]:
+        """Where the camera sees something else than objects that are skies, whose names are given."""
+        path = self._kept.path("render.exr")
+        request = {"do": "render", "exr": str(path.absolute()), "lens": None, "slice": None, "overscan": 0}
+        self._blender.ask({**request, **_ONE_SAMPLE, "hidden": list(skies)})
+        without = read_passes(path).depth
+        path.unlink()
+        return without <= depth * _SAME_DEPTH
 
     def light_field(self, stack: Stack, camera: Camera, on_view: Callable[[], None]) -> None:
         """Make the all-in-focus picture and the stack from views."""

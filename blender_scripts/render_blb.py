@@ -12,6 +12,7 @@ import platform
 import runpy
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -25,10 +26,11 @@ import numpy as np
 import tyro
 
 from blender_scripts.cost import cost_text, light_field_cost_text
-from blender_scripts.extent import IGNORED_SHARE
+from blender_scripts.focus import FocusRule
 from blender_scripts.job import MadeBy, RenderJob, Sampling, StackMethod
 from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.light_field import sums_bytes
+from blender_scripts.listing import contents_text
 from blender_scripts.process import BlenderCrash, BlenderProcess
 from blender_scripts.production import forget_pictures, kept_pictures, produce_scene
 from blender_scripts.refusal import Refusal
@@ -37,6 +39,7 @@ from blender_scripts.views import overscan_px as views_overscan_px
 from blender_scripts.views import sharp_views
 from bokehdata.format import DatasetError
 from bokehdata.kinds.light_field import GRID_MAX
+from bokehdata.pages import counted
 from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
 from runtime.command import OptionError
@@ -44,6 +47,7 @@ from runtime.files import sha256_of
 from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
+from scenes.color import HALF_MAX
 
 # Options that --preset sets. Other options are those of a run without a preset.
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -93,7 +97,15 @@ class Options:
     radius_step: float = 10.0
     """Step of the largest blur radius, pixels. BLB's, at a width of 1920."""
     focus_count: int = 10
-    """Number of focus distances per scene, evenly spaced in disparity from the farthest to the nearest surface."""
+    """Number of focus distances per scene, evenly spaced in disparity from far to near. Of built-in scenes the far end
+    is the farthest of all pixels, as in BLB; of .blend files it is the farthest surface: the background does not count,
+    nor do boxes and domes that stand for a sky."""
+    focus_range: tuple[float, float] | None = None
+    """The ends of the focus distances: nearest and farthest, metres; inf for infinity."""
+    focus_distances: tuple[float, ...] = ()
+    """The focus distances themselves, metres."""
+    blb_focus: bool = False
+    """Choose the focus distances of .blend files as BLB does: an empty background counts, at infinity."""
     stack: StackMethod = "light-field"
     """How the pictures of a scene are made: all from the same pinhole views, or one by one with Cycles' own lens."""
     samples: int | None = None
@@ -126,9 +138,17 @@ class Options:
     blend: tuple[Path, ...] = ()
     """Render these .blend files instead of the built-in scenes; each is one scene."""
     camera: str | None = None
-    """Name of the camera in the .blend files. Default: the active one, else the first, else a new one that sees all."""
+    """Name of the camera in the .blend files. Default: the active one, else the first, else a new one that
+    sees the subject."""
+    camera_at: tuple[float, float, float] | None = None
+    """Place a camera there in the .blend files, metres; x, y, z as in Blender. It has the lens of the file's camera, or
+    35 mm."""
+    look_at: tuple[float, float, float] | None = None
+    """What the camera at --camera-at looks at, metres."""
     frame: int | None = None
     """Frame of the .blend files. Default: the frame at which each was saved."""
+    list: bool = False
+    """Print the cameras and frames of the .blend files, and render nothing."""
     blender: Path | None = None
     """Path of an installed Blender, 5.0 or newer. Default: the bpy module of bokehforge[blender]."""
     dry_run: bool = False
@@ -144,8 +164,8 @@ class _Source:
 
 
 def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
-    """Run the command. Returns its exit code: 0, 1 if a scene failed, 2 for unusable input or if every scene was
-    refused, 130 when interrupted."""
+    """Run the command. Returns its exit code: 0, 1 if a scene failed, 2 for unusable input or if there is no scene in
+    the end, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
     if options.preset is not None:
         preset = {**_PRESETS[options.preset], "preset": options.preset}
@@ -163,6 +183,8 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
 
 def _render(options: Options, prog: str) -> int:
     _require_sensible(options)
+    if options.list:
+        return _list(options, prog)
     job = _job(options)
     sources = _sources(options)
     bokeh = len(job.blur_radii_px) * job.focus_count
@@ -173,11 +195,11 @@ def _render(options: Options, prog: str) -> int:
     view_bytes = estimated_views_bytes(job.width, job.height, view_overscan, job.keep_views**2)
     scene_bytes += view_bytes
     is_direct = job.sampling.stack == "direct"
-    each = f"{job.sampling.samples} samples" if is_direct else f"{job.expected_views()} views"
+    each = counted(job.sampling.samples or 0, "sample") if is_direct else counted(job.expected_views(), "view")
     if job.sampling.noise is not None:
         each = f"noise {job.sampling.noise:g}"
     print(
-        f"{len(sources)} scenes of {bokeh} images, {job.width} x {job.height} px, {each}, "
+        f"{counted(len(sources), 'scene')} of {counted(bokeh, 'image')}, {job.width} x {job.height} px, {each}, "
         f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
     )
     if job.keep_views:
@@ -196,14 +218,14 @@ def _render(options: Options, prog: str) -> int:
     print(f"Blender {found['blender']} on {found['device']}")
     software = {"bokehforge": version("bokehforge"), "blender": found["blender"]}
     begin = time.monotonic()
-    failed, refused = [], 0
+    failed = []
     with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
         finished = dataset.finished(range(len(sources)))
         missing = [i for i in range(len(sources)) if i not in finished]
         for i in finished:  # an earlier run may have been killed before it removed them
             forget_pictures(job.root, i)
         if finished:
-            print(f"{len(sources) - len(missing)} of {len(sources)} scenes are finished already")
+            print(f"{len(sources) - len(missing)} of {counted(len(sources), 'scene')} finished already")
         # The sums and the views of the scene that is rendered are there besides.
         require_space(job.root, len(missing) * scene_bytes + (2 * sums + view_bytes if missing else 0))
         made_by = MadeBy(found["blender"], found["device"])
@@ -239,19 +261,35 @@ def _render(options: Options, prog: str) -> int:
                     failed.append(name)
                     print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
                     if isinstance(error, Refusal):
-                        refused += 1
                         forget_pictures(job.root, i)
         noise = dataset.noise_rmse_max
+    there = len(sources) - len(failed)
+    if failed:
+        print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
+    if not there:
+        print(f"{prog}: error: {job.root}: no scene was made", file=sys.stderr)
+        return command.BAD_INPUT
     made = len(missing) - len(failed)
     print(
-        f"{len(sources) - len(failed)} scenes are in {job.root}: {made} made in {time.monotonic() - begin:.0f} s, "
-        f"largest noise {noise:.4f}\n"
+        f"{counted(there, 'scene')} {'is' if there == 1 else 'are'} in {job.root}: "
+        f"{made} made in {time.monotonic() - begin:.0f} s, largest noise {noise:.4f}\n"
         f"look at them:  bokehforge view {job.root}\n"
         f"check them:    bokehforge verify {job.root}"
     )
-    if failed:
-        print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
-    if refused == len(sources):
+    return command.FAILED if failed else command.DONE
+
+
+def _list(options: Options, prog: str) -> int:
+    """Print what is in the .blend files; 2 where none can be opened, 1 where some cannot."""
+    failed = 0
+    for path in options.blend:
+        try:
+            with BlenderProcess(options.blender) as blender:
+                print(contents_text(str(path), blender.ask({"do": "contents", "path": str(path.absolute())})))
+        except (Refusal, BlenderCrash) as error:
+            failed += 1
+            print(f"{prog}: {error}", file=sys.stderr)
+    if failed == len(options.blend):
         return command.BAD_INPUT
     return command.FAILED if failed else command.DONE
 
@@ -302,6 +340,58 @@ def _require_sensible(options: Options) -> None:
     for path in options.blend:
         if not path.is_file():
             raise Refusal(f"{path}: no such file")
+    _require_view(options)
+    _require_focus(options)
+
+
+def _require_view(options: Options) -> None:
+    if not options.blend:
+        for name, value in (
+            ("--camera", options.camera),
+            ("--camera-at", options.camera_at),
+            ("--look-at", options.look_at),
+            ("--frame", options.frame),
+        ):
+            if value is not None:
+                raise OptionError(f"{name} is {value}; it is for --blend FILE")
+        if options.list:
+            raise OptionError("--list is for --blend FILE")
+    if (options.camera_at is None) != (options.look_at is None):
+        raise OptionError("--camera-at and --look-at need one another")
+    if options.camera_at is not None:
+        if options.camera is not None:
+            raise OptionError(f"--camera is {options.camera} and there is --camera-at; give one of them")
+        if options.camera_at == options.look_at:
+            raise OptionError(f"--camera-at and --look-at are both {options.camera_at}; they must differ")
+
+
+def _require_focus(options: Options) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("--focus-range", options.focus_range is not None),
+            ("--focus-distances", bool(options.focus_distances)),
+            ("--blb-focus", options.blb_focus),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise OptionError(f"{' and '.join(given)}: give one of them")
+    for metres in options.focus_range or options.focus_distances:
+        if not metres > 0.0:
+            raise OptionError(f"{given[0]} has {metres}; distances must be above 0, in metres")
+    if options.focus_range is not None and not options.focus_range[0] < options.focus_range[1]:
+        near, far = options.focus_range
+        raise OptionError(f"--focus-range is {near:g} {far:g}; the nearest distance comes first")
+    if len(options.focus_distances) > 100:
+        raise OptionError(f"--focus-distances has {len(options.focus_distances)}; there are 100 at most")
+    if len(set(options.focus_distances)) < len(options.focus_distances):
+        raise OptionError("--focus-distances has a distance twice")
+    if options.focus_distances and options.focus_count not in (Options.focus_count, len(options.focus_distances)):
+        raise OptionError(
+            f"--focus-count is {options.focus_count} and --focus-distances has {len(options.focus_distances)}; "
+            "leave the count out"
+        )
 
 
 def _require_direct(options: Options) -> None:
@@ -344,7 +434,7 @@ def _job(options: Options) -> RenderJob:
         width=options.width,
         height=options.height,
         blur_radii_px=tuple(options.radius_step * (i + 1) for i in range(options.blur_levels)),
-        focus_count=options.focus_count,
+        focus_count=len(options.focus_distances) or options.focus_count,
         aperture=Polygon(options.blades) if options.blades else Disk(),
         sampling=Sampling(
             samples, options.noise_threshold, options.time_limit, options.denoise, options.stack, options.noise
@@ -354,10 +444,24 @@ def _job(options: Options) -> RenderJob:
         seed=options.seed,
         keep_views=options.keep_views,
         view_samples=options.view_samples,
+        focus=_focus_rule(options),
     )
     if job.sampling.samples is None and job.sampling.noise is None:
         return replace(job, sampling=replace(job.sampling, samples=job.expected_views()))
     return job
+
+
+def _focus_rule(options: Options) -> FocusRule:
+    if options.focus_range is not None:
+        return FocusRule("range", _finite(options.focus_range))
+    if options.focus_distances:
+        return FocusRule("distances", _finite(options.focus_distances))
+    return FocusRule("surfaces" if options.blend and not options.blb_focus else "seen")
+
+
+def _finite(distances_m: Iterable[float]) -> tuple[float, ...]:
+    """Distances with 65504 for all that means infinity."""
+    return tuple(min(metres, HALF_MAX) for metres in distances_m)
 
 
 def _sources(options: Options) -> list[_Source]:
@@ -376,10 +480,13 @@ def _builtin_source(scene_index: int, seed: int) -> _Source:
 
 
 def _blend_source(path: Path, options: Options) -> _Source:
-    chosen = {"camera": options.camera, "frame": options.frame}
+    view: dict[str, Any] = {"camera": options.camera, "frame": options.frame}
+    # Datasets were begun before cameras could be placed.
+    if options.camera_at is not None and options.look_at is not None:
+        view |= {"at": list(options.camera_at), "look_at": list(options.look_at)}
     return _Source(
-        {"kind": "blend", "path": str(path.absolute()), **chosen},
-        {"kind": "blend", "name": path.name, "sha256": sha256_of(path), **chosen},
+        {"kind": "blend", "path": str(path.absolute()), "view": view},
+        {"kind": "blend", "name": path.name, "sha256": sha256_of(path), **view},
     )
 
 
@@ -395,8 +502,7 @@ def _header(options: Options, job: RenderJob, sources: list[_Source], software: 
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",
         "disparity_unit": "1/m",
         "pixel_rule": _PIXEL_RULE[job.sampling.stack],
-        "focus_rule": "evenly spaced in disparity between the farthest and the nearest pixel, "
-        f"a share of {IGNORED_SHARE:g} of the pixels beyond each end left out",
+        "focus_rule": job.focus.sentence(),
         "border_rule": "the scene goes on beyond the frame",
         "colour": "linear light, no view transform",
         "noise_rule": _NOISE_RULE[job.sampling.stack],

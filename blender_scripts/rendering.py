@@ -118,6 +118,7 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
                          transparency. Other surfaces still cast light and shadow. far None: to infinity, with the
                          background
     surfaces             absent or False, or True: instead of light, what `_surface_data` says of the surface hit first
+    hidden               absent, or names of objects that the camera does not see
     overscan             pixels added on every side
     view                 absent or None, or a view of a light field: camera_m, by which the camera is moved in its
                          plane; shift_px, by which a shift of the sensor moves the picture's content (both: right and
@@ -135,6 +136,7 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
         _Moved(scene, camera_m),
         _Slice(scene, request["slice"]),
         _Surfaces(scene, request.get("surfaces", False)),
+        _Hidden(scene, request.get("hidden", ())),
     ):
         _set_lens(scene.camera.data, request["lens"])
         # Blender reads braces as variables.
@@ -277,6 +279,21 @@ class _Surfaces:
 
     def __exit__(self, *exception) -> None:
         self._layer.material_override, self._scene.render.film_transparent = self._before
+
+
+class _Hidden:
+    """Hides objects from the camera during a render."""
+
+    def __init__(self, scene: bpy.types.Scene, names: Sequence[str]):
+        self._objects = [obj for name in names if (obj := scene.objects[name]).visible_camera]
+
+    def __enter__(self) -> None:
+        for obj in self._objects:
+            obj.visible_camera = False
+
+    def __exit__(self, *exception) -> None:
+        for obj in self._objects:
+            obj.visible_camera = True
 
 
 def _surface_data() -> bpy.types.Material:

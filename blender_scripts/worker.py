@@ -1,7 +1,7 @@
 """Blender's side of the pipe: load one scene, then render it on request.
 
-Every request is one line of JSON on stdin, `{"do": "check" | "load" | "render", ...}`. Every answer is one line of JSON
-on the process's original stdout. Blender prints from C, so its own stdout is redirected to nowhere.
+Every request is one line of JSON on stdin, `{"do": "check" | "contents" | "load" | "render", ...}`. Every answer is
+one line of JSON on the process's original stdout. Blender prints from C, so its own stdout is redirected to nowhere.
 
     python -m blender_scripts.worker                             with the bpy module
     blender -b --factory-startup -P blender_scripts/inside_blender.py      with an installed Blender
@@ -68,7 +68,12 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     _require_new_blender()
     from blender_scripts import rendering, sources
 
-    serve = {"check": sources.check, "load": sources.load, "render": rendering.render}
+    serve = {
+        "check": sources.check,
+        "contents": sources.contents,
+        "load": sources.load,
+        "render": rendering.render,
+    }
     return serve[request["do"]](request)
 
 

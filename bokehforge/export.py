@@ -9,6 +9,7 @@ import tyro
 
 from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
+from bokehdata.pages import counted
 from bokehdata.pairs.export import Flaws, export_pairs
 from runtime import command
 from runtime.progress import Progress
@@ -71,7 +72,10 @@ def _export(options: Options) -> int:
             seed=options.seed,
             on_pair=progress.add,
         )
-    print(f"{len(cases)} pairs are in {options.out / options.part}: {made} written now")
+    print(
+        f"{counted(len(cases), 'pair')} {'is' if len(cases) == 1 else 'are'} in {options.out / options.part}: "
+        f"{made} written now"
+    )
     return command.DONE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
+from bokehdata.pages import counted
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from raytrace.production import retrace
@@ -48,7 +49,8 @@ def _verify(options: Options) -> int:
     for unchecked in report.unchecked:
         print(f"not checked: {unchecked}")
     again = f", {report.retraced} traced again" if report.retraced else ""
-    print(f"{options.dir}: {report.scenes} scenes, {len(report.problems) or 'no'} problems{again}")
+    problems = counted(len(report.problems), "problem") if report.problems else "no problems"
+    print(f"{options.dir}: {counted(report.scenes, 'scene')}, {problems}{again}")
     return command.FAILED if report.problems else command.DONE
 
 

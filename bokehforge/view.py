@@ -7,7 +7,9 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
+from bokehdata.pages import counted
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
+from bokehdata.writer import size_text
 from runtime import command
 
 
@@ -44,7 +46,9 @@ def _view(options: Options) -> int:
         side_px=options.side,
     )
     left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
-    print(f"{page.scenes_shown} scenes{left_out}, {page.bytes / 1e6:.0f} MB, open it in a browser: {page.path}")
+    print(
+        f"{counted(page.scenes_shown, 'scene')}{left_out}, {size_text(page.bytes)}, open it in a browser: {page.path}"
+    )
     return command.DONE
 
 

@@ -48,11 +48,22 @@ def page(document: Mapping[str, Any], folder: Path, cases: int = DEFAULT_CASES) 
     }
     return (
         filled(template, **fields)
-        .replace("<!-- blur plot -->", error_versus_blur(document))
-        .replace("<!-- time plot -->", error_versus_time(document))
+        .replace("<!-- plots -->\n", "".join(_plots(document, region) for region in ("all", *_regions(document))))
         .replace("<!-- numbers -->", json_for_script(_numbers(document)))
         .replace("<!-- cases -->", "\n".join(shown))
     )
+
+
+def _regions(document: Mapping[str, Any]) -> list[str]:
+    """The regions beside the whole frame that there are numbers of."""
+    found = {name for row in document["rows"] for name in row.get("regions", {})} - {"all"}
+    return [name for name in document["regions"] if name in found]
+
+
+def _plots(document: Mapping[str, Any], region: str) -> str:
+    """The plots of a region, which the page shows when the region is chosen."""
+    plots = error_versus_blur(document, region) + error_versus_time(document, region)
+    return f'<section class="plots" data-region="{html.escape(region)}" aria-label="Plots" hidden>\n{plots}</section>\n'
 
 
 def _numbers(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,9 +99,7 @@ def _numbers(document: Mapping[str, Any]) -> dict[str, Any]:
             for i, r in enumerate(document["renderers"])
         ],
         "given": ["", *GIVEN.values()],
-        "regions": [
-            name for name in document["regions"] if any(name in r.get("regions", {}) for r in document["rows"])
-        ],
+        "regions": _regions(document),
         "region": document["protocol"]["region"],
         "lpips": document["lpips"]["available"],
         "rows": rows,

@@ -40,9 +40,12 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
-def error_versus_blur(document: Mapping[str, Any]) -> str:
-    """RMSE against the largest blur radius of the picture: means over the blur levels, or over bins of equal count."""
-    region = headline(document)
+def error_versus_blur(document: Mapping[str, Any], region: str | None = None) -> str:
+    """RMSE against the largest blur radius of the picture: means over the blur levels, or over bins of equal count.
+
+    region   None for the one that stands for the protocol
+    """
+    region = region or headline(document)
     rows = [row for row in _good(document) if row["blur_radius_px"] and value(row, "rmse", region) is not None]
     bin_of, bins = _bins(rows)
     series = []
@@ -62,9 +65,9 @@ def error_versus_blur(document: Mapping[str, Any]) -> str:
     return _plot(title, x_name, f"RMSE, {in_words(region)}", series, noise_floor(document), log_x=False)
 
 
-def error_versus_time(document: Mapping[str, Any]) -> str:
-    """Mean RMSE of each renderer against its median time."""
-    region = headline(document)
+def error_versus_time(document: Mapping[str, Any], region: str | None = None) -> str:
+    """Mean RMSE of each renderer against its median time; `region` as above."""
+    region = region or headline(document)
     series = []
     for name in _names(document):
         of = [row for row in _good(document) if row["renderer"] == name]

@@ -20,6 +20,7 @@ import tyro
 from tyro.conf import arg
 
 from bokehdata.format import DatasetError
+from bokehdata.pages import counted
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
@@ -102,7 +103,7 @@ def _generate(options: Options) -> int:
     layers = sum(recipe.foregrounds) / 2 + 1
     scene_bytes = estimated_bytes(recipe.width, recipe.height, overscan, round(layers), images, options.format)
     print(
-        f"{recipe.scenes} scenes of {images} images, {recipe.width} x {recipe.height} px, "
+        f"{counted(recipe.scenes, 'scene')} of {counted(images, 'image')}, {recipe.width} x {recipe.height} px, "
         f"about {size_text(recipe.scenes * scene_bytes)}, into {out}\n"
         f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}",
         flush=True,
@@ -161,7 +162,7 @@ def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -
     for name, reason in skipped:
         print(f"skipped {folder / name}: {reason}", file=sys.stderr)
     note = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{folder}: {usable} usable pictures{note}")
+    print(f"{folder}: {counted(usable, 'usable picture')}{note}")
 
 
 def _default_workers(recipe: Recipe, extended_px: int, arch: str) -> int:
@@ -218,7 +219,8 @@ def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counte
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {100.0 * s / total:.0f} %" for part, s in seconds.items()) if total else "nothing to do"
     print(
-        f"{scenes} scenes are in {out}: {made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.2g}\n"
+        f"{counted(scenes, 'scene')} {'is' if scenes == 1 else 'are'} in {out}: "
+        f"{made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.2g}\n"
         f"look at them:  bokehforge view {out}\n"
         f"check them:    bokehforge verify {out}"
     )

@@ -59,7 +59,13 @@ class Progress:
         if self._bar.disable and now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
             left = (self._total - self._done) * (now - self._begin) / (self._done - self._before)
-            parts = [f"{self._done}/{self._total} {self._unit}s", rate, note, f"{tqdm.format_interval(left)} left"]
+            plural = "" if self._total == 1 else "s"
+            parts = [
+                f"{self._done}/{self._total} {self._unit}{plural}",
+                rate,
+                note,
+                f"{tqdm.format_interval(left)} left",
+            ]
             print(", ".join(part for part in parts if part), file=self._stream, flush=True)
 
 

@@ -1803,7 +1803,57 @@ FAULTS = [
         'request["sequence"] = sampling.samples or VIEWS_MAX',
         "tests/test_blender.py::test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill",
     ),
+    Fault(
+        "empty-background-in-focus",
+        "blender_scripts/focus.py",
+        "disparity_extent(disparity[is_surface])",
+        "disparity_extent(disparity)",
+        "tests/test_blender_parts.py::test_a_background_beyond_the_focus_has_the_largest_radius",
+    ),
+    Fault(
+        "largest-radius-between-focus-planes-alone",
+        "blender_scripts/production.py",
+        "reach = max(high - far, near - low)",
+        "reach = near - far",
+        "tests/test_blender_parts.py::test_a_background_beyond_the_focus_has_the_largest_radius",
+    ),
+    Fault(
+        "walls-of-a-room-are-a-sky",
+        "blender_scripts/surroundings.py",
+        "nearest > _SKY_DISTANCE * farthest",
+        "nearest > 0.0",
+        "tests/test_blender.py::test_boxes_and_domes_around_the_camera_are_skies_and_the_walls_of_a_room_are_not",
+    ),
+    Fault(
+        "ground-is-the-subject",
+        "blender_scripts/surroundings.py",
+        "_STAGE_SIZE = 3.0",
+        "_STAGE_SIZE = 1e6",
+        "tests/test_blender.py::test_a_camera_for_a_file_without_one_fits_the_subject_into_the_picture",
+    ),
+    # Pages
+    Fault(
+        "plots-of-another-region",
+        "evaluation/page.py",
+        "error_versus_time(document, region)",
+        "error_versus_time(document)",
+        "tests/test_report.py::test_plots_follow_the_region",
+    ),
+    Fault(
+        "arrows-of-a-slider-lost",
+        "datasets/bokehdata/view.html",
+        'sideways ? "input" : "#across, #down"',
+        '"input"',
+        "tests/test_view.py::test_every_key_of_the_page_works_while_a_slider_has_the_focus",
+    ),
     # Commands
+    Fault(
+        "empty-dataset-is-whole",
+        "datasets/bokehdata/verify.py",
+        "if not dataset.paths and not problems:",
+        "if False:",
+        "tests/test_verify.py::test_a_folder_without_scenes_is_an_error",
+    ),
     Fault(
         "largest-radius-of-the-farthest-alone",
         "bokehforge/render.py",

@@ -587,6 +587,9 @@ def test_crash_is_reported_with_the_scene_and_the_others_go_on(blends, tmp_path,
     error = capsys.readouterr().err
     assert "no_camera" in error and "status -9" in error
     assert [folder.name for folder in Dataset(tmp_path / "set")] == ["000001"]
+    # Where there is no scene in the end, there is nothing to look at.
+    assert render_blb.main([*TINY, "--out", str(tmp_path / "none"), "--blend", files[0]]) == 2
+    assert "no scene was made" in capsys.readouterr().err
 
 
 _STAND_IN = """
@@ -630,7 +633,7 @@ def test_script_started_by_blender_is_the_command(installed_blender, tmp_path):
     out = tmp_path / "set"
     done = _inside(installed_blender, [*TINY, "--scenes", "1", "--out", str(out)], sys.executable)
     assert done.returncode == 0, done.stderr
-    assert f"1 scenes are in {out}" in done.stdout
+    assert f"1 scene is in {out}" in done.stdout
     assert verify(out).scenes == 1 and not verify(out).problems
     # Exit code and message are the command's, too.
     refused = _inside(installed_blender, ["--samples", "7"], sys.executable)
@@ -810,6 +813,51 @@ scene.render.resolution_percentage = 25
 scene.camera.data.dof.use_dof = True
 scene.camera.data.dof.focus_object = bpy.context.object
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "walls.blend"))
+
+def bright():
+    scene = empty()
+    sky = bpy.data.worlds.new("sky")
+    sky.use_nodes = True
+    sky.node_tree.nodes["Background"].inputs["Color"].default_value = (0.8, 0.8, 0.8, 1.0)
+    scene.world = sky
+    scene.camera = camera()
+    return scene
+
+def shining():
+    material = bpy.data.materials.new("shining")
+    material.use_nodes = True
+    tree = material.node_tree
+    # The shader of a new material stays beside it, unconnected.
+    emission = tree.nodes.new("ShaderNodeEmission")
+    tree.links.new(emission.outputs[0], tree.nodes["Material Output"].inputs["Surface"])
+    return material
+
+# Two walls before an empty background, or in front of what stands for one, or in a hall.
+for name in ("sky", "dome", "sky_box", "hall"):
+    bright()
+    wall(8.0, size=5.0)
+    wall(2.0, size=0.8)
+    bpy.ops.object.light_add(type="POINT", location=(0, -1, 1))
+    bpy.context.object.data.energy = 1000.0
+    if name == "dome":
+        bpy.ops.mesh.primitive_uv_sphere_add(radius=300.0, location=(5, 40, -30))
+        bpy.context.object.hide_viewport = True
+    elif name != "sky":
+        bpy.ops.mesh.primitive_cube_add(size=20.0)
+        if name == "sky_box":
+            bpy.context.object.data.materials.append(shining())
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / f"{name}.blend"))
+
+bright()
+wall(8.0)
+bpy.ops.mesh.primitive_grid_add(size=400.0, location=(0, 0, -1))
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "backdrop.blend"))
+
+scene = empty()
+bpy.ops.mesh.primitive_cube_add(size=2.0, location=(30, 10, 1), scale=(1.0, 1.0, 3.0))
+bpy.ops.mesh.primitive_plane_add(size=400.0)
+bpy.ops.mesh.primitive_ico_sphere_add(radius=2000.0)
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "stage.blend"))
 
 scene = empty()
 bpy.ops.mesh.primitive_monkey_add(location=(50, 0, 0))
@@ -992,7 +1040,7 @@ _OPEN_ANIMATED = """
 import bpy, json, sys
 from blender_scripts import blend_file, rendering
 
-warnings = blend_file.open_scene(sys.argv[1], camera="view", frame=11)
+warnings = blend_file.open_scene(sys.argv[1], blend_file.View(camera="view", frame=11), width=48, height=32)
 scene = bpy.context.scene
 found = {"lens": scene.camera.data.lens, "samples": scene.cycles.samples}
 rendering.configure(scene, 48, 32)
@@ -1030,7 +1078,7 @@ def test_own_blend_files_render_and_each_fault_is_named(blends, tmp_path, capsys
     assert render_blb.main([*TINY, "--out", str(out), "--blend", *files]) == 1
     error = capsys.readouterr().err
     for part in (
-        "walls.blend: 1 textures are missing and show magenta: lost",
+        "walls.blend: 1 missing texture, seen as magenta: lost",
         "walls.blend: has no lights; lit by a neutral sky",
         "no_camera.blend: has no camera; looking at everything",
         "ortho.blend: camera 'view' is ortho",
@@ -1047,8 +1095,7 @@ def test_own_blend_files_render_and_each_fault_is_named(blends, tmp_path, capsys
     # Focus and blur fit the walls at 8 m and 2 m, and ignore the file's own lens and border.
     assert walls.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-4)
     assert walls.info["blur_parameters"] == pytest.approx([10.0 / (1 / 2 - 1 / 8)], rel=1e-4)
-    assert (no_camera.depth() < HALF_MAX).mean() > 0.1
-    assert json.loads((out / "000001" / "info.json").read_text())["focus_distances"][0] == HALF_MAX
+    assert 0.1 < (no_camera.depth() < HALF_MAX).mean() < 0.9
 
 
 def test_animation_of_a_file_moves_its_objects_and_leaves_lens_and_sampling_to_us(blends):
@@ -1078,22 +1125,38 @@ def test_camera_that_is_not_there_is_named_with_those_that_are(blends, tmp_path,
 def test_refused_scene_leaves_nothing_behind(blends, tmp_path, capsys):
     out = tmp_path / "set"
     assert render_blb.main([*TINY, "--out", str(out), "--blend", str(blends / "black.blend")]) == 2
-    assert "black.blend): the picture is black" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "black.blend): the picture is black" in printed.err
+    assert f"error: {out}: no scene was made" in printed.err and "look at them" not in printed.out
     assert not list(out.glob(".*")) and not list(out.glob("0*"))
 
 
 _TELL = """
 import bpy, json, sys
 from types import SimpleNamespace
-from blender_scripts import blend_file
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
+from blender_scripts import blend_file, rendering, surroundings
 
 folder, told = sys.argv[1], {}
-for name in ("grouped", "instances", "tiles", "linked"):
-    told[name] = blend_file.open_scene(f"{folder}/{name}.blend", camera=None, frame=None)
+def open_scene(name, width=48, height=32, **view):
+    return blend_file.open_scene(f"{folder}/{name}.blend", blend_file.View(**view), width=width, height=height)
+
+for name in ("grouped", "instances", "tiles", "linked", "dome", "sky_box", "hall", "backdrop"):
+    told[name] = open_scene(name)
+    told[f"skies of {name}"] = surroundings.skies(bpy.context.scene)
     if name == "instances":
         told["camera"] = list(bpy.context.scene.camera.location)
 
-told["glow"] = blend_file.open_scene(f"{folder}/glow.blend", camera=None, frame=11)
+for width, height in ((48, 32), (20, 40)):
+    told["stage"] = open_scene("stage", width, height)
+    scene = bpy.context.scene
+    rendering.configure(scene, width, height)
+    cube = bpy.data.objects["Cube"]
+    corners = [cube.matrix_world @ Vector(corner) for corner in cube.bound_box]
+    told[f"seen at {width} x {height}"] = [list(world_to_camera_view(scene, scene.camera, c)) for c in corners]
+
+told["glow"] = open_scene("glow", frame=11)
 told["without scripts"] = bpy.data.objects["driven"].location[1]
 # It would run, were it let.
 bpy.ops.wm.open_mainfile(filepath=f"{folder}/glow.blend", load_ui=False, use_scripts=True)
@@ -1130,15 +1193,123 @@ def test_light_in_a_group_of_nodes_and_things_in_an_instance_are_seen(told):
     assert told["camera"][0] == pytest.approx(40.0, abs=5.0)
 
 
+def test_boxes_and_domes_around_the_camera_are_skies_and_the_walls_of_a_room_are_not(told):
+    # The dome is far beyond everything. The box is not, but does nothing except shine. A ground has nothing above it.
+    assert told["skies of dome"] == ["Sphere"] and told["skies of sky_box"] == ["Cube"]
+    assert told["skies of hall"] == told["skies of backdrop"] == []
+
+
+def test_a_camera_for_a_file_without_one_fits_the_subject_into_the_picture(told):
+    assert (
+        told["stage"][0] == "has no camera; looking at everything but Icosphere, Plane from the front, right and above"
+    )
+    for size in ("48 x 32", "20 x 40"):
+        # (right, up) in parts of the picture.
+        seen = np.array(told[f"seen at {size}"])[:, :2]
+        assert (seen > 0.0).all() and (seen < 1.0).all()
+        assert np.ptp(seen, axis=0).max() > 0.75
+
+
+def test_the_background_counts_as_a_surface_where_blb_is_asked_for(blends, tmp_path):
+    """The walls are at 8 m and 2 m, beside them is nothing. The largest blur radius is 10 px in either set."""
+    focus = {}
+    for rule in ([], ["--blb-focus"]):
+        out = tmp_path / f"set{len(rule)}"
+        assert render_blb.main([*TINY, *rule, "--blend", str(blends / "sky.blend"), "--out", str(out)]) == 0
+        folder = Dataset(out)[0]
+        focus[len(rule)] = folder.info["focus_distances"]
+        assert (folder.depth() == HALF_MAX).mean() > 0.1
+        defocus = [abs(folder.lens(0, f).defocus_px(folder.disparity())).max() for f in range(2)]
+        assert max(defocus) == pytest.approx(10.0, rel=1e-4)
+        assert not verify(out).problems
+    assert focus[0] == pytest.approx([8.0, 2.0], rel=1e-4)
+    assert focus[1] == pytest.approx([HALF_MAX, 2.0], rel=1e-4)
+    # One set is not continued by the other rule.
+    assert render_blb.main([*TINY, "--blend", str(blends / "sky.blend"), "--out", str(tmp_path / "set1")]) == 2
+
+
+def test_a_sky_box_has_its_depth_and_no_focus(blends, tmp_path, capsys):
+    files = [str(blends / f"{name}.blend") for name in ("dome", "sky_box", "hall")]
+    assert render_blb.main([*TINY, "--blend", *files, "--out", str(tmp_path / "set")]) == 0
+    dome, box, hall = Dataset(tmp_path / "set")
+    assert not verify(tmp_path / "set").problems
+    for folder in (dome, box):
+        assert folder.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-3)
+    assert 200.0 < dome.depth().max() < 400.0 and box.depth().max() == pytest.approx(10.0, rel=1e-3)
+    assert hall.info["focus_distances"] == pytest.approx([10.0, 2.0], rel=1e-3)
+    error = capsys.readouterr().err
+    assert "dome.blend: focuses on nothing that is taken for a sky: Sphere" in error
+    assert "hall.blend" not in error
+
+
+def test_a_sky_box_has_no_focus_in_a_light_field_either(blends, tmp_path):
+    arguments = [*SIZE, "--blur-levels", "1", "--focus-count", "2", "--samples", "8", "--device", "cpu"]
+    assert render_blb.main([*arguments, "--blend", str(blends / "sky_box.blend"), "--out", str(tmp_path)]) == 0
+    (box,) = Dataset(tmp_path)
+    assert box.info["focus_distances"] == pytest.approx([8.0, 2.0], rel=1e-3)
+    # It is there in the pictures: only the camera of one render does not see it.
+    assert box.depth().max() == pytest.approx(10.0, rel=1e-3) and box.image().min() > 0.0
+
+
+def test_focus_distances_are_those_that_are_named(blends, tmp_path, capsys):
+    walls = ["--blend", str(blends / "walls.blend")]
+    assert render_blb.main([*TINY, *walls, "--focus-range", "2", "4", "--out", str(tmp_path / "range")]) == 0
+    (folder,) = Dataset(tmp_path / "range")
+    assert folder.info["focus_distances"] == pytest.approx([4.0, 2.0])
+    # With the focus at 2 m, the wall at 8 m has the largest radius.
+    assert folder.info["blur_parameters"] == pytest.approx([10.0 / (1 / 2 - 1 / 8)], rel=1e-4)
+    assert "nothing is sharp" not in capsys.readouterr().err
+    named = [argument for argument in TINY if argument not in ("--focus-count", "2")]
+    distances = ["--focus-distances", "1", "inf", "3"]
+    assert render_blb.main([*named, *walls, *distances, "--out", str(tmp_path / "named")]) == 0
+    (folder,) = Dataset(tmp_path / "named")
+    assert folder.info["focus_distances"] == pytest.approx([HALF_MAX, 3.0, 1.0])
+    assert folder.info["blur_parameters"] == pytest.approx([10.0 / (1 / 1 - 1 / 8)], rel=1e-4)
+    assert not verify(tmp_path / "named").problems
+    told = "nothing is sharp at a focus of 6.55e+04, 1 m: what the camera sees is 2 to 8 m away"
+    assert told in capsys.readouterr().err
+
+
+def test_a_camera_stands_and_looks_where_it_is_told(blends, tmp_path):
+    walls = ["--blend", str(blends / "walls.blend")]
+    behind = ["--camera-at", "0", "-2", "0", "--look-at", "0", "8", "0"]
+    assert render_blb.main([*TINY, *walls, *behind, "--out", str(tmp_path / "behind")]) == 0
+    (folder,) = Dataset(tmp_path / "behind")
+    assert folder.info["focus_distances"] == pytest.approx([10.0, 4.0], rel=1e-4)
+    source = folder.scene_document["source"]
+    assert (source["at"], source["look_at"]) == ([0.0, -2.0, 0.0], [0.0, 8.0, 0.0])
+    # The wall of 0.8 m is in the middle of a picture of 48 px: 0.8 / 4 of 50 mm, on 36 mm.
+    near = folder.depth() < 5.0
+    assert near[16].sum() == pytest.approx(0.8 / 4 * 50 / 36 * 48, abs=2)
+    assert near[16, 23] and near[16, 24]
+
+
+def test_cameras_and_frames_of_files_are_listed(blends, capsys):
+    files = [str(blends / f"{name}.blend") for name in ("animated", "ortho", "no_camera", "text")]
+    assert render_blb.main(["--list", "--blend", *files]) == 1
+    printed = capsys.readouterr()
+    animated, ortho, no_camera = (part.splitlines() for part in printed.out.split(str(blends) + "/")[1:])
+    assert animated == [
+        "animated.blend: frames 1 to 250, 24 a second, saved at 1",
+        "  camera 'bound': 50 mm, active",
+        "  camera 'view': 30 mm",
+        "  from frame 1 on: camera 'bound'",
+        "  from frame 5 on: camera 'bound'",
+    ]
+    assert ortho[1:] == ["  camera 'view': orthographic, without a thin lens, active"]
+    assert no_camera[1].startswith("  no camera")
+    assert "text.blend: Blender cannot open it" in printed.err
+
+
 def test_tiles_are_looked_for_one_by_one_and_pictures_of_a_library_beside_it(told):
-    assert told["tiles"][0] == "1 textures are missing and show magenta: part"
+    assert told["tiles"][0] == "1 missing texture, seen as magenta: part"
     assert not any("missing" in line for line in told["linked"])
 
 
 def test_materials_of_blender_internal_are_named(told):
     assert told["new"] == []
     assert told["old"] == [
-        "saved by Blender 2.79; 1 materials are of Blender Internal and keep their plain colour only: internal"
+        "saved by Blender 2.79; 1 material of Blender Internal, of which the plain colour alone is seen: internal"
     ]
 
 

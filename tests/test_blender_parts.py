@@ -17,6 +17,7 @@ from blender_scripts.cost import (
     light_field_cpu_seconds,
 )
 from blender_scripts.extent import disparity_extent
+from blender_scripts.focus import FocusRule
 from blender_scripts.job import MadeBy, RenderJob, Sampling
 from blender_scripts.process import BlenderProcess
 from blender_scripts.production import KeptPictures, kept_pictures, stack_of
@@ -79,6 +80,38 @@ def test_stack_spans_the_scene_from_far_to_near():
     assert [k * 0.5 for k in stack.blur_parameters] == pytest.approx([10.0, 20.0])
 
 
+def test_a_background_beyond_the_focus_has_the_largest_radius():
+    """The surfaces end at 0.2 in 1/m, the background is at 0: focused on the nearest, it is blurred most."""
+    disparity = np.array([[0.0, 0.2], [0.35, 0.5]], np.float32)
+    stack = stack_of(disparity, _job(focus=FocusRule("surfaces")))
+    assert stack.focus_disparities == pytest.approx((0.2, 0.3, 0.4, 0.5))
+    assert [k * 0.5 for k in stack.blur_parameters] == pytest.approx([10.0, 20.0])
+    # What is taken for a sky is a surface with a depth, and no focus either.
+    stack = stack_of(disparity, _job(focus=FocusRule("surfaces")), disparity > 0.3)
+    assert stack.focus_disparities[0] == pytest.approx(0.35)
+    for mask in (disparity > 0.4, disparity > 1.0):
+        with pytest.raises(Refusal, match="all surfaces that the camera sees are at one distance; --blb-focus"):
+            stack_of(disparity, _job(focus=FocusRule("surfaces")), mask)
+
+
+def test_named_focus_distances_need_no_depth_but_a_surface():
+    wall = np.full((4, 4), 0.25, np.float32)
+    stack = stack_of(wall, _job(focus=FocusRule("distances", (2.0, HALF_MAX))))
+    assert stack.focus_disparities == (0.0, 0.5)
+    assert stack.blur_parameters == pytest.approx((10.0 / 0.25, 20.0 / 0.25))
+    with pytest.raises(Refusal, match="everything the camera sees is at the focus"):
+        stack_of(wall, _job(focus=FocusRule("distances", (4.0,))))
+    with pytest.raises(Refusal, match="nothing but the background"):
+        stack_of(0.0 * wall, _job(focus=FocusRule("distances", (2.0,))))
+
+
+def test_runs_of_built_in_scenes_go_on_where_earlier_versions_ended():
+    assert not {"focus", "focus_m"} & _job().describe().keys()
+    assert _job(focus=FocusRule("range", (2.0, 4.0))).describe() == {
+        **_job().describe(), "focus": "range", "focus_m": [2.0, 4.0],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("value, message", [(0.0, "nothing but the background"), (0.25, "at one distance")])
 def test_scene_without_depth_is_refused(value, message):
     with pytest.raises(Refusal, match=message):
@@ -130,7 +163,7 @@ def test_light_field_costs_its_views_and_not_its_pictures():
 
 @pytest.mark.parametrize(
     "seconds, text",
-    [(0.1, "1 seconds"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
+    [(0.1, "1 second"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
 )
 def test_times_are_told_in_units_for_people(seconds, text):
     assert duration_text(seconds) == text
@@ -267,6 +300,7 @@ def test_only_kept_pictures_of_the_same_options_shorten_the_work(tmp_path):
         {"sampling": Sampling(None, stack="light-field", noise=0.1)},
         {"layers": 3},
         {"keep_views": 5},
+        {"focus": FocusRule("surfaces")},
     ],
     ids=str,
 )
@@ -297,6 +331,15 @@ def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_pat
         (["--keep-views", "101"], "--keep-views is 101"),
         (["--keep-views", "5", "--view-samples", "5"], "--view-samples is 5; it must be even"),
         (["--blend", "absent.blend"], "absent.blend"),
+        (["--list"], "--list is for --blend FILE"),
+        (["--camera", "front"], "--camera is front; it is for --blend FILE"),
+        (["--camera-at", "0", "0", "1", "--look-at", "0", "1", "1"], "it is for --blend FILE"),
+        (["--focus-range", "4", "2"], "--focus-range is 4 2; the nearest distance comes first"),
+        (["--focus-range", "0", "2"], "--focus-range has 0.0; distances must be above 0"),
+        (["--focus-distances", "1", "nan"], "--focus-distances has nan"),
+        (["--focus-distances", "1", "1"], "--focus-distances has a distance twice"),
+        (["--focus-distances", "1", "2", "--focus-count", "3"], "--focus-count is 3 and --focus-distances has 2"),
+        (["--focus-range", "1", "2", "--blb-focus"], "--focus-range and --blb-focus: give one of them"),
         (["--blender", "/absent/blender"], "/absent/blender"),
     ],
 )

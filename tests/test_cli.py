@@ -99,4 +99,4 @@ def test_a_first_session(tmp_path):
     damaged.write_bytes(content)
     verify = bokehforge_in(tmp_path, "verify", "datasets/tiny")
     assert verify.returncode == 1
-    assert "000001" in verify.stdout and "depth.exr" in verify.stdout and "1 problems" in verify.stdout
+    assert "000001" in verify.stdout and "depth.exr" in verify.stdout and "1 problem," in verify.stdout

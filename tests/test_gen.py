@@ -418,7 +418,7 @@ def test_own_pictures_of_one_kind_suffice_and_a_bad_one_is_named_skipped_and_cou
     result = made(*options, folder, cwd=home)
     (line,) = said(result.stderr)
     assert line.startswith(f"skipped {folder}/{skipped}")
-    assert f"{folder}: 1 usable pictures, 1 skipped" in result.stdout
+    assert f"{folder}: 1 usable picture, 1 skipped" in result.stdout
     scene = yaml.safe_load((tmp_path / "out" / "000000" / "scene.yaml").read_text())
     assets = [layer["asset"] for layer in scene["layers"]]
     own = [asset for asset in assets if asset["kind"] in kinds]

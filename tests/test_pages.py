@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bokehforge.cli import COMMANDS
+from runtime import command
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("renderers/neural/*/*.md")]
 
@@ -45,6 +48,13 @@ def test_the_checks_before_a_commit_are_those_of_ci():
     assert ci[first : first + len(checks) + 1] == [*checks, "pytest"]
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     assert " && ".join(checks) in contributing
+
+
+def test_the_page_of_exit_codes_has_every_code_and_command():
+    page = (ROOT / "docs" / "exit-codes.md").read_text()
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    assert codes == [command.DONE, command.FAILED, command.BAD_INPUT, command.INTERRUPTED]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(COMMANDS)
 
 
 def test_ci_runs_both_lines_of_the_set_up():

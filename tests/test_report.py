@@ -483,6 +483,9 @@ def test_a_click_on_a_heading_sorts_and_another_one_reverses(tab):
     tab.locator("[data-key=psnr]").click()
     assert first_column(tab) == ["soft", "hard", "slow"]
     assert tab.locator("th[aria-sort=descending]").inner_text().strip().startswith("PSNR")
+    tab.locator("[data-key=psnr]").click()
+    assert first_column(tab) == ["slow", "hard", "soft"]
+    assert tab.locator("th[aria-sort=ascending]").inner_text().strip().startswith("PSNR")
     tab.locator("[data-key=name]").focus()
     tab.keyboard.press("Enter")
     assert first_column(tab) == ["hard", "slow", "soft"]
@@ -512,6 +515,41 @@ def test_region_and_level_choose_the_rows(tab):
     errors = [rmse_of("hard", image) for image in (IMAGES[1], IMAGES[3])]
     assert cell(tab, "hard", "rmse") == f"{np.mean(errors):.4f} ± {np.std(errors):.4f}"
     assert not tab.locator("#blur-label").is_visible()
+
+
+def test_plots_follow_the_region(tab):
+    """The error of a region is two or three times that of the whole frame, and so are the ticks of its plots."""
+
+    def shown() -> tuple[list[str], list[float]]:
+        plots = tab.locator(".plots:visible")
+        axes = [text for text in plots.locator("text").all_text_contents() if text.startswith("RMSE")]
+        ticks = plots.locator("svg").first.locator("text[text-anchor=end]").all_text_contents()
+        return axes, [float(tick) for tick in ticks]
+
+    axes, whole = shown()
+    assert axes == ["RMSE, whole frame"] * 2
+    tab.select_option("#region", "border_cropped")
+    axes, cropped = shown()
+    assert axes == ["RMSE, border cropped"] * 2
+    assert max(cropped) >= 2.0 * max(whole)
+    tab.select_option("#region", "all")
+    assert shown()[1] == whole
+
+
+def test_every_key_of_the_page_works_while_a_slider_has_the_focus(tab):
+    tab.locator("#zoom").focus()
+    before, wiped = crop_side(tab), tab.input_value("#wipe")
+    for _ in range(5):
+        tab.keyboard.press("ArrowRight")
+    assert crop_side(tab) < before and tab.input_value("#wipe") == wiped
+    tab.keyboard.press("e")
+    assert tab.locator("#scale").is_visible()
+    tab.locator("#wipe").focus()
+    tab.keyboard.press("e")
+    assert not tab.locator("#scale").is_visible()
+    tab.keyboard.press("n")
+    second = tab.locator(".cases button").nth(1).get_attribute("data-case")
+    assert tab.locator("[aria-current]").get_attribute("data-case") == second
 
 
 def test_the_worst_case_of_the_chosen_renderer_comes_first_and_is_open(tab):

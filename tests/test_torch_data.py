@@ -1,5 +1,6 @@
 """Training samples: drawn from their number alone, and true to the pictures they are cut from."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,13 +38,18 @@ noise: 0.02
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory) -> list[Case]:
+def tiny(tmp_path_factory) -> Path:
     """Three small scenes: 2 blur parameters x 2 focus disparities x 2 gammas each."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "tiny.yaml").write_text(RECIPE)
     arguments = ["--recipe", str(folder / "tiny.yaml"), "--out", str(folder / "tiny"), "--workers", "1"]
     assert gen.main([*arguments, "--arch", "cpu"]) == 0
-    return open_cases(folder / "tiny")
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="module")
+def cases(tiny) -> list[Case]:
+    return open_cases(tiny)
 
 
 WHOLE = CropSettings(crop_px=None, augmentation=0.0, turned=False)
@@ -238,6 +244,16 @@ def test_corrupted_disparity_stays_within_its_range_and_near_or_far_grows():
     assert kinds == {(True, False), (False, True), (False, False)}
     constant = np.full((20, 20), 0.25, np.float32)
     np.testing.assert_allclose(random_corruption(rng=rng).apply(constant), constant, atol=1e-6)
+
+
+def test_the_code_of_the_page_runs(tiny, tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "pytorch.md").read_text()
+    code = "".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "small").symlink_to(tiny)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["24 pictures; (4, 3, 64, 64) (4, 1, 64, 64)", "(1, 64, 64)"]
 
 
 @pytest.mark.parametrize("module", ["bokehdata.reader", "bokehdata.writer", "bokehdata.view"])

@@ -166,6 +166,13 @@ def test_one_scene_alone_is_checked_without_its_checksums(whole_dataset):
 def test_a_folder_without_scenes_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="holds neither"):
         verify(tmp_path)
+    # A run that made nothing leaves its header.
+    with DatasetWriter(tmp_path, {"recipe": "flat"}):
+        pass
+    with pytest.raises(DatasetError, match=f"{tmp_path.name}: holds no finished scene"):
+        verify(tmp_path)
+    (tmp_path / "000003").mkdir()
+    assert [problem.path for problem in verify(tmp_path).problems] == ["000003"]
 
 
 # Damage on disk

@@ -246,6 +246,38 @@ def test_arrow_keys_on_the_sliders_switch_the_traced_image(tab, page_file):
     assert_shows(tab, colour_of(1, 2, 1))
 
 
+def test_every_key_of_the_page_works_while_a_slider_has_the_focus(tab, page_file):
+    open_page(tab, page_file, "#scene=000000&k=0&f=0")
+    tab.locator("#focus").focus()
+    tab.keyboard.press("ArrowUp")
+    assert_shows(tab, colour_of(1, 0))
+    tab.keyboard.press("ArrowDown")
+    assert_shows(tab, colour_of(0, 0))
+    # The slider that has the focus moves sideways, and no other one.
+    tab.locator("#gamma").focus()
+    tab.keyboard.press("ArrowRight")
+    assert_shows(tab, colour_of(0, 0, 1))
+    tab.keyboard.press("n")
+    wait_until(tab, "document.getElementById('name').textContent === '000001'")
+    tab.locator("#blur").focus()
+    tab.keyboard.press("p")
+    wait_until(tab, "document.getElementById('name').textContent === '000000'")
+    tab.locator("#blur").focus()
+    tab.keyboard.press("Escape")
+    wait_until(tab, "!document.getElementById('overview').hidden")
+
+
+def test_what_was_not_traced_is_not_said_to_be(tab, camera_scene, blb, page_file, tmp_path):
+    for data in (camera_scene, blb):
+        open_page(tab, write_page(data, tmp_path / f"{data.name}.html").path)
+        assert tab.locator(".masthead p").inner_text().startswith("1 scene of rendered lens blur.")
+        tab.locator(".scenes a").first.click()
+        assert "rendered with blur parameter" in tab.locator("#picture").get_attribute("aria-label")
+        assert "traced" not in tab.content().lower()
+    open_page(tab, page_file)
+    assert tab.locator(".masthead p").inner_text().startswith("3 scenes of traced lens blur.")
+
+
 def test_the_mouse_drags_a_slider(tab, page_file):
     open_page(tab, page_file, "#scene=000000&k=0&f=0")
     box = tab.locator("#focus").bounding_box()
@@ -447,7 +479,7 @@ def test_scenes_beyond_the_limit_are_left_out_and_counted(dataset, tmp_path):
     assert (page.scenes_shown, page.scenes_left_out) == (2, 1)
     assert page.bytes == page.path.stat().st_size
     assert text.count('data-scene="') == 2
-    assert "The first 2 of 3 scenes; 1 were left out" in text
+    assert "The first 2 of 3 scenes; 1 was left out" in text
 
 
 def test_a_page_stops_growing_before_browsers_give_up(dataset, tmp_path, monkeypatch):

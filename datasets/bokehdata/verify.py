@@ -81,6 +81,8 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
         entries, torn_lines = read_index(dataset.root)
         problems += [Problem(INDEX_FILE, f"line {n} is not an entry: {what}") for n, what in torn_lines.items()]
         problems += _stray_folders(dataset.root, entries)
+    if not dataset.paths and not problems:
+        raise DatasetError(f"{dataset.root}: holds no finished scene; run the generator again to finish some")
 
     whole: list[SceneFolder] = []
     for number, path in enumerate(dataset.paths):

@@ -1,4 +1,4 @@
-"""One self-contained HTML page that shows a dataset: a grid of scenes, and each scene's traced images under sliders.
+"""One self-contained HTML page that shows a dataset: a grid of scenes, and each scene's pictures under sliders.
 
 The page needs no server and no network: pictures are WebP inside it, the program is in `view.html`. A scene's pictures
 lie in a JSON block that the browser parses only when the scene is opened, so that a page of 60 MB opens at once.
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from bokehdata.folder import SceneFolder
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
+from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.kinds.light_field import LightFieldFolder, view_file
 from bokehdata.pages import PAGE_BYTES_MAX, counted, filled, json_for_script, png_uri, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
@@ -81,9 +82,10 @@ def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int) -> int:
     """Streams the page scene by scene; returns how many scenes it holds."""
     template = resources.files("bokehdata").joinpath("view.html").read_text("utf-8")
     head, tail = template.split("<!-- scenes -->\n")
-    tail = filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex())
+    made = "traced" if isinstance(dataset[0], BillboardFolder) else "rendered"
+    tail = filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex(), made=made)
     title = dataset.root.resolve().name
-    page.write(filled(head, title=title, scenes=counted(len(dataset), "scene")).encode())
+    page.write(filled(head, title=title, scenes=counted(len(dataset), "scene"), made=made).encode())
 
     shown = 0
     # The bar appears for runs of more than two seconds, on terminals.
@@ -203,4 +205,6 @@ def _webp(picture: NDArray[np.uint8]) -> str:
 def _shown(shown: int, total: int) -> str:
     if shown == total:
         return f"All {total} scenes of the dataset." if total > 1 else "The only scene of the dataset."
-    return f"The first {shown} of {total} scenes; {total - shown} were left out to keep the page small."
+    left_out = total - shown
+    were = "was" if left_out == 1 else "were"
+    return f"The first {shown} of {total} scenes; {left_out} {were} left out to keep the page small."

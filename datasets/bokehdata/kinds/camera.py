@@ -253,6 +253,9 @@ def _require_planes(folder: CameraFolder, shape: tuple[int, int]) -> None:
 
 
 def _require_focus_inside(folder: CameraFolder, stack: Stack) -> None:
+    # Distances that a user named may be anywhere.
+    if "focus_m" in folder.scene_document["source"]:
+        return
     disparity = folder.disparity()
     low, high = float(disparity.min()), float(disparity.max())
     for d in stack.focus_disparities:
