@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from runtime.files import opened
+
 # Larger ones are not ours, and would take long to refuse.
 _BYTES_MAX = 256 * 2**20
 _VALUES_MAX = 10**7
@@ -49,9 +51,7 @@ def shown(value: object) -> str:
 
 def _read(path: Path, kind: str, parsed: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _BYTES_MAX:
-            raise DocumentError(f"{path}: is larger than {_BYTES_MAX / 2**20:.0f} MiB")
-        document = parsed(path.read_text("utf-8"))
+        document = parsed(_text(path))
         _require_plain(document, {})
     except DocumentError:
         raise
@@ -68,6 +68,14 @@ def _read(path: Path, kind: str, parsed: Callable[[str], Any]) -> dict[str, Any]
     if not isinstance(document, dict):
         raise DocumentError(f"{path}: is not a mapping")
     return document
+
+
+def _text(path: Path) -> str:
+    with opened(path) as file:
+        data = file.read(_BYTES_MAX + 1)
+    if len(data) > _BYTES_MAX:
+        raise DocumentError(f"{path}: is larger than {_BYTES_MAX / 2**20:.0f} MiB")
+    return data.decode("utf-8")
 
 
 def _require_plain(value: Any, sizes: dict[int, int]) -> int:

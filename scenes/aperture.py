@@ -10,6 +10,7 @@ front of the focus plane shows it turned by 180 degrees (`scenes.lens`).
 
 import base64
 import math
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -27,6 +28,7 @@ _GOLDEN = (3.0 - np.sqrt(5.0)) / 2.0
 _OUTLINE_STEPS = 4096
 
 _MASK_SIDE_MAX = 256
+_PNG_SIDE_MAX = 8192
 
 
 class Aperture(Protocol):
@@ -255,7 +257,10 @@ def aperture_from(description: dict) -> Aperture:
 
 def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
     try:
-        grey = cv2.imdecode(np.frombuffer(base64.b64decode(png_base64), np.uint8), cv2.IMREAD_GRAYSCALE)
+        png = base64.b64decode(png_base64)
+        # The sides in its header, before they are allocated.
+        is_small = len(png) > 24 and max(struct.unpack(">II", png[16:24])) <= _PNG_SIDE_MAX
+        grey = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if is_small else None
     except (ValueError, cv2.error):
         grey = None
     if grey is None:

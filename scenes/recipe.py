@@ -13,16 +13,21 @@ from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.documents import DocumentError, read_yaml, shown
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
+from scenes.decode import DecodeError, header_of
 from scenes.stack import TRACED_PIXELS, Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
 
 Focus = Literal["layers", "even", "random"]
+
+# A mask is padded to a square.
+_MASK_SIDE_MAX = 8192
 
 # What a camera decides.
 _OF_THE_CAMERA = (
@@ -334,14 +339,24 @@ def _aperture_from(description: Any, path: Path) -> Aperture:
         raise RecipeError(f"recipe {path}: aperture {shown(description)} must be a mapping with the key 'shape'")
     try:
         if description.keys() == {"shape", "file"} and description["shape"] == "mask":
-            picture = path.parent / str(description["file"])
-            grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE) if picture.is_file() else None
-            if grey is None:
-                raise ValueError(f"aperture mask {picture} is missing or not a picture")
-            return Mask.from_image(np.asarray(grey, np.uint8))
+            return Mask.from_image(_mask_of(path.parent / str(description["file"])))
         return aperture_from(description)
     except ValueError as error:
         raise RecipeError(f"recipe {path}: {error}") from error
+
+
+def _mask_of(picture: Path) -> NDArray[np.uint8]:
+    """The grey picture of an aperture; ValueError where it is missing, or not a picture."""
+    try:
+        header = header_of(picture, side_min_px=1)
+        if max(header.width, header.height) > _MASK_SIDE_MAX:
+            raise ValueError(f"aperture mask {picture} is {header.width} x {header.height} px; give a smaller picture")
+        grey = cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (DecodeError, cv2.error):
+        grey = None
+    if grey is None:
+        raise ValueError(f"aperture mask {picture} is missing or not a picture")
+    return np.asarray(grey, np.uint8)
 
 
 def _sequence(value: Any, key: str, path: Path) -> list:
