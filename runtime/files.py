@@ -21,6 +21,15 @@ def opened(path: Path) -> BufferedReader:
     return file
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written to a file; Python keeps other bytes of names as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; leaving the block renames it, so that readers see the old file or the new one.

@@ -9,7 +9,6 @@ front of the focus plane shows it turned by 180 degrees (`scenes.lens`).
 """
 
 import base64
-import math
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.documents import is_number
 from scenes.arrays import LensPoints
 
 # The golden angle as a fraction of a turn.
@@ -101,9 +101,9 @@ class Polygon:
     def __post_init__(self):
         if not isinstance(self.blades, int) or self.blades < 3:
             raise ValueError(f"blades is {self.blades!r}; it must be a whole number of at least 3")
-        if not _is_number(self.rotation_deg):
+        if not is_number(self.rotation_deg):
             raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
-        if not (_is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
+        if not (is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
             raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
@@ -149,7 +149,7 @@ class Donut:
     inner_radius: float
 
     def __post_init__(self):
-        if not (_is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
+        if not (is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
             raise ValueError(f"inner_radius is {self.inner_radius!r}; it must lie in [0, 1)")
 
     @property
@@ -266,10 +266,6 @@ def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
     if grey is None:
         raise ValueError("the aperture mask is not a PNG picture in base64")
     return np.asarray(grey, np.uint8)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _polar(radius: NDArray, angle: NDArray) -> LensPoints:

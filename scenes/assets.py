@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from runtime.files import is_utf8
 from scenes.arrays import Picture, Rgba
 from scenes.color import premultiplied
 from scenes.decode import SIDE_MIN_PX, DecodeError, decode, header_of, linear_light, opaque, quiet_decoders
@@ -91,6 +92,7 @@ class _AssetFolder:
         self.skipped: list[tuple[str, str]] = []
         self._assets: list[_Asset] = []
         self._check(sorted(self._find(), key=lambda asset: asset.name))
+        self.skipped += self._unreadable()
         self.skipped.sort()
         if strict and self.skipped:
             name, reason = self.skipped[0]
@@ -112,6 +114,14 @@ class _AssetFolder:
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def _unreadable(self) -> Iterator[tuple[str, str]]:
+        """(name, reason) of the folders that cannot be looked into."""
+        errors: list[OSError] = []
+        for _ in os.walk(self.folder, onerror=errors.append):
+            pass
+        for error in errors:
+            yield self._name(Path(error.filename)), f"cannot be looked into ({error.strerror})"
+
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
@@ -128,6 +138,8 @@ class _AssetFolder:
 
         def checked(asset: _Asset) -> _Asset | DecodeError:
             try:
+                if not all(map(is_utf8, asset.files)):
+                    raise DecodeError("has a name that is not UTF-8; rename it")  # scenes name their pictures
                 headers = [header_of(self.folder / name) for name in asset.files]
                 is_large = sum(4 * h.width * h.height * h.sample_bytes for h in headers) > LARGE_BYTES
                 with one_large if is_large else nullcontext():

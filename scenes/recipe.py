@@ -5,7 +5,6 @@ key that is missing in a file has the default of the dataclass.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.documents import DocumentError, read_yaml, shown
+from runtime.documents import DocumentError, is_number, read_yaml, shown
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
@@ -25,6 +24,16 @@ from scenes.stack import TRACED_PIXELS, Pixel
 _FOLDER = Path(__file__).parent / "recipes"
 
 Focus = Literal["layers", "even", "random"]
+
+# Beyond these no machine makes a scene, or ends.
+_MOST: dict[str, int] = {
+    **dict.fromkeys(("size_px", "width_px", "height_px", "blur_parameters", "random_blur"), 16384),
+    "scenes": 1_000_000,
+    "seed": 2**63,
+    "foregrounds": 100,
+    "focus_count": 100,
+    "expand_highlights": 1000,
+}
 
 # A mask is padded to a square.
 _MASK_SIDE_MAX = 8192
@@ -139,6 +148,12 @@ class Recipe:
             self._require(getattr(self, key) >= 1, key, "must be at least 1")
         for key in ("size_px", "width_px", "height_px"):
             self._require(getattr(self, key) is None or getattr(self, key) >= 16, key, "must be at least 16 px")
+        for key, most in _MOST.items():
+            value = getattr(self, key)
+            largest = max(value, default=0) if isinstance(value, tuple) else value or 0
+            self._require(largest <= most, key, f"must be at most {most}")
+        for key in ("blur_parameters", "gammas", "apertures"):
+            self._require(len(getattr(self, key)) <= 100, key, "lists more than 100 values")
         self._require((self.width_px is None) == (self.height_px is None), "width_px", "needs height_px beside it")
         smallest, largest = self.foreground_scale
         self._require(0 < smallest and largest <= 4, "foreground_scale", "must lie in (0, 4]")
@@ -309,7 +324,7 @@ def _typed(value: Any, annotation: Any, where: str) -> Any:
     arguments = get_args(annotation)
     if type(None) in arguments:
         return None if value is None else _typed(value, arguments[0], where)
-    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if annotation is float and is_number(value):
         return float(value)
     if annotation is int and isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -5,6 +5,11 @@
 The same command again goes on from the last checkpoint.
 """
 
+if __name__ == "__main__":
+    from runtime.command import start
+
+    raise SystemExit(start("training.train", None, "train.py"))
+
 import json
 import logging
 import subprocess
@@ -68,15 +73,15 @@ class Options:
     out: Path
     """Folder of the run."""
     limit: int | None = None
-    """Use at most the first so many scenes, or pairs, of each folder of --data. Default: all."""
+    """Use at most the first so many scenes, or pairs, of each folder of --data, 1 to 1,000,000. Default: all."""
     preset: PresetName = "cpu"
     """Settings: those of the paper, small ones for two CPU cores, or a few steps to see that everything works."""
     validation: Path | None = None
     """Folder of pictures to validate on. Default: the last tenth of the scenes, which are then not trained on."""
     steps: int | None = None
-    """Optimiser steps. Default: the preset's."""
+    """Optimiser steps, 1 to 10^9. Default: the preset's."""
     seed: int = 0
-    """Of initial weights and of every random choice."""
+    """Of initial weights and of every random choice, 0 to 2^32 - 1."""
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
@@ -91,17 +96,17 @@ class Options:
     arch: Arch = "cpu"
     """Where scenes are traced on the fly; anything but cpu traces in the training process."""
     workers: int = 1
-    """Processes that make samples, for each process that trains; 0 makes them in the process that trains."""
+    """Processes that make samples, 0 to 1024, for each process that trains; 0 makes them in the process that trains."""
     accelerator: str = "auto"
     """Lightning's: auto, cpu, gpu, ..."""
     devices: int = 1
-    """Devices of each node."""
+    """Devices of each node, 1 to 1024."""
     nodes: int = 1
-    """Nodes; each runs the same command, as Lightning's DDP expects."""
+    """Nodes, 1 to 1024; each runs the same command, as Lightning's DDP expects."""
     precision: str = "32-true"
     """Lightning's: 32-true, bf16-mixed, ..."""
     threads: int | None = None
-    """CPU threads that train. Default: one per core."""
+    """CPU threads that train, 1 to 1024. Default: one per core."""
     dry_run: bool = False
     """Say what would be trained, and write nothing."""
 
@@ -152,14 +157,15 @@ def _require_sane(options: Options) -> None:
     rows = dict.fromkeys(row for model in MODELS[options.model] for row in model.ablations)
     if options.ablation is not None and options.ablation not in rows:
         raise OptionError(f"--ablation is {options.ablation}; {options.model} has {', '.join(rows) or 'none'}")
-    command.require_at_least(
-        ("--limit", options.limit, 1),
-        ("--steps", options.steps, 1),
-        ("--seed", options.seed, 0),
-        ("--workers", options.workers, 0),
-        ("--devices", options.devices, 1),
-        ("--nodes", options.nodes, 1),
-        ("--threads", options.threads, 1),
+    command.require_counts(
+        ("--limit", options.limit, 1, command.COUNT_MAX),
+        ("--steps", options.steps, 1, 10**9),
+        # Lightning's limit.
+        ("--seed", options.seed, 0, 2**32 - 1),
+        ("--workers", options.workers, 0, command.PROCESSES_MAX),
+        ("--devices", options.devices, 1, command.PROCESSES_MAX),
+        ("--nodes", options.nodes, 1, command.PROCESSES_MAX),
+        ("--threads", options.threads, 1, command.PROCESSES_MAX),
     )
     if ON_THE_FLY in options.data and len(options.data) > 1:
         raise OptionError(f"--data is {' '.join(options.data)}; it is either folders or {ON_THE_FLY}")
@@ -465,7 +471,3 @@ def _report(stage: Stage, steps: int) -> None:
     print(f"{steps} steps are done; weights in {weights_file(stage)}")
     if numbers := MetricsFile(stage.out / METRICS_FILE, 1).last_validation:
         print("last validation: " + ", ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -11,7 +11,15 @@ import numpy as np
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from bokehdata.images import read_display
-from bokehdata.plain import DISPARITY_FOLDER, SETTINGS_FILE, PlainCase, files_of, read_settings, settings_of
+from bokehdata.plain import (
+    DISPARITY_FOLDER,
+    SETTINGS_FILE,
+    PlainCase,
+    files_of,
+    read_settings,
+    require_utf8,
+    settings_of,
+)
 from scenes.arrays import Picture, Plane
 from scenes.assets import SUFFIXES
 from scenes.decode import DecodeError, upright_size
@@ -89,7 +97,10 @@ def pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return {path.stem: path for path in in_order(found)}
+    files = {path.stem: path for path in in_order(found)}
+    for path in files.values():
+        require_utf8(path)
+    return files
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
