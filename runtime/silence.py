@@ -61,7 +61,7 @@ quiet_libraries = Shared(_silenced)
 def _beside(name: str, descriptor: int) -> TextIO:
     """A stream to where a descriptor leads. It is never closed: what was begun in the silence may go on after it."""
     stream = getattr(sys, f"__{name}__")
-    return open(os.dup(descriptor), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
+    return open(os.dup(descriptor), "w", encoding=stream.encoding, errors=stream.errors, buffering=1, closefd=False)
 
 
 @cache

@@ -40,7 +40,7 @@ from runtime.documents import DocumentError, read_json
 from runtime.files import sha256_of, write_whole
 from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
-from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal
+from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal, full_disk_said_once
 from training.data import Loaders, TrainingData, data_on_disk, data_on_the_fly
 from training.model import Model
 from training.models import MODELS
@@ -51,6 +51,9 @@ ON_THE_FLY = "on-the-fly"
 CHECKPOINT_FILE = "last.ckpt"
 METRICS_FILE = "metrics.jsonl"
 RUN_FILE = "run.json"
+
+# What Lightning needs to go on.
+_OF_A_CHECKPOINT = {"global_step", "epoch", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers"}
 
 # Steps between lines of metrics.jsonl, and of points of TensorBoard's curves; a short run has some twenty.
 _LINE_EVERY, _LINES_MIN = 50, 20
@@ -239,10 +242,10 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     _require_same_run(stage.out / RUN_FILE, run)
 
     checkpoint = stage.out / CHECKPOINT_FILE
-    if not options.dry_run and _steps_done(checkpoint) >= steps and weights_file(stage).is_file():
+    if not options.dry_run and _steps_done(checkpoint, training) >= steps and weights_file(stage).is_file():
         _report(stage, steps)
         return command.DONE
-    with StopSignal() as stop_asked, warnings.catch_warnings():
+    with StopSignal() as stop_asked, warnings.catch_warnings(), full_disk_said_once():
         trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
             print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
@@ -275,18 +278,22 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     return command.DONE
 
 
-def _steps_done(checkpoint: Path) -> int:
-    """The steps of a run's checkpoint; 0 where there is none."""
+def _steps_done(checkpoint: Path, training: Training[Any, Any]) -> int:
+    """The steps of a run's checkpoint; 0 where there is none, OptionError where it is none of `training`."""
     if not checkpoint.is_file():
         return 0
     try:
         # `mmap` leaves the weights on disk.
-        return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
-    except Exception as error:  # torch raises many types for a file that is cut off, or is none of its own
-        reason = " ".join(str(error).split())[:200]
-        raise OptionError(
-            f"{checkpoint}: is not a whole checkpoint ({reason}); remove it, and the run begins anew"
-        ) from error
+        held = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        shapes = {name: value.shape for name, value in held["state_dict"].items()}
+        is_whole = held.keys() >= _OF_A_CHECKPOINT and type(held["global_step"]) is int
+        if is_whole and shapes == {name: value.shape for name, value in training.state_dict().items()}:
+            return held["global_step"]
+    # torch raises many types for a file that is cut off, or is none of its own. What it says is not repeated: it would
+    # have the user switch its safety off.
+    except Exception as error:
+        raise OptionError(f"{checkpoint}: is not a whole checkpoint; remove it, and the run begins anew") from error
+    raise OptionError(f"{checkpoint}: is not a whole checkpoint of this run; remove it, and the run begins anew")
 
 
 def _preset(options: Options, model: Model[Any]) -> Preset:
