@@ -1,8 +1,8 @@
 """`bokehforge COMMAND`: one program for every stage. Each command is imported when it is asked for."""
 
 import sys
-from importlib import import_module
-from importlib.metadata import version
+
+from runtime import command
 
 # Command: module with `main(argv, prog) -> exit code`, and a line of help.
 COMMANDS = {
@@ -26,13 +26,15 @@ def main(argv: list[str] | None = None) -> int:
         print(_help())
         return 0
     if arguments[0] == "--version":
+        from importlib.metadata import version
+
         print(version("bokehforge"))
         return 0
-    command, *rest = arguments
-    if command not in COMMANDS:
-        print(f"bokehforge: error: no command {command!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    return import_module(COMMANDS[command][0]).main(rest, prog=f"bokehforge {command}")
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"bokehforge: error: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return command.BAD_INPUT
+    return command.start(COMMANDS[name][0], rest, f"bokehforge {name}")
 
 
 def _help() -> str:

@@ -35,13 +35,13 @@ class Options:
     format: Literal["jpg", "png"] = "jpg"
     """Pictures as JPEG of high quality, or as 8-bit PNG."""
     limit: int | None = None
-    """Write at most this many pairs, the first ones."""
+    """Write at most this many pairs, the first ones, 1 to 1,000,000."""
     misalignment: float = 0.0
-    """Largest shift of a truth against its input, and of its corners by a turn, pixels."""
+    """Largest shift of a truth against its input, and of its corners by a turn, 0 to 50 pixels."""
     colour_drift: float = 0.0
-    """Largest relative change of each colour channel of a truth."""
+    """Largest relative change of each colour channel of a truth, 0 to 1."""
     seed: int = 0
-    """Seed of the flaws."""
+    """Seed of the flaws, 0 to 2^63."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge export") -> int:
@@ -57,7 +57,9 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge export") -> int:
 
 
 def _export(options: Options) -> int:
-    command.require_at_least(("--limit", options.limit, 1), ("--seed", options.seed, 0))
+    command.require_counts(
+        ("--limit", options.limit, 1, command.COUNT_MAX), ("--seed", options.seed, 0, command.SEED_MAX)
+    )
     command.require_within(
         ("--misalignment", options.misalignment, 0, 50), ("--colour-drift", options.colour_drift, 0, 1)
     )

@@ -50,7 +50,7 @@ class Options:
     section: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write a drawing of the lens, cut along its axis, with rays."""
     rays: Annotated[int, arg(metavar="N")] = PLATE_RAYS
-    """Rays of one cell of the plate, for each of three wavelengths."""
+    """Rays of one cell of the plate, for each of three wavelengths, 100 to 10^8."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge lens") -> int:
@@ -64,7 +64,7 @@ def _lens(options: Options) -> int:
         for name in prescription_names():
             print(f"{name:14} {load_prescription(name).name}")
         return command.DONE
-    command.require_at_least(("--rays", options.rays, 100))
+    command.require_counts(("--rays", options.rays, 100, 10**8))
     prescription = load_prescription(options.name)
     try:
         if options.focal_length is not None:

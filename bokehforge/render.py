@@ -57,24 +57,24 @@ class Options:
     """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of what is farthest, 68
     where none is given."""
     max_radius: float | None = None
-    """Largest blur radius in the picture, in pixels; in a sweep, of all its pictures."""
+    """Largest blur radius in the picture, in pixels, at most its longer side; in a sweep, of all its pictures."""
     f_number: float | None = None
     """f-number of the lens."""
     focal_length: float | None = None
     """Focal length of the lens in mm."""
     sensor_width: float = 36.0
-    """Width of the sensor in mm, along the picture's longer side."""
+    """Width of the sensor in mm, 0.1 to 1000, along the picture's longer side."""
     focus: str | None = None
     """X,Y: pixel to focus on, from the upper left; D: a disparity; or Zm: a distance in metres, with --depth. Not for a
     sweep. For d2f: from 0, the subject, to 1, what is farthest."""
     sweep: int | None = None
-    """Pictures of a focus sweep from the farthest to the nearest disparity; a film runs there and back."""
+    """Pictures of a focus sweep, 2 to 1000, from the farthest to the nearest disparity; a film runs there and back."""
     sweep_from: float | None = None
     """Disparity that a sweep begins at."""
     sweep_to: float | None = None
     """Disparity that a sweep ends at."""
     fps: float = 15.0
-    """Pictures a second in a film."""
+    """Pictures a second in a film, 0.1 to 240."""
     aperture: str = "disk"
     """Shape of the opening: disk, polygon:BLADES, polygon:BLADES:DEGREES, donut:INNER_RADIUS, or a picture of it."""
     gamma: float = REFERENCE_GAMMA

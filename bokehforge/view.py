@@ -26,9 +26,9 @@ class Options:
     out: Path | None = None
     """File of the page. Default: DIR.html beside the dataset."""
     scenes: int = DEFAULT_SCENES
-    """Show at most this many scenes."""
+    """Show at most this many scenes, 1 to 1,000,000."""
     side: int = DEFAULT_SIDE_PX
-    """Longest side of the pictures in the page, pixels."""
+    """Longest side of the pictures in the page, 1 to 16384 pixels."""
 
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge view") -> int:
@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge view") -> int:
 
 
 def _view(options: Options) -> int:
+    command.require_counts(
+        ("--scenes", options.scenes, 1, command.COUNT_MAX), ("--side", options.side, 1, command.SIDE_MAX_PX)
+    )
     folder = options.dir.resolve()
     page = write_page(
         options.dir,

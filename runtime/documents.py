@@ -2,11 +2,14 @@
 
 import json
 import reprlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
+
+from runtime.files import opened
 
 # Larger ones are not ours, and would take long to refuse.
 _BYTES_MAX = 256 * 2**20
@@ -29,14 +32,33 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = _Loader) -> dict[str, Any]:
     """The mapping in a YAML file, of text, numbers, booleans, None, lists and mappings; else DocumentError."""
-    return _read(path, "YAML", lambda text: yaml.load(text, _Loader))
+    return _read(path, "YAML", lambda text: yaml.load(text, loader))
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file; else DocumentError."""
     return _read(path, "JSON", json.loads)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; DocumentError where it cannot be read, is larger than 256 MiB, or is not text in UTF-8."""
+    try:
+        with opened(path) as file:
+            data = file.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:
+            raise DocumentError(f"{path}: is larger than {_BYTES_MAX / 2**20:.0f} MiB")
+        return data.decode("utf-8")
+    except OSError as error:
+        raise DocumentError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number that floating point holds; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def shown(value: object) -> str:
@@ -48,17 +70,10 @@ def shown(value: object) -> str:
 
 
 def _read(path: Path, kind: str, parsed: Callable[[str], Any]) -> dict[str, Any]:
+    text = read_text(path)
     try:
-        if path.stat().st_size > _BYTES_MAX:
-            raise DocumentError(f"{path}: is larger than {_BYTES_MAX / 2**20:.0f} MiB")
-        document = parsed(path.read_text("utf-8"))
+        document = parsed(text)
         _require_plain(document, {})
-    except DocumentError:
-        raise
-    except OSError as error:
-        raise DocumentError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{path}: is not text ({error.reason} at byte {error.start})") from error
     except RecursionError as error:
         raise DocumentError(f"{path}: is not {kind} that can be used (too deep)") from error
     # Parsers raise many types: a key that is a list, a number of 5000 digits, an unknown tag.

@@ -1,11 +1,33 @@
 """Files that are whole or not there, and their digests."""
 
+import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+
+
+def opened(path: Path) -> BufferedReader:
+    """A file to read; OSError also for a FIFO, a socket or a device, which would block or never end."""
+    # A FIFO without a writer does not block, a device such as a tape is not touched.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is a FIFO, a socket or a device, not a file", str(path))
+    return file
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written to a file; Python keeps other bytes of names as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -57,5 +79,5 @@ def sync(path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

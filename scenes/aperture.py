@@ -12,7 +12,7 @@ corners of the frame.
 """
 
 import base64
-import math
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.documents import is_number
 from scenes.arrays import LensPoints
 
 # The golden angle as a fraction of a turn.
@@ -30,6 +31,7 @@ _GOLDEN = (3.0 - np.sqrt(5.0)) / 2.0
 _OUTLINE_STEPS = 4096
 
 _MASK_SIDE_MAX = 256
+_PNG_SIDE_MAX = 8192
 
 # Radii at which the light of a `Character` is tabulated: 80 for each of the finest rings.
 _RADIAL_STEPS = 8192
@@ -121,9 +123,9 @@ class Polygon:
     def __post_init__(self):
         if not isinstance(self.blades, int) or self.blades < 3:
             raise ValueError(f"blades is {self.blades!r}; it must be a whole number of at least 3")
-        if not _is_number(self.rotation_deg):
+        if not is_number(self.rotation_deg):
             raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
-        if not (_is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
+        if not (is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
             raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
@@ -171,7 +173,7 @@ class Donut:
     is_round = True
 
     def __post_init__(self):
-        if not (_is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
+        if not (is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
             raise ValueError(f"inner_radius is {self.inner_radius!r}; it must lie in [0, 1)")
 
     def outline(self, angle: NDArray) -> NDArray:
@@ -408,16 +410,15 @@ def _shape_from(shape: Any, keys: dict, description: dict) -> Shape:
 
 def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
     try:
-        grey = cv2.imdecode(np.frombuffer(base64.b64decode(png_base64), np.uint8), cv2.IMREAD_GRAYSCALE)
+        png = base64.b64decode(png_base64)
+        # The sides in its header, before they are allocated.
+        is_small = len(png) > 24 and max(struct.unpack(">II", png[16:24])) <= _PNG_SIDE_MAX
+        grey = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if is_small else None
     except (ValueError, cv2.error):
         grey = None
     if grey is None:
         raise ValueError("the aperture mask is not a PNG picture in base64")
     return np.asarray(grey, np.uint8)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _polar(radius: NDArray, angle: NDArray) -> LensPoints:

@@ -1,25 +1,27 @@
 """The user's own photographs and cut-outs, read from folders.
 
-Opening a folder decodes every file once, to find the usable ones. Decoded pictures are not kept. Opening a folder and
-drawing from it change process-wide options of Pillow and OpenCV: do either from one thread at a time.
+Opening a folder decodes every file once, to find the usable ones. Decoded pictures are not kept.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from runtime.files import is_utf8
 from scenes.arrays import Picture, Rgba
 from scenes.color import premultiplied
-from scenes.decode import SIDE_MIN_PX, DecodeError, decode, linear_light, opaque, quiet_decoders
+from scenes.decode import SIDE_MIN_PX, DecodeError, decode, header_of, linear_light, opaque, quiet_decoders
 from scenes.matte import crop_to_alpha, resize_rgba, resized, straight
 
 SUFFIXES = frozenset(
@@ -33,7 +35,8 @@ PAIR_LAYOUTS = (("fg", "alpha", False), ("original", "mask", True))
 
 ENLARGEMENT_MAX = 2.0
 BAND_TEXELS = 2**22
-THREADS = min(4, os.cpu_count() or 1)  # each may hold a picture of 200 megapixels, up to 2 GiB
+THREADS = min(4, os.cpu_count() or 1)
+LARGE_BYTES = 2**27  # decoding takes about twice as much; larger pictures are decoded one at a time
 CUTOUT_SIDE_MIN_PX = 16  # a smaller procedural drawing has fewer pixels than strokes
 RECTANGLE_COVERAGE = 0.995  # a picture with a larger share of opaque pixels is a rectangle, not a cut-out
 
@@ -89,6 +92,7 @@ class _AssetFolder:
         self.skipped: list[tuple[str, str]] = []
         self._assets: list[_Asset] = []
         self._check(sorted(self._find(), key=lambda asset: asset.name))
+        self.skipped += self._unreadable()
         self.skipped.sort()
         if strict and self.skipped:
             name, reason = self.skipped[0]
@@ -110,6 +114,14 @@ class _AssetFolder:
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def _unreadable(self) -> Iterator[tuple[str, str]]:
+        """(name, reason) of the folders that cannot be looked into."""
+        errors: list[OSError] = []
+        for _ in os.walk(self.folder, onerror=errors.append):
+            pass
+        for error in errors:
+            yield self._name(Path(error.filename)), f"cannot be looked into ({error.strerror})"
+
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
@@ -122,9 +134,16 @@ class _AssetFolder:
         raise NotImplementedError
 
     def _check(self, assets: list[_Asset]):
+        one_large = Lock()
+
         def checked(asset: _Asset) -> _Asset | DecodeError:
             try:
-                return replace(asset, sha256=self._read(asset)[1])
+                if not all(map(is_utf8, asset.files)):
+                    raise DecodeError("has a name that is not UTF-8; rename it")  # scenes name their pictures
+                headers = [header_of(self.folder / name) for name in asset.files]
+                is_large = sum(4 * h.width * h.height * h.sample_bytes for h in headers) > LARGE_BYTES
+                with one_large if is_large else nullcontext():
+                    return replace(asset, sha256=self._read(asset)[1])
             except DecodeError as unusable:
                 return unusable
 
@@ -146,8 +165,7 @@ class _AssetFolder:
     def _pick(self, rng: np.random.Generator) -> tuple[_Asset, NDArray]:
         asset = self._assets[rng.integers(len(self._assets))]
         try:
-            with quiet_decoders():
-                picture, sha256 = self._read(asset)
+            picture, sha256 = self._read(asset)
         except DecodeError as unusable:
             raise AssetError(
                 f"{self.folder / asset.name}: {unusable}, though it was usable before; run again"
@@ -265,7 +283,8 @@ class CutoutFolder(_AssetFolder):
         picture, *sha256 = decode(self.folder / asset.files[0])
         if len(asset.files) == 2:
             alpha, alpha_sha256 = decode(self.folder / asset.files[1])
-            picture = _with_alpha(picture, alpha)
+            # A copy of one channel, so that the others are freed.
+            picture = _with_alpha(picture, alpha[..., 0].copy())
             sha256.append(alpha_sha256)
         elif picture.shape[2] == 3:
             raise DecodeError("has no alpha; cut the object out, or use fg/ and alpha/ side by side")
@@ -295,14 +314,17 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 
 def _with_alpha(picture: NDArray, alpha: NDArray) -> NDArray:
-    """RGBA in the picture's dtype from a picture and the grey picture of its alpha."""
-    if picture.shape[:2] != alpha.shape[:2]:
-        (height, width), (alpha_height, alpha_width) = picture.shape[:2], alpha.shape[:2]
+    """RGBA in the picture's dtype from a picture and its alpha, (H, W) of any decoded type."""
+    if picture.shape[:2] != alpha.shape:
+        (height, width), (alpha_height, alpha_width) = picture.shape[:2], alpha.shape
         raise DecodeError(f"is {width} x {height} px, but its alpha is {alpha_width} x {alpha_height} px")
-    level = alpha[..., :1] / np.float32(opaque(alpha)) * np.float32(opaque(picture))
-    if picture.dtype != np.float32:
-        level = np.rint(level)
-    return np.concatenate([picture[..., :3], level.astype(picture.dtype)], axis=-1)
+    rgba = np.empty((*alpha.shape, 4), picture.dtype)
+    rgba[..., :3] = picture[..., :3]
+    rows = max(1, BAND_TEXELS // picture.shape[1])
+    for y in range(0, len(alpha), rows):
+        level = alpha[y : y + rows] / np.float32(opaque(alpha)) * np.float32(opaque(picture))
+        rgba[y : y + rows, :, 3] = level if picture.dtype == np.float32 else np.rint(level)
+    return rgba
 
 
 def _group_side(shrinking: float) -> int:

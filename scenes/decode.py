@@ -4,34 +4,74 @@ Every mode that Pillow, OpenCV or OpenEXR reads is accepted: 8 and 16 bits, grey
 (TIFF, EXR, Radiance HDR, PFM). EXIF orientation is applied. Integer files hold display values, which become linear
 light by the reference gamma. Floating-point files hold linear light already. Alpha is straight in the arrays: colour
 that a format stores premultiplied (EXR, TIFF with associated alpha) is divided by alpha.
+
+Sizes are read from headers first. A picture is never in memory more than about twice: decoding takes up to 2 GB, which
+a picture of the largest size in RGBA needs.
 """
 
 import hashlib
 import io
+import os
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
+import Imath
 import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    EXTRASAMPLES,
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    ImageFileDirectory_v2,
+    TiffImageFile,
+)
 
+from runtime.files import opened
+from runtime.silence import Shared, quiet_libraries
 from scenes.color import HALF_MAX, linear_from_display
 from scenes.matte import straight
 
 SIDE_MIN_PX = 16
-MEGAPIXELS_MAX = 200
+MEGAPIXELS_MAX = 200  # of 8 bits a sample; half as many of 16 bits, a quarter in floating point
+FILE_BYTES_MAX = 2 * 2**30
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 EXIF_ORIENTATION = 0x0112
 ASSOCIATED_ALPHA = 1  # TIFF 6.0, section 18
 
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEADER_BYTES = 2**16
+
+# Width and height in the headers that only OpenCV reads: Radiance HDR, PFM, PAM.
+_TEXT_HEADERS = (
+    re.compile(rb"#\?.*?\n\n-Y\s*(?P<height>\d+)\s*\+X\s*(?P<width>\d+)\s", re.DOTALL),
+    re.compile(rb"P[Ff]\s+(?P<width>\d+)\s+(?P<height>\d+)\s"),
+    re.compile(rb"P7(?=.*?\sWIDTH\s+(?P<width>\d+)\s).*?\sHEIGHT\s+(?P<height>\d+)\s", re.DOTALL),
+)
+
+# Pixels that are converted at a time.
+_BAND_PX = 2**20
+_EXR_BAND_ROWS = 256  # no compression has larger blocks of rows
+
 
 class DecodeError(ValueError):
     """A file that cannot be used as a picture. The message gives the reason; the caller adds the file's name."""
+
+
+class Header(NamedTuple):
+    """What a picture file says of its size, before EXIF turns it; `sample_bytes` is 4 for floating point."""
+
+    width: int
+    height: int
+    sample_bytes: int
 
 
 def decode(path: Path) -> tuple[NDArray, str]:
@@ -39,19 +79,33 @@ def decode(path: Path) -> tuple[NDArray, str]:
 
     returns   (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha: uint8 or uint16 display values, or float32 linear
               light; and the sha256
-    raises    DecodeError for a file that is unreadable or truncated, a side below 16 px, more than 200 megapixels,
-              NaN and infinity
+    raises    DecodeError for a file that is unreadable or truncated, a FIFO or device, more than 2 GiB, a side below
+              16 px, more than 200 megapixels (100 of 16 bits, 50 in floating point), NaN and infinity
     """
-    try:
-        data = path.read_bytes()
-        picture = _decode_exr(path) if data.startswith(EXR_MAGIC) else _decode_raster(data)
-    except DecodeError:
-        raise
-    except Exception as error:  # broken data makes decoders raise many types: OSError, SyntaxError, struct.error
-        raise DecodeError(f"cannot be read ({error})") from error
-    if not np.isfinite(picture).all():
+    with _reading(path) as file:
+        picture = _decode_exr(file) if _begins(file) == EXR_MAGIC else _decode_raster(file)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # min and max pass on a NaN, and need no memory.
+    if picture.dtype == np.float32 and not (np.isfinite(picture.min()) and np.isfinite(picture.max())):
         raise DecodeError("holds NaN or infinity")
-    return picture, hashlib.sha256(data).hexdigest()
+    return picture, digest
+
+
+def header_of(path: Path, *, side_min_px: int = SIDE_MIN_PX) -> Header:
+    """The size that a picture file declares; nothing is decoded. DecodeError as of `decode`, for the header."""
+    with _reading(path) as file:
+        return _header(file, side_min_px)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the picture that `decode` would return; DecodeError as of `header_of`."""
+    with _reading(path) as file:
+        width, height, _ = _header(file)
+        with suppress(UnidentifiedImageError), Image.open(file) as image:
+            if image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
+                return height, width
+    return width, height
 
 
 def linear_light(picture: NDArray, expand_highlights: float = 0.0) -> NDArray[np.float32]:
@@ -85,14 +139,18 @@ def opaque(picture: NDArray) -> int:
     return 1 if picture.dtype == np.float32 else np.iinfo(picture.dtype).max
 
 
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Silence the warnings of Pillow and OpenCV, and lift Pillow's size limit, because `decode` has its own.
+def quiet_decoders() -> Shared:
+    """Silence Pillow, OpenCV and OpenEXR, and lift Pillow's size limit, because `decode` has its own.
 
-    These settings are process-wide: enter from one thread at a time, and start threads inside.
+    `decode` enters it by itself; around many pictures it saves the changes between them.
     """
+    return _quiet
+
+
+@contextmanager
+def _quiet_settings() -> Iterator[None]:
     pixels_max, log_level = Image.MAX_IMAGE_PIXELS, cv2.getLogLevel()
-    with warnings.catch_warnings():
+    with quiet_libraries, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Image.MAX_IMAGE_PIXELS = None
         cv2.setLogLevel(0)
@@ -103,73 +161,176 @@ def quiet_decoders() -> Iterator[None]:
             cv2.setLogLevel(log_level)
 
 
-def _decode_raster(data: bytes) -> NDArray:
+_quiet = Shared(_quiet_settings)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BufferedReader]:
+    """A picture file to decode; whatever decoders raise becomes a DecodeError of one line."""
     try:
-        image = Image.open(io.BytesIO(data))
+        with opened(path) as file, quiet_decoders():
+            size = file.seek(0, io.SEEK_END)
+            if size > FILE_BYTES_MAX:
+                raise DecodeError(f"has {size / 2**30:.1f} GiB; files of up to {FILE_BYTES_MAX / 2**30:g} GiB are read")
+            yield file
+    except DecodeError:
+        raise
+    except OSError as error:
+        raise DecodeError(f"cannot be read ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise DecodeError("cannot be read (memory is short)") from error
+    except Exception as error:  # broken data makes decoders raise many types: SyntaxError, struct.error, cv2.error
+        reason = " ".join(str(error).split())
+        raise DecodeError(f"cannot be read ({reason[:200]})") from error
+
+
+def _begins(file: BufferedReader) -> bytes:
+    file.seek(0)
+    return file.read(4)
+
+
+def _header(file: BufferedReader, side_min_px: int = SIDE_MIN_PX) -> Header:
+    try:
+        with Image.open(file) as image:
+            bits = _bits_per_sample(image, file)
+            header = Header(*image.size, 1 if image.mode == "CMYK" or bits <= 8 else 2 if bits <= 16 else 4)
     except UnidentifiedImageError:
-        return _decode_opencv(data)  # floating-point TIFF in colour, Radiance HDR, PFM
-    with image:
-        _check_size(*image.size)
+        header = _exr_header(file) if _begins(file) == EXR_MAGIC else _opencv_header(file)
+    _check_size(header, side_min_px)
+    return header
+
+
+def _opencv_header(file: BufferedReader) -> Header:
+    """The header of what Pillow does not read: floating-point TIFF in colour, Radiance HDR, PFM."""
+    begin = _begins(file)
+    if begin in _TIFF_MAGIC:
+        file.seek(0)
+        directory = ImageFileDirectory_v2(file.read(16 if begin in _TIFF_MAGIC[2:] else 8))
+        file.seek(directory.next)
+        directory.load(file)
+        bits = max(directory.get(BITSPERSAMPLE, (1,)))
+        return Header(int(directory[IMAGEWIDTH]), int(directory[IMAGELENGTH]), min(4, max(1, bits // 8)))
+    file.seek(0)
+    text = file.read(_HEADER_BYTES)
+    for pattern in _TEXT_HEADERS:
+        if match := pattern.match(text):
+            return Header(int(match["width"]), int(match["height"]), 2 if begin.startswith(b"P7") else 4)
+    raise DecodeError("is not a picture that Pillow or OpenCV reads, or is truncated")
+
+
+def _exr_header(file: BufferedReader) -> Header:
+    file.seek(0)
+    with OpenEXR.File(file, header_only=True) as exr:
+        (x0, y0), (x1, y1) = exr.header()["dataWindow"]
+    return Header(int(x1) - int(x0) + 1, int(y1) - int(y0) + 1, 4)
+
+
+def _decode_raster(file: BufferedReader) -> NDArray:
+    # Pillow would reduce 16 bits and floating point to 8 bits.
+    deep = _decode_opencv(file) if _header(file).sample_bytes > 1 else None
+    try:
+        picture, orientation, is_premultiplied = _decode_pillow(file, pixels=deep is None)
+    except UnidentifiedImageError:
+        return _decode_opencv(file) if deep is None else deep
+    if deep is not None:
+        picture = _divided_by_alpha(deep) if is_premultiplied else deep
+    assert picture is not None
+    return _upright(picture, orientation)
+
+
+def _decode_pillow(file: BufferedReader, *, pixels: bool) -> tuple[NDArray[np.uint8] | None, int, bool]:
+    """(the picture where its pixels are wanted, its EXIF orientation, whether it is a TIFF of associated alpha)."""
+    # `close` frees the pixels, which a cycle of references through the EXIF would keep, and closes the file.
+    with os.fdopen(os.dup(file.fileno()), "rb") as own, closing(Image.open(own)) as image:
         image.load()  # raises for a truncated file, of which OpenCV may return a part
-        if image.mode != "CMYK" and _bits_per_sample(image, data) > 8:
-            picture = _decode_opencv(data)  # Pillow would reduce it to 8 bits
-            if isinstance(image, TiffImageFile) and image.tag_v2.get(EXTRASAMPLES) == (ASSOCIATED_ALPHA,):
-                picture = _divided_by_alpha(picture)
-        else:
-            mode = "RGBA" if image.has_transparency_data else "RGB"
-            picture = np.asarray(image if image.mode == mode else image.convert(mode))
         # Both libraries turn a TIFF upright themselves, and Pillow then removes its tag.
-        return _upright(picture, image.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        is_premultiplied = isinstance(image, TiffImageFile) and image.tag_v2.get(EXTRASAMPLES) == (ASSOCIATED_ALPHA,)
+        return _pillow_pixels(image) if pixels else None, orientation, is_premultiplied
 
 
-def _bits_per_sample(image: Image.Image, data: bytes) -> int:
+def _pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB or RGBA, by bands of rows: at once, Pillow would hold the picture three times."""
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    width, height = image.size
+    picture = np.empty((height, width, len(mode)), np.uint8)
+    for y, rows in _bands(height, max(1, _BAND_PX // width)):
+        band = image.crop((0, y, width, y + rows))
+        picture[y : y + rows] = np.asarray(band if band.mode == mode else band.convert(mode))
+    return picture
+
+
+def _bands(height: int, rows: int) -> Iterator[tuple[int, int]]:
+    """(first row, number of rows) of bands of `rows` rows; the last one may have fewer."""
+    return ((y, min(rows, height - y)) for y in range(0, height, rows))
+
+
+def _bits_per_sample(image: Image.Image, file: BufferedReader) -> int:
     if image.format == "PNG":
-        return data[24]  # bit depth in the header chunk, which comes first
+        file.seek(24)
+        return file.read(1)[0]  # bit depth in the header chunk, which comes first
     if isinstance(image, TiffImageFile):
         return max(image.tag_v2.get(BITSPERSAMPLE, (1,)))
+    if image.format == "PPM" and image.mode == "F":
+        return 32  # PFM in grey
     return 16 if image.mode.startswith("I") else 8  # PGM
 
 
-def _decode_opencv(data: bytes) -> NDArray:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+def _decode_opencv(file: BufferedReader) -> NDArray:
+    data = np.asarray(np.memmap(file, np.uint8, mode="r"))
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise DecodeError("is not a picture that Pillow or OpenCV reads, or is truncated")
-    _check_size(picture.shape[1], picture.shape[0])
     if picture.dtype == np.float64:
         picture = picture.astype(np.float32)
     if picture.dtype not in (np.uint8, np.uint16, np.float32):
         raise DecodeError(f"has samples of type {picture.dtype}; save it with 8 or 16 bits, or floating point")
     if picture.ndim == 2:
         return np.repeat(picture[..., None], 3, axis=2)
-    return picture[..., [2, 1, 0, 3][: picture.shape[2]]]
+    for y, rows in _bands(len(picture), max(1, _BAND_PX // picture.shape[1])):
+        picture[y : y + rows, :, :3] = picture[y : y + rows, :, 2::-1].copy()
+    return picture
 
 
-def _decode_exr(path: Path) -> NDArray[np.float32]:
-    with OpenEXR.File(str(path), header_only=True) as file:
-        (x0, y0), (x1, y1) = file.header()["dataWindow"]
-    _check_size(int(x1 - x0) + 1, int(y1 - y0) + 1)
-    with OpenEXR.File(str(path)) as file:
-        channels = {name: channel.pixels.astype(np.float32) for name, channel in file.channels().items()}
-    if "RGBA" in channels:
-        return _divided_by_alpha(channels["RGBA"])
-    if "RGB" in channels:
-        return channels["RGB"]
-    if "Y" in channels:
-        return np.repeat(channels["Y"][..., None], 3, axis=2)
-    raise DecodeError(f"has the channels {', '.join(channels)}; only RGB, RGBA and Y are read")
+def _decode_exr(file: BufferedReader) -> NDArray[np.float32]:
+    header = _exr_header(file)
+    _check_size(header)
+    file.seek(0)
+    exr = OpenEXR.InputFile(file)
+    found = exr.header()["channels"]
+    names = next((names for names in ("RGBA", "RGB", "Y") if all(name in found for name in names)), None)
+    if names is None or any((c.xSampling, c.ySampling) != (1, 1) for c in map(found.get, names)):
+        raise DecodeError(f"has the channels {', '.join(found)}; only RGB, RGBA and Y are read")
+    picture = np.empty((header.height, header.width, len(names)), np.float32)
+    first, as_float = exr.header()["dataWindow"].min.y, Imath.PixelType(Imath.PixelType.FLOAT)
+    for y, rows in _bands(header.height, _EXR_BAND_ROWS):
+        for i, values in enumerate(exr.channels(names, as_float, first + y, first + y + rows - 1)):
+            picture[y : y + rows, :, i] = np.frombuffer(values, np.float32).reshape(rows, header.width)
+    if names == "RGBA":
+        return _divided_by_alpha(picture)
+    return np.repeat(picture, 3, axis=2) if names == "Y" else picture
 
 
-def _check_size(width: int, height: int):
-    if min(width, height) < SIDE_MIN_PX:
-        raise DecodeError(f"is {width} x {height} px; each side needs at least {SIDE_MIN_PX}")
-    if width * height > MEGAPIXELS_MAX * 1e6:
-        raise DecodeError(f"is {width} x {height} px; at most {MEGAPIXELS_MAX} megapixels are read")
+def _check_size(header: Header, side_min_px: int = SIDE_MIN_PX) -> None:
+    width, height, sample_bytes = header
+    if min(width, height) < side_min_px:
+        raise DecodeError(f"is {width} x {height} px; each side needs at least {side_min_px}")
+    if width * height > MEGAPIXELS_MAX / sample_bytes * 1e6:
+        samples = {1: "", 2: " of 16 bits"}.get(sample_bytes, " in floating point")
+        raise DecodeError(
+            f"is {width} x {height} px; at most {MEGAPIXELS_MAX / sample_bytes:g} megapixels{samples} are read"
+        )
 
 
 def _divided_by_alpha(picture: NDArray) -> NDArray:
-    """The straight-alpha form of a premultiplied picture, in the same dtype."""
-    rgba = straight(picture / np.float32(opaque(picture)))
-    return rgba if picture.dtype == np.float32 else np.rint(rgba.clip(0.0, 1.0) * opaque(picture)).astype(picture.dtype)
+    """The premultiplied picture, made one of straight alpha in the same dtype."""
+    white = np.float32(opaque(picture))
+    for y, rows in _bands(len(picture), max(1, _BAND_PX // picture.shape[1])):
+        rgba = straight(picture[y : y + rows] / white)
+        if picture.dtype != np.float32:
+            rgba = np.rint(rgba.clip(0.0, 1.0) * white)
+        picture[y : y + rows] = rgba
+    return picture
 
 
 def _upright(picture: NDArray, orientation: int) -> NDArray:

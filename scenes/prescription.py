@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from runtime.documents import shown
+from runtime.documents import DocumentError, is_number, read_text, read_yaml, shown
 from scenes.glass import AIR, LINE_D, Cauchy, Glass, glass_from
 from scenes.optics import OpticalSystem, trace
 
@@ -199,12 +199,9 @@ def load_prescription(name_or_file: str | Path) -> LensPrescription:
                 "a prescription in .yaml, or a table of pbrt"
             )
     try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise PrescriptionError(f"lens {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise PrescriptionError(f"lens {path}: is not text in UTF-8") from error
-    keys = _yaml_keys(text, path) if path.suffix in (".yaml", ".yml") else _table_keys(text, path)
+        keys = _yaml_keys(path) if path.suffix in (".yaml", ".yml") else _table_keys(read_text(path), path)
+    except DocumentError as error:
+        raise PrescriptionError(f"lens {error}") from error
     try:
         return LensPrescription(**keys)
     except PrescriptionError as error:
@@ -233,15 +230,11 @@ _TEXTS = ("name", "source", "read_in", "note")
 _NUMBERS = ("f_number", "half_field_deg")
 
 
-def _yaml_keys(text: str, path: Path) -> dict[str, Any]:
+def _yaml_keys(path: Path) -> dict[str, Any]:
     """Arguments of `LensPrescription` from a YAML file."""
-    try:
-        # A loader of safe values only, whose mappings have lines.
-        keys = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PrescriptionError(f"lens {path}: is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(keys, _Keys):
-        raise PrescriptionError(f"lens {path}: must be a mapping with the key surfaces")
+    # A loader of safe values only, whose mappings have lines.
+    keys = read_yaml(path, _Loader)
+    assert isinstance(keys, _Keys)
     _require_keys(keys, (*_TEXTS, *_NUMBERS, "surfaces"), ("surfaces",), f"lens {path}, line {keys.line}")
     where = f"lens {path}"
     values: dict[str, Any] = {"name": path.stem}
@@ -335,7 +328,7 @@ def _text(value: Any, where: str) -> str:
 
 
 def _number(value: Any, where: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_number(value):
         raise PrescriptionError(f"{where} is {shown(value)}; it must be a finite number")
     return float(value)
 

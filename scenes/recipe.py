@@ -5,7 +5,6 @@ key that is missing in a file has the default of the dataclass.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +12,31 @@ from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from runtime.documents import DocumentError, read_yaml, shown
+from runtime.documents import DocumentError, is_number, read_yaml, shown
 from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
+from scenes.decode import DecodeError, header_of
 from scenes.stack import TRACED_PIXELS, Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
 
 Focus = Literal["layers", "even", "random"]
+
+# Beyond these no machine makes a scene, or ends.
+_MOST: dict[str, int] = {
+    **dict.fromkeys(("size_px", "width_px", "height_px", "blur_parameters", "random_blur"), 16384),
+    "scenes": 1_000_000,
+    "seed": 2**63,
+    "foregrounds": 100,
+    "focus_count": 100,
+    "expand_highlights": 1000,
+}
+
+# A mask is padded to a square.
+_MASK_SIDE_MAX = 8192
 
 # What a camera decides.
 _OF_THE_CAMERA = (
@@ -134,6 +148,12 @@ class Recipe:
             self._require(getattr(self, key) >= 1, key, "must be at least 1")
         for key in ("size_px", "width_px", "height_px"):
             self._require(getattr(self, key) is None or getattr(self, key) >= 16, key, "must be at least 16 px")
+        for key, most in _MOST.items():
+            value = getattr(self, key)
+            largest = max(value, default=0) if isinstance(value, tuple) else value or 0
+            self._require(largest <= most, key, f"must be at most {most}")
+        for key in ("blur_parameters", "gammas", "apertures"):
+            self._require(len(getattr(self, key)) <= 100, key, "lists more than 100 values")
         self._require((self.width_px is None) == (self.height_px is None), "width_px", "needs height_px beside it")
         smallest, largest = self.foreground_scale
         self._require(0 < smallest and largest <= 4, "foreground_scale", "must lie in (0, 4]")
@@ -304,7 +324,7 @@ def _typed(value: Any, annotation: Any, where: str) -> Any:
     arguments = get_args(annotation)
     if type(None) in arguments:
         return None if value is None else _typed(value, arguments[0], where)
-    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if annotation is float and is_number(value):
         return float(value)
     if annotation is int and isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -334,14 +354,24 @@ def _aperture_from(description: Any, path: Path) -> Aperture:
         raise RecipeError(f"recipe {path}: aperture {shown(description)} must be a mapping with the key 'shape'")
     try:
         if description.keys() == {"shape", "file"} and description["shape"] == "mask":
-            picture = path.parent / str(description["file"])
-            grey = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE) if picture.is_file() else None
-            if grey is None:
-                raise ValueError(f"aperture mask {picture} is missing or not a picture")
-            return Mask.from_image(np.asarray(grey, np.uint8))
+            return Mask.from_image(_mask_of(path.parent / str(description["file"])))
         return aperture_from(description)
     except ValueError as error:
         raise RecipeError(f"recipe {path}: {error}") from error
+
+
+def _mask_of(picture: Path) -> NDArray[np.uint8]:
+    """The grey picture of an aperture; ValueError where it is missing, or not a picture."""
+    try:
+        header = header_of(picture, side_min_px=1)
+        if max(header.width, header.height) > _MASK_SIDE_MAX:
+            raise ValueError(f"aperture mask {picture} is {header.width} x {header.height} px; give a smaller picture")
+        grey = cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (DecodeError, cv2.error):
+        grey = None
+    if grey is None:
+        raise ValueError(f"aperture mask {picture} is missing or not a picture")
+    return np.asarray(grey, np.uint8)
 
 
 def _sequence(value: Any, key: str, path: Path) -> list:

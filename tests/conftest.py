@@ -1,8 +1,10 @@
 """What several test files share: Taichi on the CPU, and small random scenes."""
 
 import os
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import cv2
 import numpy as np
@@ -24,6 +26,22 @@ settings.load_profile("same")
 def taichi_cpu() -> str:
     """Taichi, started once; the name of the backend for `Tracer`."""
     return backend.start("cpu")
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """No file can be written beyond its first bytes, so many, in this process and those that it starts."""
+
+    @contextmanager
+    def limited(file_bytes: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 # Not for the session: its event loop must not run under tests of other files.

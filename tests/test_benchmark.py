@@ -295,6 +295,17 @@ def test_a_renderer_that_fails_is_recorded_and_the_others_go_on(dataset, strange
     assert "awkward failed on 000000/bokeh_00_01" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file_bytes", [0, 100, 5_000])
+def test_a_full_disk_names_the_folder_of_results(dataset, tmp_path, capsys, full_disk, file_bytes):
+    out = tmp_path / "results"
+    with full_disk(file_bytes):
+        assert benchmark("--data", dataset, "--renderers", "identity", "--out", out, "--limit", 2) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"benchmark.py: error: {out}") and "Traceback" not in "".join(lines)
+    assert not list(out.glob(".*"))
+    assert benchmark("--data", dataset, "--renderers", "identity", "--out", out, "--limit", 2) == 0
+
+
 def test_the_first_failure_has_its_traceback_in_a_file(dataset, strangers, tmp_path, capsys):
     out = tmp_path / "out"
     assert benchmark("--data", dataset, "--renderers", f"{strangers}:awkward", "--out", out) == 0

@@ -289,6 +289,29 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is not a whole checkpoint of tensors"),
+        (b"junk", "is not a whole checkpoint of tensors"),
+        (b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", "is not a whole checkpoint of tensors"),
+        ([torch.zeros(1)], "is not a mapping of names to tensors"),
+        ({"model": 3}, "is not a mapping of names to tensors"),
+        ({"model": {"weight": 3}}, "'weight' is not a tensor"),
+        ({3: torch.zeros(1)}, "is not a checkpoint of ARNet"),
+        ({"weight": torch.tensor([1.0, float("nan")])}, "'weight' holds NaN or infinity"),
+        ({}, "is not a checkpoint of ARNet"),
+    ],
+)
+def test_bad_weights_are_one_line_without_advice_to_run_them(tmp_path, content, reason):
+    path = tmp_path / "arnet.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(RendererError) as refusal:
+        loaded(ARNet(), path)
+    message = str(refusal.value)
+    assert message.startswith(f"{path}: {reason}") and "\n" not in message and "weights_only" not in message
+
+
 def test_what_is_no_checkpoint_of_a_network_is_named(weights, tmp_path):
     with pytest.raises(RendererError, match=r"iunet\.safetensors: is not a checkpoint of ARNet"):
         loaded(ARNet(), weights["iunet"])

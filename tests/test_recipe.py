@@ -287,7 +287,7 @@ def test_an_unknown_name_lists_those_that_there_are():
 
 
 def test_a_missing_file_a_folder_and_a_picture_are_no_recipes(tmp_path):
-    with pytest.raises(RecipeError, match=r"nowhere\.yaml: No such file"):
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml: cannot be read \(No such file"):
         load_recipe(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(RecipeError, match=r"folder\.yaml: Is a directory"):

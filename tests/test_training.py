@@ -1096,27 +1096,53 @@ def test_a_model_of_pictures_alone_trains_on_pairs(tmp_path, monkeypatch, capsys
     assert "--preset is paper; gain has smoke" in capsys.readouterr().err
 
 
+class Payload:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "culprit"),
     [
         ("last.ckpt", b"PK not whole", "last.ckpt: is not a whole checkpoint"),
         ("last.ckpt", b"", "last.ckpt: is not a whole checkpoint"),
+        ("last.ckpt", Payload, "last.ckpt: is not a whole checkpoint;"),
+        ("last.ckpt", [1], "last.ckpt: is not a whole checkpoint;"),
+        ("last.ckpt", {"global_step": 3}, "last.ckpt: is not a whole checkpoint;"),
+        ("last.ckpt", {"global_step": 3, "state_dict": {}}, "last.ckpt: is not a whole checkpoint of this run;"),
         ("run.json", b"{half", "run.json: is not JSON that can be used"),
         ("run.json", b"[1]", "run.json: is not a mapping"),
     ],
 )
 def test_a_broken_file_of_a_run_is_named(finished, data, tmp_path, capsys, name, content, culprit):
     out = shutil.copytree(finished, tmp_path / "run")
-    (out / name).write_bytes(content)
+    if isinstance(content, bytes):
+        (out / name).write_bytes(content)
+    else:
+        torch.save(content() if content is Payload else content, out / name)
     assert run(out, data) == 2
+    captured = capsys.readouterr()
+    assert culprit in captured.err and captured.err.count("\n") == 1
+    # What torch says of a file that would run code is how to let it.
+    assert "weights_only" not in captured.err and "executed" not in captured.out
+
+
+@pytest.mark.parametrize("file_bytes", [0, 2_000, 20_000])
+def test_a_full_disk_names_the_run_and_a_later_run_goes_on(data, tmp_path, capsys, full_disk, file_bytes):
+    out = tmp_path / "run"
+    with full_disk(file_bytes):
+        assert run(out, data, "--steps", "3") == 2
     message = capsys.readouterr().err
-    assert culprit in message and message.count("\n") == 1
+    assert f"train.py: error: {out}" in message and "Traceback" not in message
+    assert not [path.name for path in out.glob(".*")]
+    assert run(out, data, "--steps", "3") == 0
 
 
 def test_lines_of_metrics_that_are_none_are_dropped(finished, data, tmp_path):
     out = shutil.copytree(finished, tmp_path / "run")
     before = (out / "metrics.jsonl").read_bytes()
-    (out / "metrics.jsonl").write_bytes(b"\0\0\0\n[1]\n" + before + b'{"st')
+    none = b'\0\0\0\n[1]\n{"step": 1, "val/psnr": "high"}\n{"step": true}\n' + b"[" * 100_000 + b"\n"
+    (out / "metrics.jsonl").write_bytes(none + before + b'{"st')
     (out / "last.ckpt").unlink()
     assert run(out, data) == 0
     assert (out / "metrics.jsonl").read_bytes() == before

@@ -1,9 +1,11 @@
 """What happens beside the steps of every run: checkpoints, metrics, progress, and a stop at a signal."""
 
+import errno
 import json
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,13 @@ class Checkpoints(Callback):
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Every process takes part in collecting the checkpoint; the first one writes it.
         with replacing(self._checkpoint) if trainer.is_global_zero else nullcontext(self._checkpoint) as path:
-            trainer.save_checkpoint(path)
+            try:
+                trainer.save_checkpoint(path)
+            except RuntimeError as error:  # torch's own for a disk that is full
+                if "write" not in str(error):
+                    raise
+                reason = "cannot be written; is the disk full?"
+                raise OSError(errno.EIO, reason, str(self._checkpoint)) from error
         if self._best is None:
             self._save_weights(trainer, pl_module)
 
@@ -145,9 +153,9 @@ class MetricsFile(Callback):
             return []
         lines = []
         for text in self._path.read_text("utf-8", errors="replace").splitlines(keepends=True):
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 line = json.loads(text)
-                if text.endswith("\n") and isinstance(line, dict) and isinstance(line.get("step"), int):
+                if text.endswith("\n") and isinstance(line, dict) and _are_numbers(line):
                     lines.append(line)
         return lines
 
@@ -156,6 +164,12 @@ class MetricsFile(Callback):
             numbers = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith(prefix)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": trainer.global_step, **numbers}) + "\n")
+
+
+def _are_numbers(line: Mapping[str, Any]) -> bool:
+    """Whether a line is as MetricsFile writes them; a loss may be NaN."""
+    values = [value for name, value in line.items() if name != "step"]
+    return type(line.get("step")) is int and all(type(value) in (int, float) for value in values)
 
 
 class ProgressBar(Callback):
@@ -181,6 +195,22 @@ class ProgressBar(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._progress is not None:
             self._progress.__exit__()
+
+
+@contextmanager
+def full_disk_said_once() -> Iterator[None]:
+    """TensorBoard writes in a thread: where that fails, the training raises the same error, without its traceback."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not issubclass(arguments.exc_type, OSError):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 class StopSignal:

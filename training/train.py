@@ -5,6 +5,11 @@
 The same command again goes on from the last checkpoint.
 """
 
+if __name__ == "__main__":
+    from runtime.command import start
+
+    raise SystemExit(start("training.train", None, "train.py"))
+
 import json
 import logging
 import subprocess
@@ -35,7 +40,7 @@ from runtime.documents import DocumentError, read_json
 from runtime.files import sha256_of, write_whole
 from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
-from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal
+from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal, full_disk_said_once
 from training.data import Loaders, TrainingData, data_on_disk, data_on_the_fly
 from training.model import Model
 from training.models import MODELS
@@ -46,6 +51,9 @@ ON_THE_FLY = "on-the-fly"
 CHECKPOINT_FILE = "last.ckpt"
 METRICS_FILE = "metrics.jsonl"
 RUN_FILE = "run.json"
+
+# What Lightning needs to go on.
+_OF_A_CHECKPOINT = {"global_step", "epoch", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers"}
 
 # Steps between lines of metrics.jsonl, and of points of TensorBoard's curves; a short run has some twenty.
 _LINE_EVERY, _LINES_MIN = 50, 20
@@ -68,15 +76,15 @@ class Options:
     out: Path
     """Folder of the run."""
     limit: int | None = None
-    """Use at most the first so many scenes, or pairs, of each folder of --data. Default: all."""
+    """Use at most the first so many scenes, or pairs, of each folder of --data, 1 to 1,000,000. Default: all."""
     preset: PresetName = "cpu"
     """Settings: those of the paper, small ones for two CPU cores, or a few steps to see that everything works."""
     validation: Path | None = None
     """Folder of pictures to validate on. Default: the last tenth of the scenes, which are then not trained on."""
     steps: int | None = None
-    """Optimiser steps. Default: the preset's."""
+    """Optimiser steps, 1 to 10^9. Default: the preset's."""
     seed: int = 0
-    """Of initial weights and of every random choice."""
+    """Of initial weights and of every random choice, 0 to 2^32 - 1."""
     init: Path | None = None
     """Weights to begin with, instead of random ones."""
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
@@ -91,17 +99,17 @@ class Options:
     arch: Arch = "cpu"
     """Where scenes are traced on the fly; anything but cpu traces in the training process."""
     workers: int = 1
-    """Processes that make samples, for each process that trains; 0 makes them in the process that trains."""
+    """Processes that make samples, 0 to 1024, for each process that trains; 0 makes them in the process that trains."""
     accelerator: str = "auto"
     """Lightning's: auto, cpu, gpu, ..."""
     devices: int = 1
-    """Devices of each node."""
+    """Devices of each node, 1 to 1024."""
     nodes: int = 1
-    """Nodes; each runs the same command, as Lightning's DDP expects."""
+    """Nodes, 1 to 1024; each runs the same command, as Lightning's DDP expects."""
     precision: str = "32-true"
     """Lightning's: 32-true, bf16-mixed, ..."""
     threads: int | None = None
-    """CPU threads that train. Default: one per core."""
+    """CPU threads that train, 1 to 1024. Default: one per core."""
     dry_run: bool = False
     """Say what would be trained, and write nothing."""
 
@@ -152,14 +160,15 @@ def _require_sane(options: Options) -> None:
     rows = dict.fromkeys(row for model in MODELS[options.model] for row in model.ablations)
     if options.ablation is not None and options.ablation not in rows:
         raise OptionError(f"--ablation is {options.ablation}; {options.model} has {', '.join(rows) or 'none'}")
-    command.require_at_least(
-        ("--limit", options.limit, 1),
-        ("--steps", options.steps, 1),
-        ("--seed", options.seed, 0),
-        ("--workers", options.workers, 0),
-        ("--devices", options.devices, 1),
-        ("--nodes", options.nodes, 1),
-        ("--threads", options.threads, 1),
+    command.require_counts(
+        ("--limit", options.limit, 1, command.COUNT_MAX),
+        ("--steps", options.steps, 1, 10**9),
+        # Lightning's limit.
+        ("--seed", options.seed, 0, 2**32 - 1),
+        ("--workers", options.workers, 0, command.PROCESSES_MAX),
+        ("--devices", options.devices, 1, command.PROCESSES_MAX),
+        ("--nodes", options.nodes, 1, command.PROCESSES_MAX),
+        ("--threads", options.threads, 1, command.PROCESSES_MAX),
     )
     if ON_THE_FLY in options.data and len(options.data) > 1:
         raise OptionError(f"--data is {' '.join(options.data)}; it is either folders or {ON_THE_FLY}")
@@ -233,10 +242,10 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     _require_same_run(stage.out / RUN_FILE, run)
 
     checkpoint = stage.out / CHECKPOINT_FILE
-    if not options.dry_run and _steps_done(checkpoint) >= steps and weights_file(stage).is_file():
+    if not options.dry_run and _steps_done(checkpoint, training) >= steps and weights_file(stage).is_file():
         _report(stage, steps)
         return command.DONE
-    with StopSignal() as stop_asked, warnings.catch_warnings():
+    with StopSignal() as stop_asked, warnings.catch_warnings(), full_disk_said_once():
         trainer = _trainer(options, stage, preset, loaders, steps, record, stop_asked)
         if options.dry_run:
             print(_plan(options, stage, preset, steps, data, loaders, run["parameters"]))
@@ -269,18 +278,22 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
     return command.DONE
 
 
-def _steps_done(checkpoint: Path) -> int:
-    """The steps of a run's checkpoint; 0 where there is none."""
+def _steps_done(checkpoint: Path, training: Training[Any, Any]) -> int:
+    """The steps of a run's checkpoint; 0 where there is none, OptionError where it is none of `training`."""
     if not checkpoint.is_file():
         return 0
     try:
         # `mmap` leaves the weights on disk.
-        return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
-    except Exception as error:  # torch raises many types for a file that is cut off, or is none of its own
-        reason = " ".join(str(error).split())[:200]
-        raise OptionError(
-            f"{checkpoint}: is not a whole checkpoint ({reason}); remove it, and the run begins anew"
-        ) from error
+        held = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        shapes = {name: value.shape for name, value in held["state_dict"].items()}
+        is_whole = held.keys() >= _OF_A_CHECKPOINT and type(held["global_step"]) is int
+        if is_whole and shapes == {name: value.shape for name, value in training.state_dict().items()}:
+            return held["global_step"]
+    # torch raises many types for a file that is cut off, or is none of its own. What it says is not repeated: it would
+    # have the user switch its safety off.
+    except Exception as error:
+        raise OptionError(f"{checkpoint}: is not a whole checkpoint; remove it, and the run begins anew") from error
+    raise OptionError(f"{checkpoint}: is not a whole checkpoint of this run; remove it, and the run begins anew")
 
 
 def _preset(options: Options, model: Model[Any]) -> Preset:
@@ -465,7 +478,3 @@ def _report(stage: Stage, steps: int) -> None:
     print(f"{steps} steps are done; weights in {weights_file(stage)}")
     if numbers := MetricsFile(stage.out / METRICS_FILE, 1).last_validation:
         print("last validation: " + ", ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -17,9 +17,9 @@ from bokehdata.format import (
     bokeh_file,
     bokeh_settings,
     info_document,
-    is_number,
 )
 from bokehdata.index import IndexEntry
+from runtime.documents import is_number
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX
 from scenes.stack import Stack

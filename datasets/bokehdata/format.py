@@ -6,15 +6,14 @@ defocus is blur_parameters[KK] * (1 / depth - 1 / focus_distances[FF]).
 """
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from runtime.documents import shown
+from runtime.documents import is_number, shown
 from runtime.files import is_unfinished_name
 from scenes.aperture import aperture_from
 from scenes.arrays import Plane
@@ -220,11 +219,6 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
         aperture=aperture_from(aperture),
         pixel=pixel,
     )
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def listed_numbers(document: Mapping[str, Any], key: str, *, above_zero: bool = False) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ channels R, G, B (and A). A plane (depth, disparity) is float, three equal chann
 `cv2.imread(path, -1)[..., 0]`, which on a file of one channel silently yields its first *column*.
 """
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,13 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
+from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.decode import DecodeError, decode, expanded, opaque
+
+# What generators write: 16384 x 16384 px and overscan.
+_MEGAPIXELS_MAX = 400
 
 
 def write_exr_rgb(path: Path, linear: NDArray) -> None:
@@ -40,10 +45,17 @@ def read_exr(path: Path) -> NDArray:
     channel by name. DatasetError if it cannot be read."""
     _require(path)
     try:
-        with OpenEXR.File(str(path)) as file:
-            channels = {name: channel.pixels for name, channel in file.channels().items()}
-    except (RuntimeError, ValueError) as error:
-        raise DatasetError(f"{path}: not a whole OpenEXR file ({error})") from error
+        with quiet_libraries, path.open("rb") as stream:
+            with OpenEXR.File(stream, header_only=True) as file:
+                (x0, y0), (x1, y1) = file.header()["dataWindow"]
+            _require_size(path, int(x1) - int(x0) + 1, int(y1) - int(y0) + 1)
+            stream.seek(0)
+            with OpenEXR.File(stream) as file:
+                channels = {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError, MemoryError, OSError) as error:
+        raise DatasetError(f"{path}: not a whole OpenEXR file ({_in_a_line(error)})") from error
+    if not channels:
+        raise DatasetError(f"{path}: has no channels")
     pixels = next((channels[name] for name in ("RGBA", "RGB") if name in channels), channels[min(channels)])
     return np.atleast_3d(pixels)
 
@@ -73,7 +85,14 @@ def write_png(path: Path, display: NDArray) -> None:
 def read_png_levels(path: Path) -> NDArray:
     """(H, W, 3) uint8 or uint16, as stored. DatasetError if the file cannot be read."""
     _require(path)
-    levels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    data = path.read_bytes()
+    if data[12:16] == b"IHDR":
+        _require_size(path, *struct.unpack(">II", data[16:24].ljust(8, b"\0")))
+    try:
+        with quiet_libraries:
+            levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:  # an empty file
+        levels = None
     if levels is None:
         raise DatasetError(f"{path}: not a whole PNG file")
     return levels[..., ::-1]
@@ -126,16 +145,37 @@ def read_numbers(path: Path) -> NDArray:
     NPY files become float32, whatever is in them. DatasetError if the file cannot be read.
     """
     if path.suffix == ".npy":
-        try:
-            numbers = np.asarray(np.load(path, allow_pickle=False), np.float32)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: not a whole NPY file of numbers ({error})") from error
-        if numbers.ndim != 2:
-            raise DatasetError(f"{path}: is {numbers.shape}; a map is (H, W)")
-        return numbers
+        return read_npy_plane(path)
     if path.suffix == ".exr":
         return read_exr_plane(path)
     return _decoded(path)[..., 0]
+
+
+def read_npy_plane(path: Path) -> Plane:
+    """(H, W) float32 of an NPY file of any numbers. DatasetError if the file cannot be read."""
+    _require(path)
+    try:
+        # Mapped, so that a header that declares more than there is allocates nothing.
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not (isinstance(stored, np.ndarray) and stored.dtype.kind in "biuf"):
+            raise ValueError("it holds something else")
+        if stored.ndim != 2:
+            raise DatasetError(f"{path}: is {stored.shape}; a map is (H, W)")
+        _require_size(path, stored.shape[1], stored.shape[0])
+        return np.array(stored, np.float32)
+    except DatasetError:
+        raise
+    except Exception as error:  # a header that is cut off, is no Python literal, ...
+        raise DatasetError(f"{path}: not a whole NPY file of numbers ({_in_a_line(error)})") from error
+
+
+def _require_size(path: Path, width: int, height: int) -> None:
+    if width * height > _MEGAPIXELS_MAX * 1e6:
+        raise DatasetError(f"{path}: is {width} x {height} px; at most {_MEGAPIXELS_MAX} megapixels are read")
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _decoded(path: Path) -> NDArray:
@@ -167,4 +207,4 @@ def _write_exr(path: Path, channels: str, pixels: NDArray) -> None:
 
 def _require(path: Path) -> None:
     if not path.is_file():
-        raise DatasetError(f"{path}: no such file")
+        raise DatasetError(f"{path}: {'is a folder, a FIFO or a device' if path.exists() else 'no such file'}")

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bokehdata.format import INDEX_FILE, is_number, is_scene_folder_name
+from bokehdata.format import INDEX_FILE, is_scene_folder_name
+from runtime.documents import is_number
 from runtime.files import sha256_of
 
 

@@ -28,6 +28,7 @@ from bokehdata.documents import read_json
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display
 from bokehdata.origins import Origins, origin_of_file
+from runtime.files import is_utf8
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -102,7 +103,16 @@ def plain_cases(root: Path) -> list[Case]:
 
 def files_of(folder: Path) -> dict[str, Path]:
     """The files of a folder by stem."""
-    return {path.stem: path for path in folder.iterdir() if path.is_file()}
+    files = {path.stem: path for path in folder.iterdir() if path.is_file()}
+    for path in files.values():
+        require_utf8(path)
+    return files
+
+
+def require_utf8(path: Path) -> None:
+    """DatasetError for a name that results cannot hold."""
+    if not is_utf8(path.name):
+        raise DatasetError(f"{path}: has a name that is not UTF-8; rename it")
 
 
 def read_settings(path: Path) -> dict[str, dict]:

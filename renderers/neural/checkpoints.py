@@ -5,15 +5,14 @@ The latter are such as the authors' releases of BokehMe, {"model": state dict}.
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from renderers.base import RendererError
+from runtime.documents import shown
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -23,7 +22,7 @@ def loaded(network: Network, path: Path, device: str = "cpu") -> Network:
     state = read_state(path)
     try:
         network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:  # the last two for names that are not text
         reason = str(error).splitlines()[-1].strip()
         raise RendererError(f"{path}: is not a checkpoint of {type(network).__name__} ({reason})") from error
     # Channels last is the order in which convolutions run fastest on CPUs.
@@ -45,13 +44,25 @@ def in_half_floats(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The parameters in a checkpoint by name: tensors only, nothing in the file is executed."""
+    """The parameters in a checkpoint by name: finite tensors only, nothing in the file is executed.
+
+    RendererError where it cannot be read, or holds something else.
+    """
     if not path.is_file():
         raise RendererError(f"{path}: there are no such weights; train them with `bokehforge train`, or give a file")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise RendererError(f"{path}: is not a whole checkpoint ({str(error).splitlines()[0]})") from error
-    return state["model"] if isinstance(state, dict) and "model" in state else state
+        is_ours = path.suffix == ".safetensors"
+        state = load_file(path) if is_ours else torch.load(path, map_location="cpu", weights_only=True)
+    # Both raise many types for a file that is cut off, or is none of their own. What torch says would have the user
+    # switch its safety off.
+    except Exception as error:
+        raise RendererError(f"{path}: is not a whole checkpoint of tensors; train it again, or get another") from error
+    state = state["model"] if isinstance(state, dict) and "model" in state else state
+    if not isinstance(state, dict):
+        raise RendererError(f"{path}: is not a mapping of names to tensors")
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise RendererError(f"{path}: {shown(name)} is not a tensor")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise RendererError(f"{path}: {shown(name)} holds NaN or infinity")
+    return state

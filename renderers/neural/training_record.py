@@ -33,7 +33,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, path.stat().st_size)))
         record = json.loads(header["__metadata__"][_METADATA_KEY])
-    except (OSError, struct.error, ValueError, KeyError, TypeError):
+    except (OSError, struct.error, ValueError, KeyError, TypeError, RecursionError, MemoryError):
         return None
     return record if isinstance(record, dict) else None
 

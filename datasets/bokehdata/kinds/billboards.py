@@ -35,12 +35,12 @@ from bokehdata.format import (
     bokeh_settings,
     frame_document,
     image_file,
-    is_number,
     layer_file,
 )
 from bokehdata.index import IndexEntry
 from bokehdata.origins import Origins, picture_origin, scene_origin
 from bokehdata.writer import SceneWriter
+from runtime.documents import is_number
 from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene, SceneError
 from scenes.camera import Camera

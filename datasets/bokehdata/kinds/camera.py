@@ -36,12 +36,12 @@ from bokehdata.format import (
     disparity_of,
     frame_document,
     image_file,
-    is_number,
     layer_file,
 )
 from bokehdata.index import IndexEntry
 from bokehdata.origins import Origin, Origins
 from bokehdata.writer import SceneWriter
+from runtime.documents import is_number
 from scenes.arrays import Plane
 from scenes.color import HALF_MAX
 from scenes.layered_depth import DepthImage, LayeredDepthImage

@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from bokehdata import images
 from bokehdata.checks import checked_picture, checked_plane, require_depth, require_noise
 from bokehdata.folder import Check
-from bokehdata.format import DEPTH_FILE, SCENE_FILE, BokehSetting, DatasetError, bokeh_file, disparity_of, is_number
+from bokehdata.format import DEPTH_FILE, SCENE_FILE, BokehSetting, DatasetError, bokeh_file, disparity_of
 from bokehdata.index import IndexEntry
 from bokehdata.kinds.camera import CameraFolder, CameraScene, write_camera_scene
 from bokehdata.writer import SceneWriter
+from runtime.documents import is_number
 from scenes.aperture import cat_eye_of
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_rmse

@@ -7,15 +7,22 @@ from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from bokehdata.images import read_display
-from bokehdata.plain import DISPARITY_FOLDER, SETTINGS_FILE, PlainCase, files_of, read_settings, settings_of
+from bokehdata.plain import (
+    DISPARITY_FOLDER,
+    SETTINGS_FILE,
+    PlainCase,
+    files_of,
+    read_settings,
+    require_utf8,
+    settings_of,
+)
 from scenes.arrays import Picture, Plane
 from scenes.assets import SUFFIXES
-from scenes.decode import EXIF_ORIENTATION
+from scenes.decode import DecodeError, upright_size
 
 # What is done with a file that does not fit: its path and the reason. A reader leaves its pair out and goes on.
 OnMisfit = Callable[[Path, str], None]
@@ -90,7 +97,10 @@ def pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return {path.stem: path for path in in_order(found)}
+    files = {path.stem: path for path in in_order(found)}
+    for path in files.values():
+        require_utf8(path)
+    return files
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
@@ -184,10 +194,9 @@ def fits(image: Path, truth: Path, on_misfit: OnMisfit) -> bool:
     sizes = []
     for path in (image, truth):
         try:
-            sizes.append(_upright_size(path))
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            reason = "no such file" if not path.is_file() else f"is not a picture ({type(error).__name__})"
-            on_misfit(path, reason)
+            sizes.append(upright_size(path))
+        except DecodeError as error:
+            on_misfit(path, str(error) if path.exists() else "no such file")
             return False
     if sizes[0] != sizes[1]:
         (width, height), (truth_width, truth_height) = sizes
@@ -199,10 +208,3 @@ def fits(image: Path, truth: Path, on_misfit: OnMisfit) -> bool:
 def refuse(path: Path, reason: str) -> None:
     """The strict way with misfits: DatasetError for the first."""
     raise DatasetError(f"{path}: {reason}; repair or remove it")
-
-
-def _upright_size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        turned = picture.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-        width, height = picture.size
-        return (height, width) if turned else (width, height)

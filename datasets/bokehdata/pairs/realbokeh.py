@@ -11,8 +11,9 @@ from typing import Any
 
 from bokehdata.cases import Case
 from bokehdata.documents import read_json
-from bokehdata.format import DatasetError, is_number
+from bokehdata.format import DatasetError
 from bokehdata.pairs.pair import OnMisfit, PhotoPair, fits, in_order, parts
+from runtime.documents import is_number
 
 _INPUT_F_NUMBER = 22.0
 
