@@ -195,7 +195,8 @@ def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -
         "backgrounds": _origin(photographs),
         "foregrounds": _origin(cutouts),
         "image_format": options.format,
-        "lens_model": "thin lens, signed defocus = blur_parameter * (disparity - focus_disparity) in pixels",
+        "lens_model": ("thin lens" if recipe.lens is None else "real lenses (scene.yaml); of rays near the axis")
+        + ", signed defocus = blur_parameter * (disparity - focus_disparity) in pixels",
         "disparity_unit": "normalised" if recipe.camera is None else "1/m",
         "pixel_rule": f"{recipe.pixel}: " + ("through the centre" if recipe.pixel == "point" else "mean over the area"),
         "border_rule": "every layer extends beyond the frame by the largest blur radius + 2 px; nothing is clamped",

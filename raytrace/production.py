@@ -89,7 +89,8 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
         writer.write_image(image)
         sheet.add_image(image)
         watch.lap("files")
-        for blur_index, focus_index, lens in stack.lenses():
+        for blur_index, focus_index, _ in stack.lenses():
+            lens = stack.traced_lens(blur_index, focus_index, scene.width, scene.height)
             render = tracer.render(scene, lens, gammas=stack.gammas, pixel=stack.pixel, noise=recipe.noise)
             watch.lap("tracing")
             for gamma, linear, noise_rmse in zip(stack.gammas, render.linear, render.noise_rmse, strict=True):
@@ -104,7 +105,7 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
 
 def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, noise: float) -> np.ndarray:
     """Trace one image of a stack again, for `bokehdata.verify`: (H, W, 3) linear light at its gamma."""
-    lens = stack.lens(setting.blur_index, setting.focus_index)
+    lens = stack.traced_lens(setting.blur_index, setting.focus_index, scene.width, scene.height)
     return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
 
 

@@ -12,6 +12,7 @@ corners of the frame.
 """
 
 import base64
+import math
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -291,7 +292,7 @@ class Character:
             ("cat_eye", 0.0, CAT_EYE_MAX),
         ):
             value = getattr(self, key)
-            if not (_is_number(value) and low <= value <= high):
+            if not (is_number(value) and low <= value <= high):
                 raise ValueError(f"{key} is {value!r}; it must lie in [{low:g}, {high:g}]")
 
     @property

@@ -17,6 +17,10 @@ class Glass(Protocol):
         """Refractive index at a wavelength."""
         ...
 
+    def describe(self) -> dict[str, list[float]]:
+        """The key of a prescription that gives this glass."""
+        ...
+
 
 @dataclass(frozen=True)
 class Cauchy:
@@ -26,6 +30,9 @@ class Cauchy:
 
     def index(self, wavelength_um: float) -> float:
         return float(np.polynomial.polynomial.polyval(wavelength_um**-2, self.coefficients))
+
+    def describe(self) -> dict[str, list[float]]:
+        return {"cauchy": list(self.coefficients)}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Sellmeier:
     def index(self, wavelength_um: float) -> float:
         square = wavelength_um**2
         return float(np.sqrt(1.0 + sum(b * square / (square - c) for b, c in zip(self.b, self.c, strict=True))))
+
+    def describe(self) -> dict[str, list[float]]:
+        return {"sellmeier": [*self.b, *self.c]}
 
 
 AIR = Cauchy((1.0,))

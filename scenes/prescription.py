@@ -63,6 +63,21 @@ class Surface:
         if len(self.asphere) > _ASPHERE_TERMS_MAX:
             raise ValueError(f"asphere has {len(self.asphere)} terms; it may have {_ASPHERE_TERMS_MAX}")
 
+    def describe(self) -> dict[str, Any]:
+        """The keys of a prescription, without those of a plain surface in air."""
+        keys: dict[str, Any] = {"thickness": self.thickness, "semi_diameter": self.semi_diameter}
+        if math.isfinite(self.radius):
+            keys["radius"] = self.radius
+        if self.glass != AIR:
+            keys |= self.glass.describe()
+        if self.conic:
+            keys["conic"] = self.conic
+        if self.asphere:
+            keys["asphere"] = list(self.asphere)
+        if self.is_stop:
+            keys["stop"] = True
+        return keys
+
 
 @dataclass(frozen=True)
 class LensPrescription:
@@ -157,6 +172,10 @@ class LensPrescription:
         surfaces[system.stop] = dataclasses.replace(surfaces[system.stop], semi_diameter=semi_diameter)
         return dataclasses.replace(self, surfaces=tuple(surfaces))
 
+    def describe(self) -> dict[str, Any]:
+        """Name and surfaces as plain values, which `prescription_from` and YAML files read."""
+        return {"name": self.name, "surfaces": [surface.describe() for surface in self.surfaces]}
+
 
 def biconvex(radius: float, aperture_radius: float, index: float) -> LensPrescription:
     """The lens of Dr.Bokeh (Sheng et al. 2023): the common part of two balls, which meet in its rim.
@@ -206,6 +225,15 @@ def load_prescription(name_or_file: str | Path) -> LensPrescription:
         return LensPrescription(**keys)
     except PrescriptionError as error:
         raise PrescriptionError(f"lens {path}: {error}") from error
+
+
+def prescription_from(description: Any) -> LensPrescription:
+    """The prescription that `describe` gave. PrescriptionError for anything else."""
+    where = Path("of the scene")
+    try:
+        return LensPrescription(**_yaml_keys(yaml.safe_dump(description), where))
+    except yaml.YAMLError as error:
+        raise PrescriptionError(f"lens {where}: is not plain values") from error
 
 
 class _Keys(dict):

@@ -19,6 +19,7 @@ from scenes.aperture import Aperture, Disk, Mask, aperture_from
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
 from scenes.decode import DecodeError, header_of
+from scenes.mounted_lens import LensKit
 from scenes.stack import TRACED_PIXELS, Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
@@ -42,7 +43,7 @@ _MASK_SIDE_MAX = 8192
 _OF_THE_CAMERA = (
     *("foreground_scale", "visible_min", "cluster", "background_disparity", "foreground_disparity", "disparity_gap"),
     *("full_range", "background_slant", "foreground_slant", "blur_parameters", "random_blur"),
-    *("focus", "focus_count", "focus_range"),
+    *("focus", "focus_count", "focus_range", "lens"),
 )
 
 
@@ -65,6 +66,8 @@ class Recipe:
     camera                  mapping with the keys of `scenes.camera`: distances in metres, and pictures of one subject
                             at several f-numbers through one lens. K, focus and sizes follow from it; the keys of
                             scales, disparities, blur and focus do not go with it
+    lens                    mapping with the keys of `scenes.mounted_lens.LensKit`: real lenses that the pictures are
+                            traced through, whose paraxial blur parameter is K; thin lenses without it
     foregrounds             [fewest, most] cut-outs in front of the background
     foreground_scale        longest side of a cut-out relative to the frame
     rotation_deg            largest rotation of a cut-out, in either direction
@@ -106,6 +109,7 @@ class Recipe:
     width_px: int | None = None
     height_px: int | None = None
     camera: Camera | None = None
+    lens: LensKit | None = None
     foregrounds: tuple[int, int] = (2, 5)
     foreground_scale: tuple[float, float] = (0.35, 1.0)
     rotation_deg: float = 20.0
@@ -243,7 +247,8 @@ class Recipe:
         if self.camera is not None:
             return len(self.camera.f_numbers) * len(self.gammas)
         blurs = 1 if self.random_blur is not None else len(self.blur_parameters)
-        return blurs * self.focus_count * len(self.gammas)
+        lenses = 1 if self.lens is None else self.lens.lenses_per_scene
+        return lenses * blurs * self.focus_count * len(self.gammas)
 
     def describe(self) -> dict[str, Any]:
         """All keys as plain values, for dataset.yaml. As a YAML file, `load_recipe` reads them again."""
@@ -256,6 +261,10 @@ class Recipe:
             del plain["width_px"], plain["height_px"]
         else:
             del plain["size_px"]
+        if self.lens is None:
+            del plain["lens"]
+        else:
+            plain["lens"] = self.lens.describe()
         if self.camera is None:
             del plain["camera"]
         else:
@@ -293,26 +302,29 @@ def _recipe_from(keys: Mapping[str, Any], path: Path) -> Recipe:
             raise RecipeError(f"recipe {path}: key {key!r} is unknown; there are {', '.join(fields)}")
         if key == "apertures":
             values[key] = tuple(_aperture_from(a, path) for a in _sequence(value, key, path))
-        elif key == "camera" and value is not None:
-            values[key] = _camera_from(value, path)
+        elif key in _PARTS and value is not None:
+            values[key] = _part_from(value, key, path)
         else:
             values[key] = _typed(value, fields[key].type, f"recipe {path}: {key}")
     return Recipe(**values)
 
 
-def _camera_from(description: Any, path: Path) -> Camera:
-    fields = {f.name: f for f in dataclasses.fields(Camera)}
+_PARTS: dict[str, type[Camera] | type[LensKit]] = {"camera": Camera, "lens": LensKit}
+
+
+def _part_from(description: Any, part: str, path: Path) -> Camera | LensKit:
+    fields = {f.name: f for f in dataclasses.fields(_PARTS[part])}
     if not isinstance(description, dict):
-        raise RecipeError(f"recipe {path}: camera is {shown(description)}; it must be a mapping")
+        raise RecipeError(f"recipe {path}: {part} is {shown(description)}; it must be a mapping")
     for key in description:
         if key not in fields:
-            raise RecipeError(f"recipe {path}: camera has the key {key!r}; there are {', '.join(fields)}")
+            raise RecipeError(f"recipe {path}: {part} has the key {key!r}; there are {', '.join(fields)}")
     for key, of_key in fields.items():
         if key not in description and of_key.default is dataclasses.MISSING:
-            raise RecipeError(f"recipe {path}: camera has no {key}")
-    where = f"recipe {path}: camera: "
+            raise RecipeError(f"recipe {path}: {part} has no {key}")
+    where = f"recipe {path}: {part}: "
     try:
-        return Camera(**{key: _typed(value, fields[key].type, where + key) for key, value in description.items()})
+        return _PARTS[part](**{key: _typed(value, fields[key].type, where + key) for key, value in description.items()})
     except ValueError as error:
         if isinstance(error, RecipeError):
             raise

@@ -11,6 +11,8 @@ from scenes.arrays import Rgba
 from scenes.assets import CUTOUT_SIDE_MIN_PX, Cutouts, Photographs
 from scenes.billboard import Billboard, Scene, overscan_px
 from scenes.layered import SceneError
+from scenes.lens import ThinLens
+from scenes.mounted_lens import MountedLens
 from scenes.photography import sample_photograph
 from scenes.placing import Box, opaque_half, pasted_half, varied_cutout
 from scenes.procedural import ProceduralCutouts, ProceduralPhotographs
@@ -47,7 +49,9 @@ def sample_scene(
     num_foregrounds = int(rng.integers(recipe.foregrounds[0], recipe.foregrounds[1] + 1))
     blur_parameters = _blur_parameters(recipe, rng)
     aperture = recipe.apertures[rng.integers(len(recipe.apertures))]
-    overscan = overscan_of(recipe)
+    mounts = () if recipe.lens is None else recipe.lens.draw(rng)
+    unit = mounts[0].inv_m_per_unit(max(blur_parameters), recipe.width) if mounts else 1.0
+    overscan = overscan_of(recipe) if not mounts else _overscan_behind(mounts, unit, max(blur_parameters), recipe)
     width, height = recipe.width + 2 * overscan, recipe.height + 2 * overscan
     disparities, slopes = _planes(recipe, num_foregrounds, (width, height), rng)
 
@@ -57,7 +61,7 @@ def sample_scene(
     planes = list(zip(disparities[:-1], slopes[:-1], strict=True))
     for attempt in range(_DRAWING_TRIES):
         first_child = 1 + attempt * num_foregrounds
-        foregrounds = _foregrounds(recipe, cutouts, planes, foreground_rngs, first_child=first_child)
+        foregrounds = _foregrounds(recipe, cutouts, planes, foreground_rngs, overscan, first_child=first_child)
         scene = Scene((*foregrounds, background), recipe.width, recipe.height, overscan)
         if not recipe.full_range or _spans_full_range(scene):
             break
@@ -69,11 +73,13 @@ def sample_scene(
         )
 
     stack = Stack(
-        blur_parameters=blur_parameters,
+        blur_parameters=blur_parameters * max(len(mounts), 1),
         focus_disparities=_focus_disparities(recipe, disparities, rng),
         gammas=recipe.gammas,
         aperture=aperture,
         pixel=recipe.pixel,
+        mounts=tuple(mount for mount in mounts for _ in blur_parameters),
+        inv_m_per_unit=unit,
     )
     return scene, stack
 
@@ -83,6 +89,7 @@ def _foregrounds(
     cutouts: Cutouts,
     planes: Sequence[tuple[float, tuple[float, float]]],
     rngs: Sequence[np.random.Generator],
+    overscan: int,
     *,
     first_child: int,
 ) -> list[Billboard]:
@@ -90,7 +97,6 @@ def _foregrounds(
 
     rngs          one for each: children of the scene's generator, from number `first_child` on
     """
-    overscan = overscan_of(recipe)
     layers, outlines = [], []
     for i, (rng, (disparity, slope)) in enumerate(zip(rngs, planes, strict=True)):
         cutout, asset = _drawn_cutout(recipe, cutouts, rng)
@@ -107,12 +113,25 @@ def _spans_full_range(scene: Scene) -> bool:
 
 
 def overscan_of(recipe: Recipe) -> int:
-    """Overscan of every layer of a recipe, pixels: enough for the largest blur of the recipe."""
+    """Overscan of every layer of a recipe, pixels: enough for the largest blur of thin lenses. Rays of real ones stray
+    farther, each lens as it does."""
     if recipe.camera is not None:
         return overscan_px(recipe.camera.largest_blur_radius_px(recipe.width))
     largest = max(recipe.blur_parameters) if recipe.random_blur is None else recipe.random_blur[1]
     # Disparities and focus disparities lie in [0, 1], so the largest blur radius is K.
     return overscan_px(largest)
+
+
+def _overscan_behind(
+    mounts: Sequence[MountedLens], inv_m_per_unit: float, blur_parameter: float, recipe: Recipe
+) -> int:
+    """Of every layer that is seen through real lenses: enough for any disparity and any focus in [0, 1]."""
+    lenses = [
+        mount.in_camera(ThinLens(blur_parameter, focus), inv_m_per_unit, recipe.width, recipe.height)
+        for mount in mounts
+        for focus in (0.0, 1.0)
+    ]
+    return overscan_px(max(lens.reach_px(disparity) for lens in lenses for disparity in (0.0, 1.0)))
 
 
 def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, ...]:

@@ -7,6 +7,8 @@ from typing import Literal
 from scenes.aperture import Aperture, Disk
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
+from scenes.mounted_lens import MountedLens
+from scenes.thick_lens import ThickLens
 
 Pixel = Literal["point", "box", "box+tent"]
 
@@ -24,6 +26,9 @@ class Stack:
     aperture            one shape for the whole stack
     pixel               "point": all rays go through the pixel's centre; "box": rays are averaged over the pixel's area;
                         "box+tent": the averages over areas are averaged again by a tent, two pixels wide
+    mounts              real lenses that the pictures are made through, one for each blur parameter, which is their
+                        paraxial one; () for thin lenses
+    inv_m_per_unit      what a disparity of 1 is in 1/m, for real lenses
     input_blur_index    KK of the pictures that stand in for the all-in-focus one, as in pairs of photographs, the
                         others being their truths; None for the all-in-focus picture
     """
@@ -33,11 +38,23 @@ class Stack:
     gammas: tuple[float, ...] = (REFERENCE_GAMMA,)
     aperture: Aperture = field(default_factory=Disk)
     pixel: Pixel = "point"
+    mounts: tuple[MountedLens, ...] = ()
+    inv_m_per_unit: float = 1.0
     input_blur_index: int | None = None
 
     def lens(self, blur_index: int, focus_index: int) -> ThinLens:
         """The lens of file names with KK = blur_index and FF = focus_index."""
         return ThinLens(self.blur_parameters[blur_index], self.focus_disparities[focus_index], self.aperture)
+
+    def traced_lens(self, blur_index: int, focus_index: int, width_px: int, height_px: int) -> ThinLens | ThickLens:
+        """What the picture is traced through: the lens itself, or the real one of the same paraxial blur.
+
+        raises   ValueError for a real lens that cannot take the picture
+        """
+        lens = self.lens(blur_index, focus_index)
+        if not self.mounts:
+            return lens
+        return self.mounts[blur_index].in_camera(lens, self.inv_m_per_unit, width_px, height_px)
 
     def lenses(self) -> Iterator[tuple[int, int, ThinLens]]:
         """(KK, FF, lens) of every setting, blur outermost."""

@@ -46,6 +46,16 @@ _ON_AXIS, _SAMPLED = 8192, 12000
 _MARGIN = 1.03
 
 
+@dataclass(frozen=True)
+class Paraxial(ThinLens):
+    """What a renderer is told of a real lens: the thin lens of the same paraxial blur.
+
+    real   the lens itself, for those that trace its rays
+    """
+
+    real: "ThickLens | None" = None
+
+
 class Pupil(NamedTuple):
     """Ellipses in the plane that rays aim at, which hold all rays that pass, at `fields_px` from the frame's centre.
 
@@ -161,9 +171,9 @@ class ThickLens:
         """Paraxial signed defocus in pixels, of floats, arrays or tensors: positive nearer than focus."""
         return signed_defocus_px(disparity, self.blur_parameter, self.focus_disparity)
 
-    def thin(self) -> ThinLens:
+    def thin(self) -> "Paraxial":
         """The thin lens of the same paraxial blur."""
-        return ThinLens(self.blur_parameter, self.focus_disparity, self.aperture)
+        return Paraxial(self.blur_parameter, self.focus_disparity, self.aperture, self)
 
     # Exact rays
 

@@ -105,16 +105,16 @@ class OnTheFly(IterableDataset[Sample]):
         """The scene at one of its lens settings and gammas, drawn uniformly."""
         least, most = self._blur_parameters
         lenses = [
-            lens
-            for blur_index, _, lens in stack.lenses()
+            (lens, stack.traced_lens(blur_index, focus_index, scene.width, scene.height))
+            for blur_index, focus_index, lens in stack.lenses()
             if least <= lens.blur_parameter <= most and blur_index != stack.input_blur_index
         ]
-        lens = lenses[rng.integers(len(lenses))]
+        lens, traced = lenses[rng.integers(len(lenses))]
         gamma = stack.gammas[rng.integers(len(stack.gammas))]
         noise = self._recipe.noise
         through = ThinLens(0.0, 0.0) if stack.input_blur_index is None else stack.lens(stack.input_blur_index, 0)
         image = tracer.render(scene, through, noise=noise).linear[0]
-        truth = tracer.render(scene, lens, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
+        truth = tracer.render(scene, traced, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
         return MemoryCase(
             name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f}",
             scene="traced on the fly",

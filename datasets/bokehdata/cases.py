@@ -14,6 +14,7 @@ from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_from_linear
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
+from scenes.thick_lens import Paraxial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,13 @@ class StackCase(Case):
     @property
     def origins(self) -> Origins:
         return self.folder.origins
+
+    def lens(self, blur_parameter: float | None = None) -> ThinLens:
+        """That of any case; it tells the real lens of the truth to those who trace rays."""
+        lens = super().lens(blur_parameter)
+        if blur_parameter is None and (real := self.folder.real_lens(self.setting)) is not None:
+            return Paraxial(lens.blur_parameter, lens.focus_disparity, lens.aperture, real)
+        return lens
 
     def image(self) -> Picture:
         # Files of every gamma decode with the reference gamma; what differs is what the renderer makes linear.

@@ -29,6 +29,7 @@ from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 from scenes.stack import Stack
+from scenes.thick_lens import ThickLens
 
 # Raises DatasetError, "path: what is wrong with it".
 Check = Callable[[], object]
@@ -109,6 +110,16 @@ class SceneFolder:
     def lens(self, blur_index: int, focus_index: int) -> ThinLens:
         """The lens of a picture, by its two indices."""
         return self.stack().lens(blur_index, focus_index)
+
+    def real_lens(self, setting: BokehSetting) -> ThickLens | None:
+        """The real lens of a picture; None for a thin one. DatasetError where it cannot be."""
+        stack, frame = self.stack(), self.scene_document
+        if not stack.mounts:
+            return None
+        with self.interpreting():
+            lens = stack.traced_lens(setting.blur_index, setting.focus_index, frame["width"], frame["height"])
+        assert isinstance(lens, ThickLens)
+        return lens
 
     def layers(self) -> LayeredScene | None:
         """The true layers as renderers take them; None where there are none."""

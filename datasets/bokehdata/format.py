@@ -19,6 +19,7 @@ from scenes.aperture import aperture_from
 from scenes.arrays import Plane
 from scenes.color import HALF_MAX, REFERENCE_GAMMA
 from scenes.lens import distance_from_disparity, f_number_from_blur_parameter
+from scenes.mounted_lens import MountedLens
 from scenes.stack import TRACED_PIXELS, Pixel, Stack
 
 SCHEMA_VERSION = 1
@@ -194,6 +195,9 @@ def frame_document(
         "focus_disparities": [float(d) for d in stack.focus_disparities],
         "gammas": [float(g) for g in stack.gammas],
     }
+    if stack.mounts:
+        document["lenses"] = [mount.describe() for mount in stack.mounts]
+        document["inv_m_per_unit"] = stack.inv_m_per_unit
     if stack.input_blur_index is not None:
         document["input_blur_index"] = stack.input_blur_index
     return document
@@ -211,8 +215,15 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     blur_parameters, input_index = listed_numbers(document, "blur_parameters"), document.get("input_blur_index")
     if input_index is not None and input_index not in range(len(blur_parameters)):
         raise ValueError(f"input_blur_index is {shown(input_index)}; it must be that of one of the blur_parameters")
+    mounts, unit = document.get("lenses", []), document.get("inv_m_per_unit", 1.0)
+    if not isinstance(mounts, list) or (mounts and len(mounts) != len(blur_parameters)):
+        raise ValueError(f"lenses is {shown(mounts)}; it must list one for each of the blur_parameters")
+    if not is_number(unit) or not unit > 0:
+        raise ValueError(f"inv_m_per_unit is {shown(unit)}; it must be above 0")
     return Stack(
         blur_parameters=blur_parameters,
+        mounts=tuple(map(MountedLens.from_description, mounts)),
+        inv_m_per_unit=unit,
         input_blur_index=input_index,
         focus_disparities=listed_numbers(document, "focus_disparities"),
         gammas=listed_numbers(document, "gammas", above_zero=True),

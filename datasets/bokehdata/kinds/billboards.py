@@ -42,7 +42,7 @@ from bokehdata.origins import Origins, picture_origin, scene_origin
 from bokehdata.writer import SceneWriter
 from runtime.documents import is_number
 from scenes.arrays import Picture
-from scenes.billboard import Billboard, Scene, SceneError
+from scenes.billboard import Billboard, Scene
 from scenes.camera import Camera
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear
 from scenes.stack import Stack
@@ -160,9 +160,9 @@ class BillboardFolder(SceneFolder):
 
 def _require_overscan(folder: BillboardFolder, scene: Scene, stack: Stack) -> None:
     try:
-        for _, _, lens in stack.lenses():
-            scene.require_overscan(lens)
-    except SceneError as error:
+        for blur_index, focus_index, _ in stack.lenses():
+            scene.require_overscan(stack.traced_lens(blur_index, focus_index, scene.width, scene.height))
+    except ValueError as error:
         raise DatasetError(f"{folder.path / SCENE_FILE}: {error}") from error
 
 
