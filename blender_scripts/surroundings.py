@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
-from mathutils.bvhtree import BVHTree
+from mathutils.bvhtree import BVHTree  # pyright: ignore[reportMissingImports]
 from numpy.typing import NDArray
 
 _SOLID = ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES")

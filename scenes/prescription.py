@@ -230,10 +230,11 @@ def load_prescription(name_or_file: str | Path) -> LensPrescription:
 def prescription_from(description: Any) -> LensPrescription:
     """The prescription that `describe` gave. PrescriptionError for anything else."""
     where = Path("of the scene")
-    try:
-        return LensPrescription(**_yaml_keys(yaml.safe_dump(description), where))
-    except yaml.YAMLError as error:
-        raise PrescriptionError(f"lens {where}: is not plain values") from error
+    # As the text of a file, whose mappings have lines.
+    keys = yaml.load(yaml.safe_dump(description), _Loader)
+    if not isinstance(keys, _Keys):
+        raise PrescriptionError(f"lens {where}: is {shown(description)}; it must be a mapping with the key surfaces")
+    return LensPrescription(**_arguments(keys, where))
 
 
 class _Keys(dict):
@@ -263,6 +264,11 @@ def _yaml_keys(path: Path) -> dict[str, Any]:
     # A loader of safe values only, whose mappings have lines.
     keys = read_yaml(path, _Loader)
     assert isinstance(keys, _Keys)
+    return _arguments(keys, path)
+
+
+def _arguments(keys: _Keys, path: Path) -> dict[str, Any]:
+    """Arguments of `LensPrescription` from the keys of a file."""
     _require_keys(keys, (*_TEXTS, *_NUMBERS, "surfaces"), ("surfaces",), f"lens {path}, line {keys.line}")
     where = f"lens {path}"
     values: dict[str, Any] = {"name": path.stem}

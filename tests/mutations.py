@@ -1948,8 +1948,8 @@ FAULTS = [
     Fault(
         "a-finished-run-runs-again",
         "training/train.py",
-        "_steps_done(checkpoint) >= steps and",
-        "_steps_done(checkpoint) > steps and",
+        "_steps_done(checkpoint, training) >= steps and",
+        "_steps_done(checkpoint, training) > steps and",
         "tests/test_training.py::test_a_finished_run_asked_for_again_is_not_run",
     ),
     Fault(
