@@ -12,7 +12,7 @@ as well, and F stays what it is at infinity: one K holds at every focus.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 
@@ -140,6 +140,8 @@ class LensKit:
             raise ValueError(f"sensor_width_m is {self.sensor_width_m}; it must be above 0 m")
         if self.focal_length_m is not None and not self.focal_length_m > 0.0:
             raise ValueError(f"focal_length_m is {self.focal_length_m}; it must be above 0 m")
+        if self.exposure not in get_args(Exposure):
+            raise ValueError(f"exposure is {self.exposure!r}; it must be one of {', '.join(get_args(Exposure))}")
         if self.f_number is not None:
             low, high = self.f_number
             if not 0.0 < low <= high:

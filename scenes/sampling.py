@@ -126,12 +126,15 @@ def _overscan_behind(
     mounts: Sequence[MountedLens], inv_m_per_unit: float, blur_parameter: float, recipe: Recipe
 ) -> int:
     """Of every layer that is seen through real lenses: enough for any disparity and any focus in [0, 1]."""
-    lenses = [
-        mount.in_camera(ThinLens(blur_parameter, focus), inv_m_per_unit, recipe.width, recipe.height)
-        for mount in mounts
-        for focus in (0.0, 1.0)
-    ]
-    return overscan_px(max(lens.reach_px(disparity) for lens in lenses for disparity in (0.0, 1.0)))
+    try:
+        lenses = [
+            mount.in_camera(ThinLens(blur_parameter, focus), inv_m_per_unit, recipe.width, recipe.height)
+            for mount in mounts
+            for focus in (0.0, 1.0)
+        ]
+        return overscan_px(max(lens.reach_px(disparity) for lens in lenses for disparity in (0.0, 1.0)))
+    except ValueError as error:
+        raise SceneError(f"recipe {recipe.name}: lens: {error}") from error
 
 
 def _blur_parameters(recipe: Recipe, rng: np.random.Generator) -> tuple[float, ...]:

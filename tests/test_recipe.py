@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from scenes.aperture import Character, Disk, Donut, Mask, Polygon
+from scenes.prescription import biconvex
 from scenes.recipe import Recipe, RecipeError, load_recipe, recipe_names
 
 
@@ -27,16 +28,18 @@ FRAME = "width_px: 300\nheight_px: 200\n"
 # The recipes of the project
 
 
-def test_the_built_in_recipes_are_those_of_the_papers_and_two_of_our_own():
+def test_the_built_in_recipes_are_those_of_the_papers_and_three_of_our_own():
     assert recipe_names() == [
         "blb-levels",
         "bokehme-small",
         "bokehme-train",
         "default",
         "drbokeh-benchmark",
+        "drbokeh-thin",
         "ebb-like",
         "mpib",
         "night",
+        "real-lens",
     ]
 
 
@@ -118,6 +121,20 @@ def test_drbokeh_benchmark_is_100_scenes_of_five_billboards_with_one_random_blur
     assert recipe.scenes == 100
     assert recipe.foregrounds == (4, 4)  # and the background
     assert recipe.random_blur is not None and (recipe.focus, recipe.focus_count) == ("random", 1)
+
+
+def test_drbokeh_benchmark_is_seen_through_the_lens_of_the_paper_and_drbokeh_thin_through_a_thin_one():
+    recipe, thin = load_recipe("drbokeh-benchmark"), load_recipe("drbokeh-thin")
+    assert dataclasses.replace(recipe, lens=None, name="drbokeh-thin") == thin
+    assert recipe.lens is not None and thin.lens is None
+    (lens,) = recipe.lens.draw(np.random.default_rng(0))
+    # 512 px at 0.0061 m leave 2.5 degrees to the corners: beyond, the paper's lens is not sharp in focus.
+    corner_m = lens.sensor_width_m / np.sqrt(2.0)
+    assert 2.4 < np.degrees(np.arctan(1000.0 * corner_m / lens.prescription.focal_length)) < 2.5
+    # Two balls of radius 100 that meet in a rim of radius 2.
+    ours, theirs = lens.prescription.surfaces, biconvex(100.0, 2.0, 1.5).surfaces
+    assert ours[0].thickness == pytest.approx(theirs[0].thickness, rel=1e-12)
+    assert [s.radius for s in ours] == [s.radius for s in theirs] and ours[0].glass == theirs[0].glass
 
 
 def test_mpib_slants_background_and_foregrounds_and_the_others_slant_nothing():
@@ -290,7 +307,7 @@ def test_a_missing_file_a_folder_and_a_picture_are_no_recipes(tmp_path):
     with pytest.raises(RecipeError, match=r"nowhere\.yaml: cannot be read \(No such file"):
         load_recipe(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(RecipeError, match=r"folder\.yaml: Is a directory"):
+    with pytest.raises(RecipeError, match=r"folder\.yaml: cannot be read \(Is a directory"):
         load_recipe(str(tmp_path / "folder.yaml"))
     cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((16, 16), np.uint8))
     (tmp_path / "picture.png").rename(tmp_path / "picture.yaml")

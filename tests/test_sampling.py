@@ -272,7 +272,7 @@ def test_even_focus_is_twenty_steps_of_a_twentieth_in_bokehme_train():
 
 
 def test_random_blur_is_one_per_scene_and_even_in_its_logarithm():
-    recipe = replace(load_recipe("drbokeh-benchmark"), size_px=16)
+    recipe = replace(load_recipe("drbokeh-thin"), size_px=16)
     drawn = []
     for seed in range(300):
         _, stack = sampled(recipe, seed)
@@ -295,7 +295,7 @@ def test_every_aperture_of_a_recipe_is_drawn():
     assert drawn == {str(aperture) for aperture in recipe.apertures}  # missing one of four: 1e-7
 
 
-@pytest.mark.parametrize("name", ["default", "bokehme-train", "drbokeh-benchmark", "night"])
+@pytest.mark.parametrize("name", ["default", "bokehme-train", "drbokeh-thin", "night"])
 def test_only_mpib_has_slanted_scenes(name):
     assert not sampled(replace(load_recipe(name), size_px=16), 0)[0].is_slanted
     assert sampled(replace(load_recipe("mpib"), size_px=16), 0)[0].is_slanted
