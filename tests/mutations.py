@@ -178,6 +178,34 @@ def main(words: list[str] | None = None) -> int:
 FAULTS = [
     # Lens and aperture
     Fault(
+        "the-frame-of-a-real-lens-narrows-as-it-focuses-near",
+        "scenes/mounted_lens.py",
+        "self.sensor_width_m / nearer",
+        "self.sensor_width_m",
+        "tests/test_mounted_lens.py",
+    ),
+    Fault(
+        "smaller-blur-through-the-open-lens",
+        "scenes/mounted_lens.py",
+        "surface.semi_diameter * share",
+        "surface.semi_diameter",
+        "tests/test_mounted_lens.py",
+    ),
+    Fault(
+        "the-oracle-looks-through-a-thin-lens",
+        "renderers/classical/oracle.py",
+        "lens.real if isinstance(lens, Paraxial) and lens.real is not None else lens",
+        "lens",
+        "tests/test_real_lens_scenes.py",
+    ),
+    Fault(
+        "overscan-of-real-lenses-is-that-of-thin-ones",
+        "scenes/sampling.py",
+        "overscan_of(recipe) if not mounts else _overscan_behind",
+        "overscan_of(recipe) if mounts else _overscan_behind",
+        "tests/test_real_lens_scenes.py",
+    ),
+    Fault(
         "rings-and-rims-of-an-aperture-not-in-its-points",
         "scenes/aperture.py",
         "(inner + u * (outer - inner)) * within[-1], within, at",
