@@ -761,7 +761,7 @@ def test_a_solid_that_is_cut_shows_its_own_colour_not_the_dark_inside(blends, tm
 
 
 def test_small_lamps_are_seen_whole_reflected_dimmed_and_light_nothing(blends, tmp_path):
-    assert render_blb.main([*TINY, "--blend", str(blends / "lamp.blend"), "--out", str(tmp_path)]) == 0
+    assert render_blb.main([*TINY, "--blb-focus", "--blend", str(blends / "lamp.blend"), "--out", str(tmp_path)]) == 0
     (folder,) = Dataset(tmp_path)
     row = folder.image()[16]
     assert (row[24] == 100.0).all(), "seen by the lens"

@@ -465,7 +465,7 @@ def refused(home, whole, tmp_path, monkeypatch, capfd):
         (("--noise", -0.1), "--noise is -0.1"),
         (("--noise", "nan"), "--noise is nan"),
         (("--recipe", "sunset"), "recipe 'sunset' is unknown"),
-        (("--recipe", "nowhere.yaml"), "nowhere.yaml: No such file"),
+        (("--recipe", "nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
         (("--backgrounds", "nowhere"), "nowhere: no such folder"),
         (("--backgrounds", "tiny.yaml"), "tiny.yaml is a file"),
         (("--backgrounds", "empty"), "empty: no usable picture"),
