@@ -485,7 +485,7 @@ def _blend_source(path: Path, options: Options) -> _Source:
     if options.camera_at is not None and options.look_at is not None:
         view |= {"at": list(options.camera_at), "look_at": list(options.look_at)}
     return _Source(
-        {"kind": "blend", "path": str(path.absolute()), "view": view},
+        {"kind": "blend", "path": str(path.absolute()), "seen_from": view},
         {"kind": "blend", "name": path.name, "sha256": sha256_of(path), **view},
     )
 

@@ -32,7 +32,7 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
     if kind == "procedural":
         procedural.build(request["scene"], request["seed"])
     elif kind == "blend":
-        view = blend_file.View(**request["view"])
+        view = blend_file.View(**request["seen_from"])
         warnings = blend_file.open_scene(request["path"], view, width=width, height=height)
         skies = surroundings.skies(bpy.context.scene)
     else:
