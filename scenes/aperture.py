@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.documents import is_number
+from runtime.documents import is_number, shown
 from scenes.arrays import LensPoints
 
 # The golden angle as a fraction of a turn.
@@ -100,11 +100,11 @@ class Polygon:
 
     def __post_init__(self):
         if not isinstance(self.blades, int) or self.blades < 3:
-            raise ValueError(f"blades is {self.blades!r}; it must be a whole number of at least 3")
+            raise ValueError(f"blades is {shown(self.blades)}; it must be a whole number of at least 3")
         if not is_number(self.rotation_deg):
-            raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
+            raise ValueError(f"rotation_deg is {shown(self.rotation_deg)}; it must be a finite number")
         if not (is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
-            raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
+            raise ValueError(f"curvature is {shown(self.curvature)}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
         """Radius of the outline at angles in radians from +x towards +y."""
@@ -150,7 +150,7 @@ class Donut:
 
     def __post_init__(self):
         if not (is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
-            raise ValueError(f"inner_radius is {self.inner_radius!r}; it must lie in [0, 1)")
+            raise ValueError(f"inner_radius is {shown(self.inner_radius)}; it must lie in [0, 1)")
 
     @property
     def area(self) -> float:
@@ -251,8 +251,9 @@ def aperture_from(description: dict) -> Aperture:
             return Mask(_decode_mask(**keys))
     except TypeError as error:
         keys_of = {"disk": "none", "polygon": "blades, rotation_deg, curvature", "donut": "inner_radius"}
-        raise ValueError(f"aperture {description}: the keys of a {shape} are {keys_of.get(shape, 'file')}") from error
-    raise ValueError(f"aperture shape {shape!r} is unknown; it must be disk, polygon, donut or mask")
+        told = shown(description)
+        raise ValueError(f"aperture {told}: the keys of a {shape} are {keys_of.get(shape, 'file')}") from error
+    raise ValueError(f"aperture shape {shown(shape)} is unknown; it must be disk, polygon, donut or mask")
 
 
 def _decode_mask(png_base64: str) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
+from runtime.documents import shown
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
@@ -65,7 +66,10 @@ def read_exr_rgb(path: Path) -> Picture:
     pixels = read_exr(path)
     if pixels.shape[2] < 3:
         raise DatasetError(f"{path}: has no channels R, G, B")
-    return pixels[..., :3].astype(np.float32)
+    picture = pixels[..., :3].astype(np.float32)
+    if not (np.isfinite(picture.min()) and np.isfinite(picture.max())):
+        raise DatasetError(f"{path}: holds NaN or infinity")
+    return picture
 
 
 def read_exr_plane(path: Path) -> Plane:
@@ -87,7 +91,11 @@ def read_png_levels(path: Path) -> NDArray:
     _require(path)
     data = path.read_bytes()
     if data[12:16] == b"IHDR":
-        _require_size(path, *struct.unpack(">II", data[16:24].ljust(8, b"\0")))
+        width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+        _require_size(path, width, height)
+        # Deflate packs at most 1032 to 1, and a pixel has at least one bit.
+        if width * height > 8 * 1032 * len(data):
+            raise DatasetError(f"{path}: not a whole PNG file")
     try:
         with quiet_libraries:
             levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -136,7 +144,12 @@ def read_disparity(path: Path) -> Plane:
     DatasetError if the file cannot be read.
     """
     numbers = read_numbers(path)
-    return numbers if numbers.dtype == np.float32 else numbers.astype(np.float32) / np.float32(opaque(numbers))
+    if numbers.dtype != np.float32:
+        return numbers.astype(np.float32) / np.float32(opaque(numbers))
+    # min and max pass on a NaN.
+    if not (np.isfinite(numbers.min()) and np.isfinite(numbers.max())):
+        raise DatasetError(f"{path}: holds NaN or infinity; give every pixel a number")
+    return numbers
 
 
 def read_numbers(path: Path) -> NDArray:
@@ -206,5 +219,10 @@ def _write_exr(path: Path, channels: str, pixels: NDArray) -> None:
 
 
 def _require(path: Path) -> None:
-    if not path.is_file():
-        raise DatasetError(f"{path}: {'is a folder, a FIFO or a device' if path.exists() else 'no such file'}")
+    try:
+        if path.is_file():
+            return
+        what = "is a folder, a FIFO or a device" if path.exists() else "no such file"
+    except OSError as error:  # a name that is too long
+        raise DatasetError(f"{path.parent}: {shown(path.name)}: {error.strerror}") from error
+    raise DatasetError(f"{path}: {what}")
