@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bokehdata.format import INDEX_FILE, is_scene_folder_name
+from bokehdata.format import INDEX_FILE, is_browser_name, is_scene_folder_name
 from runtime.documents import is_number, shown
 from runtime.files import sha256_of
 
@@ -102,6 +102,16 @@ def wrong_files(
                 wrong[entry.folder] = found
             on_scene()
     return wrong
+
+
+def unlisted_files(folder: Path, entry: IndexEntry) -> list[str]:
+    """Files in the folder of a scene that the index does not have, sorted; not those that file browsers leave."""
+    present = {
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and not is_browser_name(file.name)
+    }
+    return sorted(present - entry.files.keys())
 
 
 def _complaint(path: Path, expected: FileRecord) -> str | None:
