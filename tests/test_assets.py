@@ -1,5 +1,6 @@
 """Folders with the user's own photographs and cut-outs."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -376,3 +377,35 @@ def test_every_real_photograph_and_cutout_is_usable():
 def test_photographs_given_as_foregrounds_are_named():
     with pytest.raises(AssetError, match=r"photos: no usable picture.*\.jpg: has no alpha"):
         CutoutFolder(REAL / "photos")
+
+
+def test_folders_that_cannot_be_looked_into_and_names_that_are_not_utf_8_are_named(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    for name in ("good.png", "line\nbreak.png", os.fsdecode(b"\xff.png")):
+        Image.new("RGB", (40, 30)).save(tmp_path / "any.png")
+        (tmp_path / "any.png").rename(tmp_path / name)
+    scandir = os.scandir
+
+    def refusing(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    folder = PhotographFolder(tmp_path)
+    assert len(folder) == 2
+    assert folder.skipped == [
+        ("locked", "cannot be looked into (Permission denied)"),
+        ("\udcff.png", "has a name that is not UTF-8; rename it"),
+    ]
+
+
+def test_a_fifo_and_a_giant_among_pictures_are_skipped_with_a_word(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "good.png")
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "giant.exr").touch()
+    os.truncate(tmp_path / "giant.exr", 10**11)
+    folder = PhotographFolder(tmp_path)
+    assert len(folder) == 1
+    assert [name for name, _ in folder.skipped] == ["fifo.png", "giant.exr"]
+    assert "is a FIFO" in folder.skipped[0][1] and "93.1 GiB" in folder.skipped[1][1]

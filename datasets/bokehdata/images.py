@@ -18,7 +18,10 @@ from runtime.documents import shown
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
-from scenes.decode import DecodeError, decode, expanded, opaque
+from scenes.decode import DecodeError, decode, expanded, fits_png, opaque
+
+# By the number that a header has for them (`Imath.PixelType`).
+_EXR_TYPES = (np.uint32, np.float16, np.float32)
 
 # What generators write: 16384 x 16384 px and overscan.
 _MEGAPIXELS_MAX = 400
@@ -46,19 +49,26 @@ def read_exr(path: Path) -> NDArray:
     channel by name. DatasetError if it cannot be read."""
     _require(path)
     try:
+        # Not OpenEXR.File, which prints.
         with quiet_libraries, path.open("rb") as stream:
             with OpenEXR.File(stream, header_only=True) as file:
                 (x0, y0), (x1, y1) = file.header()["dataWindow"]
-            _require_size(path, int(x1) - int(x0) + 1, int(y1) - int(y0) + 1)
+            width, height = int(x1) - int(x0) + 1, int(y1) - int(y0) + 1
+            _require_size(path, width, height)
             stream.seek(0)
-            with OpenEXR.File(stream) as file:
-                channels = {name: channel.pixels for name, channel in file.channels().items()}
-    except (RuntimeError, ValueError, MemoryError, OSError) as error:
+            exr = OpenEXR.InputFile(stream)
+            found = exr.header()["channels"]
+            names = next((names for names in ("RGBA", "RGB") if all(name in found for name in names)), None)
+            names = names or [min(found)]
+            planes = (
+                np.frombuffer(values, _EXR_TYPES[found[name].type.v]).reshape(height, width)
+                for name, values in zip(names, exr.channels(names), strict=True)
+            )
+            return np.stack(list(planes), axis=-1)
+    except DatasetError:
+        raise
+    except Exception as error:  # broken data makes it raise many types
         raise DatasetError(f"{path}: not a whole OpenEXR file ({_in_a_line(error)})") from error
-    if not channels:
-        raise DatasetError(f"{path}: has no channels")
-    pixels = next((channels[name] for name in ("RGBA", "RGB") if name in channels), channels[min(channels)])
-    return np.atleast_3d(pixels)
 
 
 def read_exr_rgb(path: Path) -> Picture:
@@ -93,8 +103,7 @@ def read_png_levels(path: Path) -> NDArray:
     if data[12:16] == b"IHDR":
         width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
         _require_size(path, width, height)
-        # Deflate packs at most 1032 to 1, and a pixel has at least one bit.
-        if width * height > 8 * 1032 * len(data):
+        if not fits_png(width, height, len(data)):
             raise DatasetError(f"{path}: not a whole PNG file")
     try:
         with quiet_libraries:
