@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import cv2
@@ -409,3 +410,24 @@ def test_a_fifo_and_a_giant_among_pictures_are_skipped_with_a_word(tmp_path):
     assert len(folder) == 1
     assert [name for name, _ in folder.skipped] == ["fifo.png", "giant.exr"]
     assert "is a FIFO" in folder.skipped[0][1] and "93.1 GiB" in folder.skipped[1][1]
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    for i in range(6):
+        Image.new("RGB", (400, 300)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(assets, "THREADS", 4)
+    busy, most = [], []
+    decode = assets.decode
+
+    def watched(path):
+        busy.append(path)
+        most.append(len(busy))
+        time.sleep(0.05)
+        busy.remove(path)
+        return decode(path)
+
+    monkeypatch.setattr(assets, "decode", watched)
+    assert len(PhotographFolder(tmp_path)) == 6 and max(most) > 1
+    most.clear()
+    monkeypatch.setattr(assets, "LARGE_BYTES", 400 * 300 * 4 - 1)
+    assert len(PhotographFolder(tmp_path)) == 6 and max(most) == 1
