@@ -19,13 +19,10 @@ def read_map(path: Path, image: Picture) -> Plane:
     """A map for a picture: (H, W) float32 of the picture's size, finite.
 
     EXR, NPY and other floating-point files are as they are, integers are divided by the largest of their type. A map of
-    another size is resized, with a word on standard error. OptionError for a map of another shape, NaN and infinity;
-    DatasetError for a file that cannot be read.
+    another size is resized, with a word on standard error. OptionError for a map of another shape; DatasetError for a
+    file that cannot be read, NaN and infinity.
     """
-    plane = read_disparity(path)
-    if not np.isfinite(plane).all():
-        raise OptionError(f"{path}: holds NaN or infinity; give every pixel a number")
-    return _fitted(path, plane, image)
+    return _fitted(path, read_disparity(path), image)
 
 
 def read_depth(path: Path, image: Picture) -> Plane:

@@ -43,7 +43,7 @@ def _verify(options: Options) -> int:
     with Progress(len(Dataset(options.dir)), "scene") as progress:
         report = verify(options.dir, retrace=partial(retrace, tracer), on_scene=progress.add)
     for problem in report.problems:
-        print(problem)
+        print(command.printable(problem))
     for note in report.notes:
         print(f"note: {note}")
     for unchecked in report.unchecked:

@@ -13,12 +13,13 @@ if __name__ == "__main__":
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from evaluation.page import DEFAULT_CASES, page
 from evaluation.plots import error_versus_blur, error_versus_time
-from evaluation.results import ResultsError, read_results, write_text
+from evaluation.results import ResultsError, interpreting, read_results, write_text
 from evaluation.tables import against, rankings, tables, weights_used
 from runtime import command
 from runtime.command import OptionError
@@ -47,7 +48,13 @@ def main(argv: list[str] | None = None, prog: str = "report.py") -> int:
 
 def _report(options: Options) -> int:
     command.require_counts(("--cases", options.cases, 0, command.COUNT_MAX))
-    folder, document = options.dir, read_results(options.dir)
+    document = read_results(options.dir)
+    with interpreting(options.dir):
+        return _write_report(options, document)
+
+
+def _write_report(options: Options, document: dict[str, Any]) -> int:
+    folder = options.dir
     if not any("error" not in row for row in document["rows"]):
         raise ResultsError(f"{folder}: no renderer has rendered anything yet")
     made = tables(document)

@@ -36,7 +36,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from runtime.documents import DocumentError, read_json
+from runtime.command import OptionError
+from runtime.documents import DocumentError, is_number, read_json, shown
 from runtime.files import write_whole
 
 SCHEMA = 1
@@ -125,12 +126,38 @@ class RowLog:
                 )
             for line in lines[1:]:
                 row = json.loads(line)
+                if not (isinstance(row, dict) and _is_row(row)):
+                    raise ValueError("a line is no row")
                 self._rows[row.pop("key")] = row
-        except (ValueError, KeyError) as error:
+        except (ValueError, RecursionError) as error:
             if isinstance(error, ResultsError):
                 raise
             raise ResultsError(f"{self._path}: is not the file of a benchmark; choose another --out") from error
         return whole
+
+
+_TEXTS = ("key", "renderer", "target", "information", "data_sha256", "image")
+_NUMBERS = ("rmse", "seconds", "peak_memory_bytes", "start_memory_bytes")
+
+
+def _is_row(row: Row) -> bool:
+    """Whether a row has what a later run looks at: its names, and numbers unless it failed."""
+    if not all(isinstance(row.get(name), str) for name in _TEXTS):
+        return False
+    return "error" in row or ("lpips" in row and all(is_number(row.get(name)) for name in _NUMBERS))
+
+
+@contextlib.contextmanager
+def interpreting(folder: Path) -> Iterator[None]:
+    """Turns errors of what is made of `results.json` into ResultsErrors: somebody has edited it."""
+    try:
+        yield
+    except (ResultsError, OptionError):
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ResultsError(
+            f"{folder / RESULTS_FILE}: is not as the benchmark writes it ({shown(error)}); run the benchmark again"
+        ) from error
 
 
 def write_results(folder: Path, document: Mapping[str, Any]) -> Path:

@@ -148,6 +148,8 @@ def _generate(options: Options) -> int:
                 seconds.update(produced.seconds)
                 progress.add(1, produced.entry.images)
         noise = dataset.noise_rmse_max
+        for name in dataset.strangers(range(recipe.scenes)):
+            command.skipped(out / name, "is no scene of this dataset; remove or rename it")
     _report(out, len(missing), recipe.scenes, time.monotonic() - begin, seconds, noise)
     if noise > recipe.noise:
         print(f"the largest set of lens points was not enough for a noise of {recipe.noise:.2g} everywhere")

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.documents import is_number
+from runtime.documents import is_number, shown
 from scenes.arrays import LensPoints
 
 # The golden angle as a fraction of a turn.
@@ -123,11 +123,11 @@ class Polygon:
 
     def __post_init__(self):
         if not isinstance(self.blades, int) or self.blades < 3:
-            raise ValueError(f"blades is {self.blades!r}; it must be a whole number of at least 3")
+            raise ValueError(f"blades is {shown(self.blades)}; it must be a whole number of at least 3")
         if not is_number(self.rotation_deg):
-            raise ValueError(f"rotation_deg is {self.rotation_deg!r}; it must be a finite number")
+            raise ValueError(f"rotation_deg is {shown(self.rotation_deg)}; it must be a finite number")
         if not (is_number(self.curvature) and 0.0 <= self.curvature <= 1.0):
-            raise ValueError(f"curvature is {self.curvature!r}; it must lie in [0, 1]")
+            raise ValueError(f"curvature is {shown(self.curvature)}; it must lie in [0, 1]")
 
     def outline(self, angle: NDArray) -> NDArray:
         """Radius of the outline at angles in radians from +x towards +y."""
@@ -175,7 +175,7 @@ class Donut:
 
     def __post_init__(self):
         if not (is_number(self.inner_radius) and 0.0 <= self.inner_radius < 1.0):
-            raise ValueError(f"inner_radius is {self.inner_radius!r}; it must lie in [0, 1)")
+            raise ValueError(f"inner_radius is {shown(self.inner_radius)}; it must lie in [0, 1)")
 
     def outline(self, angle: NDArray) -> NDArray:
         """Radius of the outer outline at angles in radians: 1."""
@@ -293,7 +293,7 @@ class Character:
         ):
             value = getattr(self, key)
             if not (is_number(value) and low <= value <= high):
-                raise ValueError(f"{key} is {value!r}; it must lie in [{low:g}, {high:g}]")
+                raise ValueError(f"{key} is {shown(value)}; it must lie in [{low:g}, {high:g}]")
 
     @property
     def is_round(self) -> bool:
@@ -405,8 +405,8 @@ def _shape_from(shape: Any, keys: dict, description: dict) -> Shape:
     except TypeError as error:
         keys_of = {"disk": "none", "polygon": "blades, rotation_deg, curvature", "donut": "inner_radius"}
         known = f"{keys_of.get(shape, 'file')}, and {', '.join(CHARACTER)}"
-        raise ValueError(f"aperture {description}: the keys of a {shape} are {known}") from error
-    raise ValueError(f"aperture shape {shape!r} is unknown; it must be disk, polygon, donut or mask")
+        raise ValueError(f"aperture {shown(description)}: the keys of a {shape} are {known}") from error
+    raise ValueError(f"aperture shape {shown(shape)} is unknown; it must be disk, polygon, donut or mask")
 
 
 def _decode_mask(png_base64: str) -> NDArray[np.uint8]:

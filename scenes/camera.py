@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.documents import shown
 from scenes.lens import blur_parameter_from_f_number
 
 # Relative difference that pixels may have from squares: 3:2 sensors are 22.3 x 14.9 mm.
@@ -91,4 +92,4 @@ class Camera:
 
     def _require(self, holds: bool, key: str, rule: str) -> None:
         if not holds:
-            raise ValueError(f"{key} is {getattr(self, key)!r}; {rule}")
+            raise ValueError(f"{key} is {shown(getattr(self, key))}; {rule}")

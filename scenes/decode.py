@@ -98,6 +98,11 @@ def header_of(path: Path, *, side_min_px: int = SIDE_MIN_PX) -> Header:
         return _header(file, side_min_px)
 
 
+def fits_png(width: int, height: int, file_bytes: int) -> bool:
+    """Whether a PNG of so many bytes can hold a picture: deflate packs at most 1032 to 1, a pixel is at least a bit."""
+    return width * height <= 8 * 1032 * file_bytes
+
+
 def upright_size(path: Path) -> tuple[int, int]:
     """(width, height) of the picture that `decode` would return; DecodeError as of `header_of`."""
     with _reading(path) as file:
@@ -194,9 +199,12 @@ def _header(file: BufferedReader, side_min_px: int = SIDE_MIN_PX) -> Header:
         with Image.open(file) as image:
             bits = _bits_per_sample(image, file)
             header = Header(*image.size, 1 if image.mode == "CMYK" or bits <= 8 else 2 if bits <= 16 else 4)
+            is_png = image.format == "PNG"
     except UnidentifiedImageError:
-        header = _exr_header(file) if _begins(file) == EXR_MAGIC else _opencv_header(file)
+        header, is_png = _exr_header(file) if _begins(file) == EXR_MAGIC else _opencv_header(file), False
     _check_size(header, side_min_px)
+    if is_png and not fits_png(header.width, header.height, file.seek(0, os.SEEK_END)):
+        raise DecodeError("is truncated")
     return header
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
+from runtime.documents import shown
 from scenes.lens import ThinLens
 from scenes.prescription import LensPrescription, load_prescription, prescription_from
 from scenes.thick_lens import Exposure, ThickLens
@@ -47,7 +48,7 @@ class MountedLens:
         for key in ("f_number", "sensor_width_m"):
             value = getattr(self, key)
             if not (isinstance(value, int | float) and 0.0 < value < math.inf):
-                raise ValueError(f"{key} is {value!r}; it must be above 0")
+                raise ValueError(f"{key} is {shown(value)}; it must be above 0")
 
     def inv_m_per_unit(self, blur_parameter_max: float, width_px: int) -> float:
         """What disparity 1 is in 1/m where the lens has this blur parameter, pixels, at its f-number."""
@@ -141,7 +142,7 @@ class LensKit:
         if self.focal_length_m is not None and not self.focal_length_m > 0.0:
             raise ValueError(f"focal_length_m is {self.focal_length_m}; it must be above 0 m")
         if self.exposure not in get_args(Exposure):
-            raise ValueError(f"exposure is {self.exposure!r}; it must be one of {', '.join(get_args(Exposure))}")
+            raise ValueError(f"exposure is {shown(self.exposure)}; it must be one of {', '.join(get_args(Exposure))}")
         if self.f_number is not None:
             low, high = self.f_number
             if not 0.0 < low <= high:

@@ -108,9 +108,14 @@ class LensPrescription:
         if self.surfaces[-1].glass.index(LINE_D) != 1.0:
             raise PrescriptionError(f"{self.name}: the last surface has glass behind it; the sensor must be in air")
         try:
-            focal_length = self.focal_length
+            with np.errstate(over="raise", invalid="raise"):
+                focal_length = self.focal_length
         except ValueError as error:
             raise PrescriptionError(f"{self.name}: {error}") from error
+        except FloatingPointError as error:
+            raise PrescriptionError(
+                f"{self.name}: the focal length is not finite; give radii and thicknesses of a lens, in mm"
+            ) from error
         if not focal_length > 0.0:
             raise PrescriptionError(f"{self.name}: the focal length is {focal_length:.4g} mm; it must be above 0")
 
@@ -331,7 +336,7 @@ def _table_keys(text: str, path: Path) -> dict[str, Any]:
         try:
             radius, thickness, index, diameter = (float(cell) for cell in cells)
             if not all(map(math.isfinite, (radius, thickness, index, diameter))):
-                raise ValueError(f"{' '.join(cells)!r} holds a value that is not finite; give numbers")
+                raise ValueError(f"{shown(' '.join(cells))} holds a value that is not finite; give numbers")
             # The stop has index 0 or 1: there is air behind it.
             glass = AIR if index in (0.0, 1.0) else glass_from(index, None, (), ())
             surfaces.append(
@@ -349,7 +354,7 @@ def _table_keys(text: str, path: Path) -> dict[str, Any]:
 def _require_keys(keys: Mapping, known: tuple[str, ...], needed: tuple[str, ...], where: str) -> None:
     for key in keys:
         if key not in known:
-            raise PrescriptionError(f"{where}: key {key!r} is unknown; there are {', '.join(known)}")
+            raise PrescriptionError(f"{where}: key {shown(key)} is unknown; there are {', '.join(known)}")
     for key in needed:
         if key not in keys:
             raise PrescriptionError(f"{where}: has no {key}")

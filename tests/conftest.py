@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The same examples in every run, and no deadline: a slow machine must not fail a test.
 settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("long", max_examples=10_000, deadline=None)
 settings.load_profile("same")
 
 

@@ -1,6 +1,8 @@
 """Folders with the user's own photographs and cut-outs."""
 
+import os
 import pickle
+import time
 from pathlib import Path
 
 import cv2
@@ -376,3 +378,56 @@ def test_every_real_photograph_and_cutout_is_usable():
 def test_photographs_given_as_foregrounds_are_named():
     with pytest.raises(AssetError, match=r"photos: no usable picture.*\.jpg: has no alpha"):
         CutoutFolder(REAL / "photos")
+
+
+def test_folders_that_cannot_be_looked_into_and_names_that_are_not_utf_8_are_named(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    for name in ("good.png", "line\nbreak.png", os.fsdecode(b"\xff.png")):
+        Image.new("RGB", (40, 30)).save(tmp_path / "any.png")
+        (tmp_path / "any.png").rename(tmp_path / name)
+    scandir = os.scandir
+
+    def refusing(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    folder = PhotographFolder(tmp_path)
+    assert len(folder) == 2
+    assert folder.skipped == [
+        ("locked", "cannot be looked into (Permission denied)"),
+        ("\udcff.png", "has a name that is not UTF-8; rename it"),
+    ]
+
+
+def test_a_fifo_and_a_giant_among_pictures_are_skipped_with_a_word(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "good.png")
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "giant.exr").touch()
+    os.truncate(tmp_path / "giant.exr", 10**11)
+    folder = PhotographFolder(tmp_path)
+    assert len(folder) == 1
+    assert [name for name, _ in folder.skipped] == ["fifo.png", "giant.exr"]
+    assert "is a FIFO" in folder.skipped[0][1] and "93.1 GiB" in folder.skipped[1][1]
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    for i in range(6):
+        Image.new("RGB", (400, 300)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(assets, "THREADS", 4)
+    busy, most = [], []
+    decode = assets.decode
+
+    def watched(path):
+        busy.append(path)
+        most.append(len(busy))
+        time.sleep(0.05)
+        busy.remove(path)
+        return decode(path)
+
+    monkeypatch.setattr(assets, "decode", watched)
+    assert len(PhotographFolder(tmp_path)) == 6 and max(most) > 1
+    most.clear()
+    monkeypatch.setattr(assets, "LARGE_BYTES", 400 * 300 * 4 - 1)
+    assert len(PhotographFolder(tmp_path)) == 6 and max(most) == 1

@@ -7,9 +7,10 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -308,6 +309,61 @@ def test_scenes_that_are_not_wanted_are_neither_read_nor_dropped(tmp_path):
         assert dataset.finished(range(2), on_scene=lambda: seen.append(1)) == {0}
     assert len(seen) == 2
     assert sorted(read_index(tmp_path)[0]) == ["000000", "000002"]
+
+
+# A dataset that somebody has edited
+
+
+def edited_entry(root: Path, scene_index: int, change: Callable[[dict], object]) -> None:
+    lines = [json.loads(line) for line in (root / "index.jsonl").read_text().splitlines()]
+    change(lines[scene_index])
+    (root / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def strike_out(root: Path, name: str) -> None:
+    (root / "000001" / name).unlink()
+    edited_entry(root, 1, lambda entry: entry["files"].pop(name))
+
+
+def replace_by_a_file(root: Path) -> None:
+    shutil.rmtree(root / "000001")
+    (root / "000001").write_text("not a folder")
+
+
+def replace_by_a_link(root: Path) -> None:
+    (root / "000001").rename(root / "elsewhere")
+    (root / "000001").symlink_to(root / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(partial(strike_out, name=name) for name in ("depth.exr", "bokeh_00_01.exr", "layers/00.exr", "preview.jpg")),
+        *(partial(strike_out, name=name) for name in ("scene.yaml", "info.json")),
+        lambda root: edited_entry(root, 1, lambda entry: entry.update(images=3)),
+        lambda root: edited_entry(root, 1, lambda entry: entry.update(noise_rmse_max=0.0)),
+        lambda root: edited_entry(root, 1, lambda entry: entry["files"].pop("image.exr")),
+        lambda root: edited_entry(root, 1, lambda entry: entry["files"].clear()),
+        lambda root: edited_entry(root, 1, lambda entry: entry["files"]["image.exr"].update(bytes=3)),
+        lambda root: edited_entry(root, 1, lambda entry: entry.update(folder="000009")),
+        lambda root: (root / "000001/notes.txt").touch(),
+        lambda root: (root / "000001").rename(root / "000009"),
+        replace_by_a_file,
+        replace_by_a_link,
+    ],
+)
+def test_what_was_edited_is_made_again_or_named(edit, tmp_path):
+    write_dataset(tmp_path)
+    whole = all_bytes(tmp_path)
+    edit(tmp_path)
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        assert dataset.finished(range(3)) == {0, 2}
+        dataset.add(write_scene_folder(tmp_path, 1))
+        for name in dataset.strangers(range(3)):
+            assert name == "000009"
+            shutil.rmtree(tmp_path / name)
+    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    assert all_bytes(tmp_path) == whole
 
 
 # A disk that is full

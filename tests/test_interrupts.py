@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from runtime import caches, command
 from runtime.command import OptionError, Terminated, exit_code, printable
+from runtime.silence import quiet_libraries
 
 REPOSITORY = Path(__file__).parents[1]
 SCRIPTS = ["raytrace/gen.py", "training/train.py", "evaluation/benchmark.py", "evaluation/report.py"]
@@ -151,3 +153,37 @@ def test_numba_has_a_folder_of_the_users_own_where_nothing_can_be_written(tmp_pa
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     caches.settle_numba()
     assert Path(os.environ["NUMBA_CACHE_DIR"]).parent != folder
+
+
+def test_what_libraries_in_c_write_is_not_shown_and_what_python_writes_is(capfd):
+    with quiet_libraries:
+        os.write(1, b"noise")
+        os.write(2, b"noise")
+        print("heard", file=sys.stderr)
+        begun_in_the_silence = sys.stderr
+        with quiet_libraries:
+            os.write(2, b"noise")
+        os.write(2, b"noise")
+    print("also heard", file=begun_in_the_silence)
+    os.write(2, b"loud again\n")
+    assert capfd.readouterr() == ("", "heard\nalso heard\nloud again\n")
+
+
+def test_the_silence_ends_when_the_last_thread_leaves_it(capfd):
+    inside, leave = threading.Event(), threading.Event()
+
+    def wait_inside() -> None:
+        with quiet_libraries:
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=wait_inside)
+    thread.start()
+    inside.wait()
+    with quiet_libraries:
+        pass
+    os.write(2, b"noise")
+    leave.set()
+    thread.join()
+    os.write(2, b"loud")
+    assert capfd.readouterr().err == "loud"

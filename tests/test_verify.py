@@ -312,6 +312,19 @@ def copy_unasked_picture(scene: Path) -> None:
         (lambda s: (s / "info.json").write_text("[1, 2]"), "/info.json: is not a mapping"),
         (lambda s: (s / "scene.yaml").write_bytes(b"\xff"), "/scene.yaml: is not text"),
         (lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(noise="low")), "/scene.yaml: noise is 'low'"),
+        *(
+            (
+                lambda s, asset=asset: edit_yaml(s / "scene.yaml", lambda d: d["layers"][1].update(asset=asset)),
+                f"/scene.yaml: layer 1: asset{what}",
+            )
+            for asset, what in [
+                ("a cat", " is 'a cat'; it must be a mapping"),
+                ({"kind": "photograph", "file": "cat.jpg"}, " has no sha256"),
+                ({"kind": "photograph", "sha256": "0" * 63}, ": sha256 is '000000"),
+                ({"kind": 3}, ": kind is 3"),
+                ({"kind": "procedural-cutout", "child": -1}, ": child is -1"),
+            ]
+        ),
         (
             lambda s: edit_yaml(s / "scene.yaml", lambda d: d.update(gammas=[2.2, 0])),
             "/scene.yaml: does not describe a bokeh stack: gammas is [2.2, 0]; it must list numbers above 0",

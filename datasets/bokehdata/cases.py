@@ -8,6 +8,7 @@ from pathlib import Path
 from bokehdata.folder import SceneFolder
 from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
 from bokehdata.origins import Origins
+from runtime.documents import is_number, shown
 from runtime.files import sha256_of
 from scenes.aperture import Aperture, Disk
 from scenes.arrays import Picture, Plane
@@ -167,7 +168,7 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
     """Every picture of the stacks of some scenes, in their order; DatasetError for one that is not in its stack."""
     cases: list[Case] = []
     for folder in folders:
-        stack, noise = folder.stack(), folder.info.get("noise_rmse", {})
+        stack = folder.stack()
         for setting in folder.bokeh_settings():
             name = bokeh_file(setting, folder.image_format)
             if setting.blur_index >= len(stack.blur_parameters) or setting.focus_index >= len(stack.focus_disparities):
@@ -185,13 +186,22 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                     aperture=stack.aperture,
                     level=setting.blur_index + 1,
                     focus_index=setting.focus_index,
-                    noise_rmse=noise.get(name),
+                    noise_rmse=_noise_of(folder, name),
                     folder=folder,
                     setting=setting,
                     input_setting=setting._replace(blur_index=stack.input_blur_index) if is_paired else None,
                 )
             )
     return cases
+
+
+def _noise_of(folder: SceneFolder, name: str) -> float | None:
+    """What `info.json` says of a picture's noise; BLB's says nothing."""
+    told = folder.info.get("noise_rmse", {})
+    noise = told.get(name) if isinstance(told, dict) else told
+    if noise is not None and not is_number(noise):
+        raise DatasetError(f"{folder.path / INFO_FILE}: noise_rmse of {name} is {shown(noise)}")
+    return noise
 
 
 def known_disparity(case: Case) -> Plane:

@@ -20,8 +20,10 @@ from bokehdata.format import (
 )
 from bokehdata.index import IndexEntry
 from runtime.documents import is_number
+from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX
+from scenes.decode import DecodeError, header_of
 from scenes.stack import Stack
 
 # A few roundings of float32, relative.
@@ -63,8 +65,13 @@ def require_preview(folder: SceneFolder) -> None:
     path = folder.path / PREVIEW_FILE
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    encoded = np.fromfile(path, np.uint8)
-    if not encoded.size or cv2.imdecode(encoded, cv2.IMREAD_REDUCED_COLOR_8) is None:
+    try:
+        header_of(path, side_min_px=1)
+        with quiet_libraries:
+            picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_REDUCED_COLOR_8)
+    except (DecodeError, cv2.error):
+        picture = None
+    if picture is None:
         raise DatasetError(f"{path}: is not a picture")
 
 

@@ -152,5 +152,5 @@ class SceneFolder:
             yield
         except SceneError as error:
             raise DatasetError(f"{self.path}: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise DatasetError(f"{self.path / SCENE_FILE}: does not describe a scene ({error!r})") from error

@@ -14,10 +14,14 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
+from runtime.documents import shown
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
-from scenes.decode import DecodeError, decode, expanded, opaque
+from scenes.decode import DecodeError, decode, expanded, fits_png, opaque
+
+# By the number that a header has for them (`Imath.PixelType`).
+_EXR_TYPES = (np.uint32, np.float16, np.float32)
 
 # What generators write: 16384 x 16384 px and overscan.
 _MEGAPIXELS_MAX = 400
@@ -45,19 +49,26 @@ def read_exr(path: Path) -> NDArray:
     channel by name. DatasetError if it cannot be read."""
     _require(path)
     try:
+        # Not OpenEXR.File, which prints.
         with quiet_libraries, path.open("rb") as stream:
             with OpenEXR.File(stream, header_only=True) as file:
                 (x0, y0), (x1, y1) = file.header()["dataWindow"]
-            _require_size(path, int(x1) - int(x0) + 1, int(y1) - int(y0) + 1)
+            width, height = int(x1) - int(x0) + 1, int(y1) - int(y0) + 1
+            _require_size(path, width, height)
             stream.seek(0)
-            with OpenEXR.File(stream) as file:
-                channels = {name: channel.pixels for name, channel in file.channels().items()}
-    except (RuntimeError, ValueError, MemoryError, OSError) as error:
+            exr = OpenEXR.InputFile(stream)
+            found = exr.header()["channels"]
+            names = next((names for names in ("RGBA", "RGB") if all(name in found for name in names)), None)
+            names = names or [min(found)]
+            planes = (
+                np.frombuffer(values, _EXR_TYPES[found[name].type.v]).reshape(height, width)
+                for name, values in zip(names, exr.channels(names), strict=True)
+            )
+            return np.stack(list(planes), axis=-1)
+    except DatasetError:
+        raise
+    except Exception as error:  # broken data makes it raise many types
         raise DatasetError(f"{path}: not a whole OpenEXR file ({_in_a_line(error)})") from error
-    if not channels:
-        raise DatasetError(f"{path}: has no channels")
-    pixels = next((channels[name] for name in ("RGBA", "RGB") if name in channels), channels[min(channels)])
-    return np.atleast_3d(pixels)
 
 
 def read_exr_rgb(path: Path) -> Picture:
@@ -65,7 +76,10 @@ def read_exr_rgb(path: Path) -> Picture:
     pixels = read_exr(path)
     if pixels.shape[2] < 3:
         raise DatasetError(f"{path}: has no channels R, G, B")
-    return pixels[..., :3].astype(np.float32)
+    picture = pixels[..., :3].astype(np.float32)
+    if not (np.isfinite(picture.min()) and np.isfinite(picture.max())):
+        raise DatasetError(f"{path}: holds NaN or infinity")
+    return picture
 
 
 def read_exr_plane(path: Path) -> Plane:
@@ -87,7 +101,10 @@ def read_png_levels(path: Path) -> NDArray:
     _require(path)
     data = path.read_bytes()
     if data[12:16] == b"IHDR":
-        _require_size(path, *struct.unpack(">II", data[16:24].ljust(8, b"\0")))
+        width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+        _require_size(path, width, height)
+        if not fits_png(width, height, len(data)):
+            raise DatasetError(f"{path}: not a whole PNG file")
     try:
         with quiet_libraries:
             levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -136,7 +153,12 @@ def read_disparity(path: Path) -> Plane:
     DatasetError if the file cannot be read.
     """
     numbers = read_numbers(path)
-    return numbers if numbers.dtype == np.float32 else numbers.astype(np.float32) / np.float32(opaque(numbers))
+    if numbers.dtype != np.float32:
+        return numbers.astype(np.float32) / np.float32(opaque(numbers))
+    # min and max pass on a NaN.
+    if not (np.isfinite(numbers.min()) and np.isfinite(numbers.max())):
+        raise DatasetError(f"{path}: holds NaN or infinity; give every pixel a number")
+    return numbers
 
 
 def read_numbers(path: Path) -> NDArray:
@@ -206,5 +228,10 @@ def _write_exr(path: Path, channels: str, pixels: NDArray) -> None:
 
 
 def _require(path: Path) -> None:
-    if not path.is_file():
-        raise DatasetError(f"{path}: {'is a folder, a FIFO or a device' if path.exists() else 'no such file'}")
+    try:
+        if path.is_file():
+            return
+        what = "is a folder, a FIFO or a device" if path.exists() else "no such file"
+    except OSError as error:  # a name that is too long
+        raise DatasetError(f"{path.parent}: {shown(path.name)}: {error.strerror}") from error
+    raise DatasetError(f"{path}: {what}")

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bokehdata.format import INDEX_FILE, is_scene_folder_name
-from runtime.documents import is_number
+from bokehdata.format import INDEX_FILE, is_browser_name, is_scene_folder_name
+from runtime.documents import is_number, shown
 from runtime.files import sha256_of
 
 
@@ -36,9 +36,15 @@ class IndexEntry:
 
     def __post_init__(self):
         if not (isinstance(self.folder, str) and is_scene_folder_name(self.folder)):
-            raise ValueError(f"folder is {self.folder!r}")
+            raise ValueError(f"folder is {shown(self.folder)}")
         if not is_number(self.noise_rmse_max):
-            raise ValueError(f"noise_rmse_max is {self.noise_rmse_max!r}")
+            raise ValueError(f"noise_rmse_max is {shown(self.noise_rmse_max)}")
+        for name, record in self.files.items():
+            # Not what leads out of the folder, nor what the system takes for the end of a name.
+            if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+                raise ValueError(f"the file {shown(name)} is none of a scene")
+            if not (isinstance(record.sha256, str) and isinstance(record.bytes, int)):
+                raise ValueError(f"the record of {shown(name)} is no checksum and size")
 
     @property
     def scene_index(self) -> int:
@@ -54,7 +60,7 @@ class IndexEntry:
             values = json.loads(line)
             files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
             return cls(files=files, **values)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(str(error)) from error
 
 
@@ -96,6 +102,16 @@ def wrong_files(
                 wrong[entry.folder] = found
             on_scene()
     return wrong
+
+
+def unlisted_files(folder: Path, entry: IndexEntry) -> list[str]:
+    """Files in the folder of a scene that the index does not have, sorted; not those that file browsers leave."""
+    present = {
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and not is_browser_name(file.name)
+    }
+    return sorted(present - entry.files.keys())
 
 
 def _complaint(path: Path, expected: FileRecord) -> str | None:

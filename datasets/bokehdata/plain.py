@@ -154,6 +154,6 @@ def settings_of(path: Path, stem: str, entry: Mapping[str, Any], disparity_file:
         ThinLens(blur_parameter or 0.0, focus_disparity or 0.0)
     except KeyError as error:
         raise DatasetError(f"{path}: {stem!r} needs a focus_disparity or a focus_box") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{path}: {stem!r}: {error}") from error
     return Given(blur_parameter, focus_disparity, gamma)

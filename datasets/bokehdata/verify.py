@@ -18,11 +18,10 @@ from bokehdata.format import (
     DatasetError,
     bokeh_file,
     bokeh_settings,
-    is_browser_name,
     is_leftover_name,
     is_scene_folder_name,
 )
-from bokehdata.index import IndexEntry, read_index, wrong_files
+from bokehdata.index import IndexEntry, read_index, unlisted_files, wrong_files
 from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.reader import Dataset
 from scenes.billboard import Scene
@@ -122,13 +121,8 @@ def _damage(path: Path, entry: IndexEntry | None) -> list[Problem]:
         return []
     if not path.is_dir():
         return [Problem(entry.folder, "is in the index and missing")]
-    present = {
-        file.relative_to(path).as_posix()
-        for file in path.rglob("*")
-        if file.is_file() and not is_browser_name(file.name)
-    }
     damaged = wrong_files(path.parent, [entry]).get(entry.folder, {})
-    damaged |= {name: "is not in the index" for name in sorted(present - entry.files.keys())}
+    damaged |= dict.fromkeys(unlisted_files(path, entry), "is not in the index")
     return [Problem(f"{entry.folder}/{name}", what) for name, what in damaged.items()]
 
 

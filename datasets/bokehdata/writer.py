@@ -29,9 +29,11 @@ import yaml
 from numpy.typing import NDArray
 
 from bokehdata import images
-from bokehdata.documents import json_text, read_yaml, yaml_text
+from bokehdata.documents import json_text, read_json, read_yaml, yaml_text
 from bokehdata.format import (
     DATASET_FILE,
+    DEPTH_FILE,
+    DISPARITY_FILE,
     INDEX_FILE,
     INFO_FILE,
     PREVIEW_FILE,
@@ -50,10 +52,11 @@ from bokehdata.format import (
     is_scene_folder_name,
     layer_file,
     scene_folder_name,
+    stack_from_scene_document,
     stored_from_linear,
     writing,
 )
-from bokehdata.index import IndexEntry, read_index, record_of, wrong_files
+from bokehdata.index import IndexEntry, read_index, record_of, unlisted_files, wrong_files
 from runtime.files import sync, unfinished, write_whole
 from scenes.arrays import Plane
 
@@ -93,7 +96,9 @@ class DatasetWriter:
             _settle_header(root, header)
             _remove_leftovers(root)
             (root / INDEX_FILE).touch()
-            self._entries, _ = read_index(root)
+            entries, _ = read_index(root)
+            # A scene whose folder is gone, or was renamed, is not finished.
+            self._entries = {folder: entry for folder, entry in entries.items() if (root / folder).is_dir()}
             # Without torn lines, so that the next line does not continue one.
             self._write_index()
             self._index = (root / INDEX_FILE).open("a", encoding="utf-8")
@@ -117,16 +122,23 @@ class DatasetWriter:
         return {scene_index for scene_index in wanted if scene_folder_name(scene_index) in self._entries}
 
     def finished(self, wanted: Iterable[int], *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
-        """Those of the wanted scenes whose every file has the size and checksum of the index.
+        """Those of the wanted scenes whose every file has the size and checksum of the index, and which lack no file.
 
         The other wanted scenes are taken out of the index. Reads every file of the wanted scenes that are in the index,
         and no other file. `on_scene` is called after each scene.
         """
         indexed = self.indexed(wanted)
         entries = [self._entries[scene_folder_name(scene_index)] for scene_index in sorted(indexed)]
-        for folder in wrong_files(self._root, entries, on_scene=on_scene):
-            del self._entries[folder]
+        wrong = wrong_files(self._root, entries, on_scene=on_scene)
+        for entry in entries:
+            if entry.folder in wrong or not _is_as_written(self._root / entry.folder, entry):
+                del self._entries[entry.folder]
         return self.indexed(indexed)
+
+    def strangers(self, wanted: Iterable[int]) -> list[str]:
+        """Names in the dataset that a scene has, and none of the index or of the wanted ones: renamed, or copied."""
+        known = {*self._entries, *map(scene_folder_name, wanted)}
+        return sorted(name for name in _names(self._root) if is_scene_folder_name(name) and name not in known)
 
     def add(self, entry: IndexEntry) -> None:
         """Count a scene as finished. Its line in the index is on disk when this returns."""
@@ -246,6 +258,8 @@ class SceneWriter:
             noise_rmse_max=max(self._noise_rmse.values(), default=0.0),
         )
         final = self._root / self.entry.folder
+        if final.is_symlink() or final.is_file():
+            final.unlink()
         shutil.rmtree(final, ignore_errors=True)
         self._folder.rename(final)
         _sync(self._root)
@@ -333,6 +347,23 @@ def _found_header(path: Path) -> dict[str, Any]:
         return read_yaml(path)
     except DatasetError as error:
         raise DatasetError(f"{error}; choose another --out") from error
+
+
+def _is_as_written(folder: Path, entry: IndexEntry) -> bool:
+    """Whether a scene, whose listed files are whole, has all that its documents ask for, and nothing else."""
+    if unlisted_files(folder, entry):
+        return False
+    try:
+        document, info = read_yaml(folder / SCENE_FILE), read_json(folder / INFO_FILE)
+        image_format: ImageFormat = "png" if image_file("png") in entry.files else "exr"
+        settings = bokeh_settings(stack_from_scene_document(document))
+        needed = {image_file(image_format), DEPTH_FILE, DISPARITY_FILE, PREVIEW_FILE, INFO_FILE, SCENE_FILE}
+        needed |= {bokeh_file(setting, image_format) for setting in settings}
+        needed |= {layer["file"] for layer in document.get("layers", [])}
+        summary = len(info["noise_rmse"]), max(info["noise_rmse"].values(), default=0.0)
+    except (DatasetError, LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return needed <= entry.files.keys() and summary == (entry.images, entry.noise_rmse_max)
 
 
 def _holds_scenes(root: Path) -> bool:

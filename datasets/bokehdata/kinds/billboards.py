@@ -4,7 +4,8 @@ Disparities lie in [0, 1] and have no unit, and there is no real camera, only a 
 both: disparities in 1/m, and a `camera` in `scene.yaml`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from bokehdata.format import (
 from bokehdata.index import IndexEntry
 from bokehdata.origins import Origins, picture_origin, scene_origin
 from bokehdata.writer import SceneWriter
-from runtime.documents import is_number
+from runtime.documents import is_number, shown
 from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene
 from scenes.camera import Camera
@@ -54,6 +55,28 @@ NOMINAL_FOCAL_LENGTH_M = 0.05
 NOMINAL_SENSOR_WIDTH_M = 0.036
 
 _CAMERA_KEYS = ("focal_length_m", "sensor_width_m", "sensor_height_m")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What tells of an asset; other keys are the generators' own.
+_ASSET_VALUES: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("kind", "style", "file", "alpha_file"), _is_text),
+    **dict.fromkeys(("sha256", "alpha_sha256"), _is_sha256),
+    **dict.fromkeys(("child", "side_px"), _is_count),
+    "flip": lambda value: isinstance(value, bool),
+    "degrees": is_number,
+}
 
 # Half floats near 1 are 2^-10 apart, subnormal ones 2^-24. Two roundings of nearly equal numbers differ by one step.
 _HALF_STEP_RELATIVE, _HALF_STEP_ABSOLUTE = 2.0**-10, 2.0**-24
@@ -149,6 +172,7 @@ class BillboardFolder(SceneFolder):
             lambda: _require_overscan(self, scene, stack),
             lambda: require_info(self, self._camera_settings(scene, stack)),
             lambda: _require_noise_asked(self),
+            lambda: _require_assets(self),
             lambda: require_noise(self, bokeh_files(self, stack), entry),
             lambda: _require_all_in_focus(self, scene),
             lambda: _require_planes(self, scene),
@@ -170,6 +194,20 @@ def _require_noise_asked(folder: BillboardFolder) -> None:
     asked = folder.scene_document.get("noise")
     if not is_number(asked):
         raise DatasetError(f"{folder.path / SCENE_FILE}: noise is {asked!r}")
+
+
+def _require_assets(folder: BillboardFolder) -> None:
+    """What tells of a layer's origin can be what was written: kinds, names, checksums, numbers."""
+    for number, layer in enumerate(folder.scene_document["layers"]):
+        asset = layer["asset"]
+        where = f"{folder.path / SCENE_FILE}: layer {number}: asset"
+        if not isinstance(asset, dict):
+            raise DatasetError(f"{where} is {shown(asset)}; it must be a mapping")
+        if asset.get("kind") in ("photograph", "cutout") and "sha256" not in asset:
+            raise DatasetError(f"{where} has no sha256")
+        for key, value in asset.items():
+            if key in _ASSET_VALUES and not _ASSET_VALUES[key](value):
+                raise DatasetError(f"{where}: {key} is {shown(value)}")
 
 
 def _require_all_in_focus(folder: BillboardFolder, scene: Scene) -> None:

@@ -20,6 +20,7 @@ from bokehdata.format import (
     listed_numbers,
 )
 from bokehdata.index import IndexEntry
+from runtime.documents import is_number, shown
 from scenes.arrays import Plane
 from scenes.lens import disparity_from_distance
 from scenes.stack import Stack
@@ -33,9 +34,12 @@ def stack_from_info(info: Mapping[str, Any]) -> Stack:
     d_f is 1 / focus_distances, 0 for 65504. ValueError names the key whose value does not make a stack.
     """
     distances = listed_numbers(info, "focus_distances", above_zero=True)
+    disparities = tuple(disparity_from_distance(z) for z in distances)
+    if not all(map(is_number, disparities)):
+        raise ValueError(f"focus_distances is {shown(list(distances))}; the nearest is too near")
     return Stack(
         blur_parameters=listed_numbers(info, "blur_parameters"),
-        focus_disparities=tuple(disparity_from_distance(z) for z in distances),
+        focus_disparities=disparities,
         pixel="box",
     )
 
