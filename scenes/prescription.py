@@ -216,12 +216,12 @@ def load_prescription(name_or_file: str | Path) -> LensPrescription:
     """
     path = Path(name_or_file)
     if not path.suffix:
-        path = _FOLDER / f"{name_or_file}.yaml"
-        if not path.is_file():
+        if str(name_or_file) not in prescription_names():
             raise PrescriptionError(
-                f"lens {str(name_or_file)!r} is unknown; there are {', '.join(prescription_names())}, or give a file: "
-                "a prescription in .yaml, or a table of pbrt"
+                f"lens {shown(str(name_or_file))} is unknown; there are {', '.join(prescription_names())}, "
+                "or give a file: a prescription in .yaml, or a table of pbrt"
             )
+        path = _FOLDER / f"{name_or_file}.yaml"
     try:
         keys = _yaml_keys(path) if path.suffix in (".yaml", ".yml") else _table_keys(read_text(path), path)
     except DocumentError as error:
