@@ -9,6 +9,7 @@ COMMANDS = {
     "gen": ("raytrace.gen", "trace ground truth: scenes of billboards and their bokeh stacks"),
     "blender": ("blender_scripts.render_blb", "render ground truth with Blender Cycles: BLB-style 3D scenes"),
     "train": ("training.train", "train the networks of renderers: BokehMe's, DeepFocus, DeepLens, CoCNet, D2F, AMPN"),
+    "layers": ("bokehforge.layers", "find the layers of a photograph, to see it through any lens"),
     "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),

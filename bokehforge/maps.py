@@ -1,18 +1,97 @@
 """Maps beside a photograph: its disparity or depth, a mask, a matte."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bokehdata.images import read_disparity, read_numbers
+from bokehdata.kinds.layers import LayersFolder
+from bokehforge.embedded import EmbeddedDepth, embedded_depth
 from runtime.command import OptionError
+from runtime.files import sha256_of
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX
 from scenes.matte import resized
 
 # Sides of a map and its picture may differ in proportion by so much, as rounding of a smaller map makes them.
 _PROPORTION_MAX = 1.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapOptions:
+    """How far everything is."""
+
+    disparity: Path | None = None
+    """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1."""
+    depth: Path | None = None
+    """In place of --disparity: map of planar depth in metres; integer files hold millimetres."""
+    invert: bool = False
+    """The disparity map is larger where it is farther."""
+    normalize: bool = False
+    """Stretch the disparity map to 0 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class DisparityMap:
+    """What options say of how far everything is.
+
+    disparity   (H, W) float32 of the picture's size, >= 0, larger is nearer
+    is_metric   whether it is in 1/m
+    source      of what it was made, plain values for `scene.yaml`
+    shift       what was added to the map, so that it is nowhere below 0: only differences count
+    """
+
+    disparity: Plane
+    is_metric: bool
+    source: dict[str, str | bool]
+    shift: float = 0.0
+
+
+def map_of_layers(folder: LayersFolder) -> DisparityMap:
+    """The map that layers were made with."""
+    return DisparityMap(folder.disparity(), folder.is_metric, {}, folder.disparity_shift)
+
+
+def require_map(options: MapOptions, photo: Path, who: str) -> EmbeddedDepth | None:
+    """What a photograph has with it, where options name no map.
+
+    who      needs a map, for the message
+    raises   OptionError where options contradict each other, and where there is no map; DatasetError for a file that
+             cannot be read
+    """
+    if options.disparity is not None and options.depth is not None:
+        raise OptionError(f"{who} needs --disparity or --depth, and not both")
+    if options.depth is not None and (options.invert or options.normalize):
+        raise OptionError("--invert and --normalize are for --disparity; --depth is in metres")
+    if options.disparity is not None or options.depth is not None:
+        return None
+    found = embedded_depth(photo)
+    if found is None:
+        raise OptionError(f"{who} needs --disparity or --depth: {photo} has no depth map with it")
+    return found
+
+
+def disparity_map(options: MapOptions, embedded: EmbeddedDepth | None, image: Picture) -> DisparityMap:
+    """The map that options ask for, or that was with the photograph; OptionError and DatasetError as of its reading."""
+    if options.depth is not None:
+        disparity = read_depth(options.depth, image)
+        return DisparityMap(disparity, True, {"depth_sha256": sha256_of(options.depth)})
+    assert options.disparity is not None
+    disparity = read_map(options.disparity, image)
+    source: dict[str, str | bool] = {"disparity_sha256": sha256_of(options.disparity)}
+    low, high = float(disparity.min()), float(disparity.max())
+    if options.invert:
+        disparity = np.float32(low + high) - disparity
+        source["inverted"] = True
+    if options.normalize:
+        if not high > low:
+            raise OptionError(f"{options.disparity}: is {low:g} everywhere, which --normalize cannot stretch")
+        disparity = (disparity - np.float32(low)) / np.float32(high - low)
+        source["normalized"] = True
+    shift = max(0.0, -float(disparity.min()))
+    return DisparityMap(disparity + np.float32(shift), False, source, shift)
 
 
 def read_map(path: Path, image: Picture) -> Plane:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bokehdata.images import read_display, write_exr_rgb, write_png
+from bokehdata.kinds.layers import LayersFolder
 from runtime.command import OptionError
 from runtime.files import replacing
 from scenes.arrays import Picture
-from scenes.color import byte_levels, linear_from_display
+from scenes.color import byte_levels, display_from_linear, linear_from_display
 from scenes.decode import EXIF_ORIENTATION
 
 STILL = (".png", ".jpg", ".jpeg", ".exr")
@@ -39,6 +40,11 @@ class Photograph:
     image: Picture
     icc: bytes = b""
     exif: bytes = b""
+
+    @classmethod
+    def of_layers(cls, folder: LayersFolder) -> "Photograph":
+        """The photograph of a folder of layers, which keeps its profile; DatasetError if it cannot be read."""
+        return cls(display_from_linear(folder.image()), folder.icc())
 
     @classmethod
     def read(cls, path: Path, *, expand_highlights: float = 0.0) -> "Photograph":

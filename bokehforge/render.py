@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from tyro.conf import arg
 
 import renderers
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity
-from bokehforge.maps import read_depth, read_map
+from bokehdata.kinds.layers import LayersFolder, shifted
+from bokehforge.maps import DisparityMap, MapOptions, disparity_map, map_of_layers, read_map, require_map
 from bokehforge.photograph import MOVING, STILL, Film, Photograph
 from renderers.base import Renderer, RendererError
 from runtime import command
@@ -25,13 +27,18 @@ from runtime.progress import Progress, waiting
 from scenes.aperture import CHARACTER, Aperture, Character, Disk, Donut, Mask, Polygon, Shape
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, byte_levels
+from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens, blur_parameter_from_f_number
+from scenes.planes import billboards
 
 _SWEEP_MAX = 1000
 
+# Rounding of the blur radius that layers are made for.
+_REACH_SLACK = 1.0 + 1e-5
 
-@dataclass(frozen=True)
-class Options:
+
+@dataclass(frozen=True, kw_only=True)
+class Options(MapOptions):
     """Refocus a picture: what a lens of large aperture would have made of it.
 
     How much is blurred is said by one of --blur, --max-radius, or with --depth by --f-number, --focal-length and
@@ -41,18 +48,11 @@ class Options:
     """
 
     image: tyro.conf.Positional[Path]
-    """Sharp picture; integer files hold display values, floating-point ones (EXR, HDR, TIFF) linear light."""
+    """Sharp picture; integer files hold display values, floating-point ones (EXR, HDR, TIFF) linear light. Or a folder
+    that `bokehforge layers` has written: it needs no map, and is not analysed again."""
     out: Path
     """File to write: .png (16 bit), .jpg, .exr (linear light); for a sweep .gif, .mp4, or a folder of frames. Colour
     profile and EXIF of the picture are kept in .png and .jpg."""
-    disparity: Path | None = None
-    """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1."""
-    depth: Path | None = None
-    """In place of --disparity: map of planar depth in metres; integer files hold millimetres."""
-    invert: bool = False
-    """The disparity map is larger where it is farther."""
-    normalize: bool = False
-    """Stretch the disparity map to 0 to 1."""
     blur: float | None = None
     """K, blur radius in pixels of what is one unit of disparity away from the focus. For d2f: of what is farthest, 68
     where none is given."""
@@ -82,8 +82,8 @@ class Options:
     expand_highlights: float = 0.0
     """How much values near white are raised before the blur, as a camera clipped them; 0.4 makes them half as bright
     again."""
-    renderer: str = "bokehme"
-    """Method, one of renderers.RENDERERS; those that need true layers cannot work on a photograph."""
+    renderer: Annotated[str | None, arg(help_behavior_hint="(default: bokehme; of layers layers-over)")] = None
+    """Method, one of renderers.RENDERERS; those that are given layers need a folder of them."""
     weights: tuple[Path, ...] = ()
     """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
     arch: Backend = "cpu"
@@ -99,47 +99,71 @@ class Options:
 def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
     """Run the command; returns its exit code: 0, 2 for input that cannot be used, 130 when interrupted."""
     options = tyro.cli(Options, args=argv, prog=prog)
-    refusals = (DatasetError, RendererError, BackendError)
+    refusals = (DatasetError, RendererError, BackendError, SceneError)
     return command.exit_code(partial(_render, options), prog, refusals=refusals, path=options.out)
 
 
 def _render(options: Options) -> int:
-    renderer = renderers.renderer(options.renderer, options.weights)
-    if renderer.information in ("layers", "truth"):
-        raise OptionError(f"--renderer {options.renderer} needs the true layers of a scene; a photograph has none")
-    for name in ("mask", "f_stop", "matte"):
-        if getattr(options, name) is not None and name not in renderer.controls:
-            raise OptionError(f"--renderer {options.renderer} has no --{name.replace('_', '-')}; leave it out")
+    folder = LayersFolder.opened(options.image)
+    name = options.renderer or ("bokehme" if folder is None else "layers-over")
+    renderer = renderers.renderer(name, options.weights)
+    if renderer.information in ("layers", "truth") and folder is None:
+        raise OptionError(
+            f"--renderer {name} needs the true layers of a scene; a photograph has none, and `bokehforge layers` "
+            "finds some"
+        )
+    for control in ("mask", "f_stop", "matte"):
+        if getattr(options, control) is not None and control not in renderer.controls:
+            raise OptionError(f"--renderer {name} has no --{control.replace('_', '-')}; leave it out")
     require_within(("--gamma", options.gamma, 0.1, 10.0), ("--expand-highlights", options.expand_highlights, 0.0, 10.0))
     has_map = options.disparity is not None or options.depth is not None
+    if folder is not None and (has_map or options.invert or options.normalize or options.expand_highlights):
+        raise OptionError(
+            f"{options.image} has its disparity and its highlights; "
+            "--disparity, --depth, --invert, --normalize and --expand-highlights are for `bokehforge layers`"
+        )
     # A mask says what is sharp, as disparity and lens do.
     if options.mask is not None or (renderer.information == "picture" and not has_map):
-        return _render_picture_alone(options, renderer)
-    return _render_with_map(options, renderer.on(options.arch))
+        return _render_picture_alone(options, name, renderer, folder)
+    return _render_with_map(options, name, renderer.on(options.arch), folder)
 
 
-def _render_with_map(options: Options, renderer: Renderer) -> int:
+def _render_with_map(options: Options, name: str, renderer: Renderer, folder: LayersFolder | None) -> int:
     """Refocus by a map and a lens."""
+    embedded = None if folder is not None else require_map(options, options.image, f"--renderer {name}")
     _require_lens(options)
     _require_place(options.out, STILL if options.sweep is None else (*MOVING, ""))
     aperture = _aperture(options.aperture)
-    photograph = Photograph.read(options.image, expand_highlights=options.expand_highlights)
+    photograph = _photograph(options, folder)
     image = photograph.image
-    disparity = _disparity(options, image)
+    if folder is None:
+        given, layers = disparity_map(options, embedded, image), None
+    else:
+        given, layers = map_of_layers(folder), folder.layers()
     if options.matte is not None:
         renderer = renderer.with_controls(matte=read_map(options.matte, image))
-    focuses = _focus_disparities(options, disparity)
-    # Only differences count: a map with negative values is shifted, so that focus and scene stay what they are.
-    shift = min(0.0, float(disparity.min()), *focuses)
-    disparity, focuses = disparity - np.float32(shift), [focus - shift for focus in focuses]
-    blur_parameter = _blur_parameter(options, disparity, focuses)
+    focuses = _focus_disparities(options, given)
+    # A lens cannot be focused behind infinity: where it is asked to be, all is moved towards it.
+    shift = min(0.0, *focuses)
+    disparity, focuses = given.disparity - np.float32(shift), [focus - shift for focus in focuses]
+    scene = None if layers is None else shifted(layers, -shift)
+    blur_parameter, radius_px = _blur_parameter(options, given, disparity, focuses)
+    if folder is not None and radius_px > folder.reach_px * _REACH_SLACK:
+        print(
+            f"{options.image}: its layers were made for blur radii of up to {folder.reach_px:g} px, "
+            f"and the largest here is {radius_px:.4g} px",
+            file=sys.stderr,
+        )
 
     def refocused(focus_disparity: float) -> Picture:
         lens = ThinLens(blur_parameter, focus_disparity, aperture)
-        return renderer(image, disparity, lens, gamma=options.gamma)
+        seen: LayeredScene | None = scene
+        if scene is not None and renderer.information == "truth" and not lens.is_pinhole:
+            seen = billboards(scene, lens)
+        return renderer(image, disparity, lens, gamma=options.gamma, scene=seen)
 
     if options.sweep is None:
-        with waiting(options.renderer):
+        with waiting(name):
             picture = refocused(focuses[0])
         photograph.write(options.out, picture)
     else:
@@ -149,31 +173,36 @@ def _render_with_map(options: Options, renderer: Renderer) -> int:
                 film.add(refocused(focus_disparity))
                 progress.add()
         film.finish()
-    print(f"{options.out}: {options.renderer}, K {blur_parameter:g} px")
+    print(f"{options.out}: {name}, K {blur_parameter:g} px")
     return command.DONE
 
 
-def _render_picture_alone(options: Options, renderer: Renderer) -> int:
+def _render_picture_alone(options: Options, name: str, renderer: Renderer, folder: LayersFolder | None) -> int:
     """Refocus a picture by a method that has learned its lens, with the settings of its own that are asked for."""
-    for name in ("disparity", "depth", "blur", "max_radius", "f_number", "focal_length", "focus", "sweep"):
-        if getattr(options, name) is not None and name not in renderer.controls:
-            given = name.replace("_", "-")
-            raise OptionError(f"--renderer {options.renderer} has learned its lens; leave out --{given}")
+    for option in ("disparity", "depth", "blur", "max_radius", "f_number", "focal_length", "focus", "sweep"):
+        if getattr(options, option) is not None and option not in renderer.controls:
+            raise OptionError(f"--renderer {name} has learned its lens; leave out --{option.replace('_', '-')}")
     _require_place(options.out, STILL)
-    photograph = Photograph.read(options.image, expand_highlights=options.expand_highlights)
+    photograph = _photograph(options, folder)
     image = photograph.image
     settings: dict[str, Any] = {}
-    for name in renderer.controls:
-        if (value := getattr(options, name)) is not None:
-            settings[name] = read_map(value, image) if name == "mask" else value
+    for control in renderer.controls:
+        if (value := getattr(options, control)) is not None:
+            settings[control] = read_map(value, image) if control == "mask" else value
     # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
     nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0, _aperture(options.aperture))
     renderer = renderer.on(options.arch).with_controls(**settings)
-    with waiting(options.renderer):
+    with waiting(name):
         picture = renderer(image, nothing, lens, gamma=options.gamma)
     photograph.write(options.out, picture)
-    print(f"{options.out}: {options.renderer}")
+    print(f"{options.out}: {name}")
     return command.DONE
+
+
+def _photograph(options: Options, folder: LayersFolder | None) -> Photograph:
+    if folder is None:
+        return Photograph.read(options.image, expand_highlights=options.expand_highlights)
+    return Photograph.of_layers(folder)
 
 
 def _require_place(out: Path, endings: tuple[str, ...]) -> None:
@@ -192,16 +221,10 @@ def _require_place(out: Path, endings: tuple[str, ...]) -> None:
 
 
 def _require_lens(options: Options) -> None:
-    """OptionError unless a map, one way to say how much is blurred, and focus or sweep are given."""
-    if (options.disparity is None) == (options.depth is None):
-        raise OptionError(f"--renderer {options.renderer} needs --disparity or --depth, and not both")
+    """OptionError unless one way to say how much is blurred, and focus or sweep are given."""
     amounts = [options.blur, options.max_radius, options.f_number]
     if sum(amount is not None for amount in amounts) != 1:
         raise OptionError("give one of --blur, --max-radius, --f-number, which say how much is blurred")
-    if options.f_number is not None and (options.depth is None or options.focal_length is None):
-        raise OptionError("--f-number needs --depth in metres and --focal-length in mm")
-    if options.depth is not None and (options.invert or options.normalize):
-        raise OptionError("--invert and --normalize are for --disparity; --depth is in metres")
     for name, value in (("--blur", options.blur), ("--max-radius", options.max_radius)):
         if value is not None and not 0.0 <= value < float("inf"):
             raise OptionError(f"{name} is {value:g}; it must be a number of at least 0")
@@ -217,43 +240,28 @@ def _require_lens(options: Options) -> None:
         raise OptionError("--sweep-from and --sweep-to are for --sweep")
 
 
-def _disparity(options: Options, image: Picture) -> Plane:
-    """The map that options ask for, larger is nearer."""
-    if options.depth is not None:
-        return read_depth(options.depth, image)
-    assert options.disparity is not None
-    disparity = read_map(options.disparity, image)
-    low, high = float(disparity.min()), float(disparity.max())
-    if options.invert:
-        disparity = np.float32(low + high) - disparity
-    if options.normalize:
-        if not high > low:
-            raise OptionError(f"{options.disparity}: is {low:g} everywhere, which --normalize cannot stretch")
-        disparity = (disparity - np.float32(low)) / np.float32(high - low)
-    return disparity
-
-
-def _focus_disparities(options: Options, disparity: Plane) -> list[float]:
-    """The disparities to focus on, in the unit of the map; a word where the map has nothing there."""
-    low, high = float(disparity.min()), float(disparity.max())
+def _focus_disparities(options: Options, given: DisparityMap) -> list[float]:
+    """The disparities to focus on, as the map has them after its shift; a word where it has nothing there."""
+    low, high = float(given.disparity.min()), float(given.disparity.max())
     if options.sweep is None:
-        focuses = [_focus_disparity(options, disparity)]
+        focuses = [_focus_disparity(options, given)]
     else:
-        begin = low if options.sweep_from is None else options.sweep_from
-        end = high if options.sweep_to is None else options.sweep_to
+        begin = low if options.sweep_from is None else options.sweep_from + given.shift
+        end = high if options.sweep_to is None else options.sweep_to + given.shift
         focuses = [float(focus) for focus in np.linspace(begin, end, options.sweep)]
     for focus in focuses:
         if not np.isfinite(focus):
             raise OptionError(f"the focus is {focus}; it must be a number")
     # Single precision of the map.
     slack = 1e-6 * max(abs(low), abs(high))
-    if outside := [focus for focus in focuses if not low - slack <= focus <= high + slack]:
+    if outside := [focus - given.shift for focus in focuses if not low - slack <= focus <= high + slack]:
         what = f"{len(outside)} of {len(focuses)} focuses are" if options.sweep else f"the focus {outside[0]:g} is"
-        print(f"{what} outside of the map's disparities, {low:g} to {high:g}: nothing is sharp", file=sys.stderr)
+        there = f"{low - given.shift:g} to {high - given.shift:g}"
+        print(f"{what} outside of the map's disparities, {there}: nothing is sharp", file=sys.stderr)
     return focuses
 
 
-def _focus_disparity(options: Options, disparity: Plane) -> float:
+def _focus_disparity(options: Options, given: DisparityMap) -> float:
     """The disparity that --focus means: its own value, a distance, or that of a pixel."""
     focus = options.focus or ""
     if distance := re.fullmatch(r"([0-9.]+) ?m", focus):
@@ -261,26 +269,31 @@ def _focus_disparity(options: Options, disparity: Plane) -> float:
             distance_m = float(distance[1])
         except ValueError:
             distance_m = 0.0
-        if options.depth is None or distance_m <= 0.0:
-            raise OptionError(f"--focus is {focus!r}; a distance must be above 0 m, and is for --depth")
+        if not given.is_metric or distance_m <= 0.0:
+            raise OptionError(f"--focus is {focus!r}; a distance must be above 0 m, and is for --depth in metres")
         return 1.0 / distance_m
     try:
         numbers = [float(part) for part in focus.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) == 1:
-        return numbers[0]
+        return numbers[0] + given.shift
     if len(numbers) != 2:
         raise OptionError(f"--focus is {focus!r}; it must be a pixel X,Y, a disparity, or a distance such as 2.5m")
     x, y = numbers
-    height, width = disparity.shape
+    height, width = given.disparity.shape
     if not (0 <= x < width and 0 <= y < height):
         raise OptionError(f"--focus is {focus!r}, outside of the picture of {width} x {height} px")
-    return float(disparity[int(y), int(x)])
+    return float(given.disparity[int(y), int(x)])
 
 
-def _blur_parameter(options: Options, disparity: Plane, focuses: list[float]) -> float:
-    """K in pixels per unit of the disparity; OptionError for a blur that is larger than the picture."""
+def _blur_parameter(
+    options: Options, given: DisparityMap, disparity: Plane, focuses: list[float]
+) -> tuple[float, float]:
+    """K in pixels per unit of the disparity, and the largest blur radius in pixels.
+
+    OptionError for a blur that is larger than the picture, and for a camera where the map is not in 1/m.
+    """
     low, high = float(disparity.min()), float(disparity.max())
     reach = max(max(abs(low - focus), abs(high - focus)) for focus in focuses)
     longer = max(disparity.shape)
@@ -289,7 +302,8 @@ def _blur_parameter(options: Options, disparity: Plane, focuses: list[float]) ->
             raise OptionError("--max-radius has nothing to blur: the map is in focus everywhere")
         blur_parameter = options.max_radius / reach
     elif options.f_number is not None:
-        assert options.focal_length is not None
+        if not given.is_metric or options.focal_length is None:
+            raise OptionError("--f-number needs --depth in metres and --focal-length in mm")
         focal_length_m, sensor_m = options.focal_length / 1000.0, options.sensor_width / 1000.0
         blur_parameter = blur_parameter_from_f_number(focal_length_m, options.f_number, sensor_m, longer)
     else:
@@ -300,7 +314,7 @@ def _blur_parameter(options: Options, disparity: Plane, focuses: list[float]) ->
             f"the largest blur radius is {blur_parameter * reach:.4g} px (K {blur_parameter:g}); "
             f"at most {longer} px, the picture's longer side, are rendered"
         )
-    return blur_parameter
+    return blur_parameter, blur_parameter * reach
 
 
 def _aperture(words: str) -> Aperture:

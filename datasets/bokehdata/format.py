@@ -91,6 +91,11 @@ def layer_file(layer_index: int) -> str:
     return f"layers/{layer_index:02d}.exr"
 
 
+def layer_disparity_file(layer_index: int) -> str:
+    """Path of a layer's disparities relative to the scene folder, 0 the nearest."""
+    return layer_file(layer_index).replace(".exr", "_disparity.exr")
+
+
 def bokeh_file(setting: BokehSetting, image_format: ImageFormat) -> str:
     """`bokeh_KK_FF.exr` at the reference gamma, `bokeh_KK_FF_gG.exr` at others; G in its shortest exact digits."""
     name = f"bokeh_{setting.blur_index:02d}_{setting.focus_index:02d}"

@@ -6,7 +6,9 @@ channels R, G, B (and A). A plane (depth, disparity) is float, three equal chann
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from bokehdata.format import DatasetError, writing
 from runtime.documents import shown
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
-from scenes.color import HALF_MAX, display_from_linear, linear_from_display
+from scenes.color import HALF_MAX, display_from_linear, linear_from_display, premultiplied
 from scenes.decode import DecodeError, decode, expanded, fits_png, opaque
 
 # By the number that a header has for them (`Imath.PixelType`).
@@ -42,6 +44,36 @@ def write_exr_plane(path: Path, plane: NDArray[np.float32]) -> None:
     if not (np.isfinite(plane).all() and plane.min() >= 0.0 and plane.max() <= HALF_MAX):
         raise ValueError(_out_of_range(path))
     _write_exr(path, "RGB", np.repeat(plane[..., None], 3, axis=2))
+
+
+class Part(NamedTuple):
+    """A part of a picture that compositors read.
+
+    rgba    (H, W, 4) straight alpha, linear light
+    depth   (H, W) float32 planar depth
+    """
+
+    name: str
+    rgba: NDArray
+    depth: Plane
+
+
+def write_exr_parts(path: Path, parts: Sequence[Part]) -> None:
+    """One file of several parts, each with channels R, G, B, A, half, and Z, float. ValueError as of the others.
+
+    Compositors name layers after the parts. Colour is premultiplied, as OpenEXR has it ("Technical Introduction to
+    OpenEXR"); in our other files alpha is straight.
+    """
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    written = []
+    for part in parts:
+        half = _as_half(path, premultiplied(part.rgba))
+        planes = {channel: np.ascontiguousarray(half[..., i]) for i, channel in enumerate("RGBA")}
+        written.append(OpenEXR.Part(header, {**planes, "Z": np.ascontiguousarray(part.depth)}, part.name))
+    try:
+        OpenEXR.File(written).write(str(path))
+    except RuntimeError as error:
+        raise DatasetError(f"{path}: cannot be written ({error})") from error
 
 
 def read_exr(path: Path) -> NDArray:

@@ -18,10 +18,12 @@ from bokehdata.folder import SceneFolder
 from bokehdata.format import DATASET_FILE, INDEX_FILE, INFO_FILE, DatasetError
 from bokehdata.index import read_index
 from bokehdata.kinds import open_scene
+from bokehdata.kinds.layers import is_layers
 
 
 class Dataset(Sequence[SceneFolder]):
-    """The finished scenes of a dataset, in order: ours, a folder of BLB scenes, or the folder of a single scene.
+    """The finished scenes of a dataset, in order: ours, a folder of BLB scenes, or the folder of a single scene or of
+    layers.
 
     root    folder of the dataset
     paths   folders of its scenes
@@ -45,7 +47,7 @@ class Dataset(Sequence[SceneFolder]):
             if not (self.root / INDEX_FILE).is_file():
                 raise DatasetError(f"{self.root / INDEX_FILE}: no such file; run the generator again to restore it")
             return [self.root / folder for folder in read_index(self.root)[0]]
-        if (self.root / INFO_FILE).is_file():
+        if (self.root / INFO_FILE).is_file() or is_layers(self.root):
             return [self.root]
         folders = [path for path in self.root.iterdir() if (path / INFO_FILE).is_file()]
         # BLB's folders are numbers without leading zeros.

@@ -23,6 +23,7 @@ from bokehdata.format import (
 )
 from bokehdata.index import IndexEntry, read_index, unlisted_files, wrong_files
 from bokehdata.kinds.billboards import BillboardFolder
+from bokehdata.kinds.layers import is_layers
 from bokehdata.reader import Dataset
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA, display_from_linear, display_rmse
@@ -92,7 +93,8 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
             whole.append(dataset[number])
         on_scene()
 
-    unchecked = [] if dataset.is_indexed else ["checksums: there is no index"]
+    has_checksums = dataset.is_indexed or is_layers(dataset.root)
+    unchecked = [] if has_checksums else ["checksums: there is no index"]
     traced = [folder for folder in whole if isinstance(folder, BillboardFolder)]
     if len(traced) < len(whole):
         unchecked.append("overscan, all-in-focus picture and disparity against layers: scenes that are not billboards")

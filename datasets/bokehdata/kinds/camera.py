@@ -36,6 +36,7 @@ from bokehdata.format import (
     disparity_of,
     frame_document,
     image_file,
+    layer_disparity_file,
     layer_file,
 )
 from bokehdata.index import IndexEntry
@@ -98,11 +99,6 @@ class CameraScene:
     def disparity(self) -> Plane:
         """1 / depth: (H, W) float32, 1/m, 0 for the background."""
         return disparity_of(self.depth)
-
-
-def layer_disparity_file(layer_index: int) -> str:
-    """Path of a layer's disparities relative to the scene folder, 0 the nearest."""
-    return layer_file(layer_index).replace(".exr", "_disparity.exr")
 
 
 def camera_document(
