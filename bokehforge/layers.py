@@ -20,7 +20,7 @@ from renderers.base import RendererError
 from renderers.layering import LAYERINGS, layering
 from runtime import command
 from runtime.command import OptionError, require_within
-from runtime.files import replacing, sha256_of
+from runtime.files import sha256_of
 from runtime.progress import waiting
 from scenes.color import HALF_MAX, linear_from_display
 from scenes.layered_depth import LayeredDepthImage
@@ -93,8 +93,7 @@ def _layers(options: Options) -> int:
     write_layers(options.out, found)
     print(f"{options.out}: {counted(len(layers.layers), 'layer')}, {options.analysis}")
     if options.exr is not None:
-        with replacing(options.exr) as aside:
-            write_exr_parts(aside, exr_parts(found))
+        write_exr_parts(options.exr, exr_parts(found))
         print(f"{options.exr}: {counted(len(layers.layers) + 1, 'part')} for compositors")
     return command.DONE
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
 from runtime.documents import shown
+from runtime.files import replacing
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display, premultiplied
@@ -47,8 +48,9 @@ def write_exr_plane(path: Path, plane: NDArray[np.float32]) -> None:
 
 
 class Part(NamedTuple):
-    """A part of a picture that compositors read.
+    """A layer of a picture that compositors read.
 
+    name    "rgba" for the picture itself
     rgba    (H, W, 4) straight alpha, linear light
     depth   (H, W) float32 planar depth
     """
@@ -59,19 +61,24 @@ class Part(NamedTuple):
 
 
 def write_exr_parts(path: Path, parts: Sequence[Part]) -> None:
-    """One file of several parts, each with channels R, G, B, A, half, and Z, float. ValueError as of the others.
+    """One file of several parts: NAME with channels R, G, B, A, half, and for each NAME_depth with Z, float.
 
-    Compositors name layers after the parts. Colour is premultiplied, as OpenEXR has it ("Technical Introduction to
-    OpenEXR"); in our other files alpha is straight.
+    The file appears when it is whole. Compositors name their layers after the parts; depth has parts of its own since
+    Blender reads at most four channels of one. The depth of "rgba" is "depth", as compositors call it. Colour is
+    premultiplied, as OpenEXR has it; in our other files alpha is straight. ValueError as of the others.
     """
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     written = []
     for part in parts:
         half = _as_half(path, premultiplied(part.rgba))
-        planes = {channel: np.ascontiguousarray(half[..., i]) for i, channel in enumerate("RGBA")}
-        written.append(OpenEXR.Part(header, {**planes, "Z": np.ascontiguousarray(part.depth)}, part.name))
+        colour = {channel: np.ascontiguousarray(half[..., i]) for i, channel in enumerate("RGBA")}
+        depth = "depth" if part.name == "rgba" else f"{part.name}_depth"
+        for name, planes in ((part.name, colour), (depth, {"Z": np.ascontiguousarray(part.depth, np.float32)})):
+            # The library writes the name into the header that it is given.
+            header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+            written.append(OpenEXR.Part(header, planes, name))
     try:
-        OpenEXR.File(written).write(str(path))
+        with writing(path), replacing(path) as aside:
+            OpenEXR.File(written).write(str(aside))
     except RuntimeError as error:
         raise DatasetError(f"{path}: cannot be written ({error})") from error
 
