@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge render") -> int:
 
 
 def _render(options: Options) -> int:
-    folder = LayersFolder.opened(options.image)
+    folder = LayersFolder.at(options.image) if options.image.is_dir() else None
     name = options.renderer or ("bokehme" if folder is None else "layers-over")
     renderer = renderers.renderer(name, options.weights)
     if renderer.information in ("layers", "truth") and folder is None:

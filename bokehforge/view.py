@@ -7,6 +7,8 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
+from bokehdata.kinds.layers import LayersFolder, is_layers
+from bokehdata.layers_view import write_layers_page
 from bokehdata.pages import counted
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
 from bokehdata.writer import size_text
@@ -17,12 +19,13 @@ from runtime import command
 class Options:
     """Write one self-contained page of a dataset: scenes, sliders for blur and focus, disparity and layers.
 
-    The page needs no server and no network: open it in any browser.
+    Of a folder that `bokehforge layers` has written, it shows the layers. The page needs no server and no network: open
+    it in any browser.
     Example: bokehforge view datasets/default
     """
 
     dir: tyro.conf.Positional[Path]
-    """Folder of the dataset, ours or in the layout of BLB."""
+    """Folder of the dataset, ours or in the layout of BLB, or of layers."""
     out: Path | None = None
     """File of the page. Default: DIR.html beside the dataset."""
     scenes: int = DEFAULT_SCENES
@@ -42,12 +45,12 @@ def _view(options: Options) -> int:
         ("--scenes", options.scenes, 1, command.COUNT_MAX), ("--side", options.side, 1, command.SIDE_MAX_PX)
     )
     folder = options.dir.resolve()
-    page = write_page(
-        options.dir,
-        options.out or folder.with_name(f"{folder.name}.html"),
-        scenes=options.scenes,
-        side_px=options.side,
-    )
+    out = options.out or folder.with_name(f"{folder.name}.html")
+    if is_layers(options.dir):
+        size = write_layers_page(LayersFolder.at(options.dir), out, side_px=options.side)
+        print(f"{size_text(size)}, open it in a browser: {out}")
+        return command.DONE
+    page = write_page(options.dir, out, scenes=options.scenes, side_px=options.side)
     left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
     print(
         f"{counted(page.scenes_shown, 'scene')}{left_out}, {size_text(page.bytes)}, open it in a browser: {page.path}"

@@ -144,13 +144,8 @@ class LayersFolder(SceneFolder):
     kind = KIND
 
     @classmethod
-    def opened(cls, path: Path) -> "LayersFolder | None":
-        """The folder of layers at a path; None where there is another thing.
-
-        DatasetError for a folder without them, and for one of another schema.
-        """
-        if not path.is_dir():
-            return None
+    def at(cls, path: Path) -> "LayersFolder":
+        """The folder at a path; DatasetError where it holds no layers, or those of another schema."""
         if not is_layers(path):
             raise DatasetError(f"{path}: is a folder without layers of a photograph; `bokehforge layers` writes them")
         document = read_yaml(path / SCENE_FILE)
