@@ -3,14 +3,17 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bokehdata.embedded import EmbeddedDepth, embedded_depth
 from bokehdata.images import read_disparity, read_numbers
 from bokehdata.kinds.layers import LayersFolder
-from bokehforge.embedded import EmbeddedDepth, embedded_depth
-from runtime.command import OptionError
+from bokehforge.estimated import IMAGENET_MEAN, IMAGENET_STD, estimated_disparity
+from runtime.command import SIDE_MAX_PX, OptionError, require_counts
 from runtime.files import sha256_of
+from runtime.progress import waiting
 from scenes.arrays import Picture, Plane
 from scenes.color import HALF_MAX
 from scenes.matte import resized
@@ -24,13 +27,26 @@ class MapOptions:
     """How far everything is."""
 
     disparity: Path | None = None
-    """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1."""
+    """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1.
+    Default: the map that a phone has stored with its picture."""
     depth: Path | None = None
-    """In place of --disparity: map of planar depth in metres; integer files hold millimetres."""
+    """In place of --disparity: map of planar depth in metres; integer files hold millimetres. Or MODEL.onnx, a network of
+    yours that estimates inverse depth from the picture."""
+    depth_mean: tuple[float, float, float] = IMAGENET_MEAN
+    """For --depth MODEL.onnx: what is subtracted from red, green and blue, display values from 0 to 1."""
+    depth_std: tuple[float, float, float] = IMAGENET_STD
+    """For --depth MODEL.onnx: what they are then divided by."""
+    depth_side: int = 518
+    """For --depth MODEL.onnx that takes pictures of any size: the longer side that it is given, 14 to 16384 pixels."""
     invert: bool = False
     """The disparity map is larger where it is farther."""
     normalize: bool = False
     """Stretch the disparity map to 0 to 1."""
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether --depth is a model."""
+        return self.depth is not None and self.depth.suffix == ".onnx"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +61,7 @@ class DisparityMap:
 
     disparity: Plane
     is_metric: bool
-    source: dict[str, str | bool]
+    source: dict[str, Any]
     shift: float = 0.0
 
 
@@ -63,35 +79,50 @@ def require_map(options: MapOptions, photo: Path, who: str) -> EmbeddedDepth | N
     """
     if options.disparity is not None and options.depth is not None:
         raise OptionError(f"{who} needs --disparity or --depth, and not both")
-    if options.depth is not None and (options.invert or options.normalize):
+    if options.depth is not None and not options.is_estimated and (options.invert or options.normalize):
         raise OptionError("--invert and --normalize are for --disparity; --depth is in metres")
+    require_counts(("--depth-side", options.depth_side, 14, SIDE_MAX_PX))
+    if not np.isfinite((*options.depth_mean, *options.depth_std)).all() or min(options.depth_std) <= 0.0:
+        raise OptionError("--depth-mean and --depth-std must be numbers, the latter above 0")
     if options.disparity is not None or options.depth is not None:
         return None
     found = embedded_depth(photo)
     if found is None:
-        raise OptionError(f"{who} needs --disparity or --depth: {photo} has no depth map with it")
+        raise OptionError(f"{who} needs --disparity or --depth: {photo} has no depth map of its own")
+    print(f"{photo}: its own depth map is used ({found.kind})", file=sys.stderr)
     return found
 
 
 def disparity_map(options: MapOptions, embedded: EmbeddedDepth | None, image: Picture) -> DisparityMap:
     """The map that options ask for, or that was with the photograph; OptionError and DatasetError as of its reading."""
-    if options.depth is not None:
+    source: dict[str, Any] = {}
+    is_metric = False
+    if embedded is not None:
+        what, source["embedded"] = "its own depth map", embedded.kind
+        disparity, is_metric = resized(embedded.disparity, image.shape[:2]), embedded.is_metric
+    elif options.depth is not None and options.is_estimated:
+        what, source["model_sha256"] = str(options.depth), sha256_of(options.depth)
+        normalization = {"mean": options.depth_mean, "std": options.depth_std, "side_px": options.depth_side}
+        with waiting(options.depth.name):
+            disparity = estimated_disparity(options.depth, image, **normalization)
+        source["model_input"] = {key: list(v) if isinstance(v, tuple) else v for key, v in normalization.items()}
+    elif options.depth is not None:
+        what, is_metric, source["depth_sha256"] = str(options.depth), True, sha256_of(options.depth)
         disparity = read_depth(options.depth, image)
-        return DisparityMap(disparity, True, {"depth_sha256": sha256_of(options.depth)})
-    assert options.disparity is not None
-    disparity = read_map(options.disparity, image)
-    source: dict[str, str | bool] = {"disparity_sha256": sha256_of(options.disparity)}
+    else:
+        assert options.disparity is not None
+        what, source["disparity_sha256"] = str(options.disparity), sha256_of(options.disparity)
+        disparity = read_map(options.disparity, image)
     low, high = float(disparity.min()), float(disparity.max())
     if options.invert:
-        disparity = np.float32(low + high) - disparity
-        source["inverted"] = True
+        disparity, is_metric, source["inverted"] = np.float32(low + high) - disparity, False, True
     if options.normalize:
         if not high > low:
-            raise OptionError(f"{options.disparity}: is {low:g} everywhere, which --normalize cannot stretch")
+            raise OptionError(f"{what}: is {low:g} everywhere, which --normalize cannot stretch")
         disparity = (disparity - np.float32(low)) / np.float32(high - low)
-        source["normalized"] = True
+        is_metric, source["normalized"] = False, True
     shift = max(0.0, -float(disparity.min()))
-    return DisparityMap(disparity + np.float32(shift), False, source, shift)
+    return DisparityMap(disparity + np.float32(shift), is_metric, source, shift)
 
 
 def read_map(path: Path, image: Picture) -> Plane:

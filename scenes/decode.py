@@ -1,7 +1,7 @@
 """Decode picture files to arrays and to linear light.
 
 Every mode that Pillow, OpenCV or OpenEXR reads is accepted: 8 and 16 bits, grey, palette, CMYK, 1 bit, floating point
-(TIFF, EXR, Radiance HDR, PFM). EXIF orientation is applied. Integer files hold display values, which become linear
+(TIFF, EXR, Radiance HDR, PFM), and HEIC where pi-heif is installed. EXIF orientation is applied. Integer files hold display values, which become linear
 light by the reference gamma. Floating-point files hold linear light already. Alpha is straight in the arrays: colour
 that a format stores premultiplied (EXR, TIFF with associated alpha) is divided by alpha.
 
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import Imath
@@ -49,6 +49,8 @@ ASSOCIATED_ALPHA = 1  # TIFF 6.0, section 18
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEADER_BYTES = 2**16
+
+_HEVC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"))
 
 # Width and height in the headers that only OpenCV reads: Radiance HDR, PFM, PAM.
 _TEXT_HEADERS = (
@@ -111,6 +113,30 @@ def upright_size(path: Path) -> tuple[int, int]:
             if image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
                 return height, width
     return width, height
+
+
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of a picture file, which `upright` undoes; 1 for none. DecodeError as of `header_of`."""
+    with _reading(path) as file, suppress(UnidentifiedImageError), Image.open(file) as image:
+        return image.getexif().get(EXIF_ORIENTATION, 1)
+    return 1
+
+
+def is_heif(begin: bytes) -> bool:
+    """Whether the first bytes of a file, some 64, are those of HEIC or HEIF with pictures in HEVC."""
+    size = int.from_bytes(begin[:4], "big")
+    brands = {begin[at : at + 4] for at in (8, *range(16, min(size, len(begin)) - 3, 4))}
+    return begin[4:8] == b"ftyp" and not _HEVC_BRANDS.isdisjoint(brands)
+
+
+def heif_library() -> Any:
+    """The module pi_heif, which Pillow uses from then on; DecodeError where it is not installed."""
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise DecodeError("is HEIC, which needs the package pi-heif: pip install 'bokehforge[phone]'") from error
+    pi_heif.register_heif_opener(thumbnails=False, aux_images=False)
+    return pi_heif
 
 
 def linear_light(picture: NDArray, expand_highlights: float = 0.0) -> NDArray[np.float32]:
@@ -177,6 +203,10 @@ def _reading(path: Path) -> Iterator[BufferedReader]:
             size = file.seek(0, io.SEEK_END)
             if size > FILE_BYTES_MAX:
                 raise DecodeError(f"has {size / 2**30:.1f} GiB; files of up to {FILE_BYTES_MAX / 2**30:g} GiB are read")
+            file.seek(0)
+            if is_heif(file.read(64)):
+                heif_library()
+            file.seek(0)
             yield file
     except DecodeError:
         raise
@@ -243,7 +273,7 @@ def _decode_raster(file: BufferedReader) -> NDArray:
     if deep is not None:
         picture = _divided_by_alpha(deep) if is_premultiplied else deep
     assert picture is not None
-    return _upright(picture, orientation)
+    return upright(picture, orientation)
 
 
 def _decode_pillow(file: BufferedReader, *, pixels: bool) -> tuple[NDArray[np.uint8] | None, int, bool]:
@@ -341,8 +371,8 @@ def _divided_by_alpha(picture: NDArray) -> NDArray:
     return picture
 
 
-def _upright(picture: NDArray, orientation: int) -> NDArray:
-    """Undo an EXIF orientation. 2 to 4 are mirrored or turned by 180 degrees; 5 to 8 have rows and columns swapped."""
+def upright(picture: NDArray, orientation: int) -> NDArray:
+    """Undo an EXIF orientation of (H, W) or (H, W, C). 2 to 4 are mirrored or turned by 180 degrees; 5 to 8 have rows and columns swapped."""
     if orientation in (5, 6, 7, 8):
         picture = picture.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
