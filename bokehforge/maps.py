@@ -30,8 +30,8 @@ class MapOptions:
     """Map that is larger where it is nearer, relative or in 1/m: .exr or .npy as it is, integer files as 0 to 1.
     Default: the map that a phone has stored with its picture."""
     depth: Path | None = None
-    """In place of --disparity: map of planar depth in metres; integer files hold millimetres. Or MODEL.onnx, a network of
-    yours that estimates inverse depth from the picture."""
+    """In place of --disparity: map of planar depth in metres; integer files hold millimetres. Or MODEL.onnx, a network
+    of yours that estimates inverse depth from the picture."""
     depth_mean: tuple[float, float, float] = IMAGENET_MEAN
     """For --depth MODEL.onnx: what is subtracted from red, green and blue, display values from 0 to 1."""
     depth_std: tuple[float, float, float] = IMAGENET_STD

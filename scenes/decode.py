@@ -1,9 +1,10 @@
 """Decode picture files to arrays and to linear light.
 
 Every mode that Pillow, OpenCV or OpenEXR reads is accepted: 8 and 16 bits, grey, palette, CMYK, 1 bit, floating point
-(TIFF, EXR, Radiance HDR, PFM), and HEIC where pi-heif is installed. EXIF orientation is applied. Integer files hold display values, which become linear
-light by the reference gamma. Floating-point files hold linear light already. Alpha is straight in the arrays: colour
-that a format stores premultiplied (EXR, TIFF with associated alpha) is divided by alpha.
+(TIFF, EXR, Radiance HDR, PFM), and HEIC where pi-heif is installed. EXIF orientation is applied. Integer files hold
+display values, which become linear light by the reference gamma. Floating-point files hold linear light already. Alpha
+is straight in the arrays: colour that a format stores premultiplied (EXR, TIFF with associated alpha) is divided by
+alpha.
 
 Sizes are read from headers first. A picture is never in memory more than about twice: decoding takes up to 2 GB, which
 a picture of the largest size in RGBA needs.
@@ -372,7 +373,10 @@ def _divided_by_alpha(picture: NDArray) -> NDArray:
 
 
 def upright(picture: NDArray, orientation: int) -> NDArray:
-    """Undo an EXIF orientation of (H, W) or (H, W, C). 2 to 4 are mirrored or turned by 180 degrees; 5 to 8 have rows and columns swapped."""
+    """Undo an EXIF orientation, of (H, W) or (H, W, C).
+
+    2 to 4 are mirrored or turned by 180 degrees; 5 to 8 have rows and columns swapped.
+    """
     if orientation in (5, 6, 7, 8):
         picture = picture.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -3,7 +3,7 @@
     HEIC, HEIF        an auxiliary picture of depth (ISO/IEC 23008-12), as iPhones write it
     JPEG              GDepth: the map as base64 in XMP (Google's Depthmap Metadata)
     JPEG              Dynamic Depth: the map after the photograph, described in XMP (Google and others)
-    JPEG              the map as a further picture (CIPA DC-007, Multi-Picture Format) with Apple's XMP, as iPhones export it
+    JPEG              the map as a further picture (CIPA DC-007) with Apple's XMP, as iPhones export it
 
 Maps have sizes of their own and cover the whole photograph. They are turned upright as the photograph is.
 """
