@@ -266,11 +266,12 @@ def golomb(value: int) -> str:
     return "0" * (len(digits) - 1) + digits
 
 
-def depth_message(
-    kind: int, z_near: float | None, z_far: float | None, d_min: float | None, d_max: float | None
-) -> bytes:
-    """The SEI message "depth representation information" (H.265, F.14.2.3), in the form that HEIF stores it."""
-    values = (z_near, z_far, d_min, d_max)
+def depth_message(kind: int, *values: float | None) -> bytes:
+    """The SEI message "depth representation information" (H.265, F.14.2.3), in the form that HEIF stores it.
+
+    values   z_near, z_far, d_min, d_max
+    """
+    d_min, d_max = values[2:]
     text = bits(*((int(value is not None), 1) for value in values)) + golomb(kind)
     if d_min is not None or d_max is not None:
         text += golomb(0)
@@ -282,7 +283,7 @@ def depth_message(
     text += "1" + "0" * (-(len(text) + 1) % 8)
     payload = int(text, 2).to_bytes(len(text) // 8, "big")
     unit = struct.pack(">HBB", 39 << 9 | 1, 177, len(payload)) + payload + b"\x80"
-    return struct.pack(">I", len(unit)) + unit
+    return struct.pack(">II", len(unit) + 4, len(unit)) + unit
 
 
 def heic(message: bytes = b"", *, with_depth: bool = True, levels: np.ndarray = LEVELS) -> bytes:
