@@ -3,13 +3,16 @@
 import base64
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 import pytest
 import yaml
+from hypothesis import given
 from PIL import Image, ImageCms
+from test_fuzz import FUZZED, as_yaml, damaged_bytes, damaged_document, require_read_or_refused
 
 from bokehdata import images
 from bokehdata.format import DatasetError
@@ -71,8 +74,8 @@ def test_pictures_of_the_layers_are_those_of_the_photograph(photo, tmp_path, ana
     for lens in LENSES:
         found = render(photo.with_suffix(".layers"), tmp_path / "a.exr", *lens, renderer=of_layers)
         # A reach of 50 px and more makes no difference to reveal0; smaller ones are given to `layers` as --reach.
-        given = ["--disparity", str(tmp_path / "map.npy"), *lens]
-        expected = render(photo, tmp_path / "b.exr", *given, renderer=of_photo)
+        words = ["--disparity", str(tmp_path / "map.npy"), *lens]
+        expected = render(photo, tmp_path / "b.exr", *words, renderer=of_photo)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -122,9 +125,9 @@ def test_other_renderers_see_the_photograph_and_its_map(photo, tmp_path):
     assert layers(photo) == 0
     lens = ["--focus", "26,20", "--max-radius", "9"]
     seen = render(photo.with_suffix(".layers"), tmp_path / "a.exr", *lens, renderer="scatter")
-    given = ["--disparity", str(tmp_path / "map.npy"), *lens]
+    words = ["--disparity", str(tmp_path / "map.npy"), *lens]
     np.testing.assert_allclose(
-        seen, render(photo, tmp_path / "b.exr", *given, renderer="scatter"), rtol=3e-3, atol=1e-4
+        seen, render(photo, tmp_path / "b.exr", *words, renderer="scatter"), rtol=3e-3, atol=1e-4
     )
 
 
@@ -134,8 +137,8 @@ def test_depth_in_metres_stays_a_camera(photo, tmp_path):
     assert main(words) == 0
     camera = ["--f-number", "0.5", "--focal-length", "50", "--focus", "5m"]
     seen = render(tmp_path / "photo.layers", tmp_path / "a.exr", *camera)
-    given = ["--depth", str(tmp_path / "depth.npy"), *camera]
-    np.testing.assert_array_equal(seen, render(photo, tmp_path / "b.exr", *given, renderer="reveal0"))
+    words = ["--depth", str(tmp_path / "depth.npy"), *camera]
+    np.testing.assert_array_equal(seen, render(photo, tmp_path / "b.exr", *words, renderer="reveal0"))
 
 
 def test_the_colour_profile_is_kept(photo, tmp_path):
@@ -152,10 +155,10 @@ def test_highlights_are_raised_before_the_layers_are_found(photo, tmp_path):
     images.write_png(photo, np.ones((HEIGHT, WIDTH, 3)))
     assert layers(photo, "--expand-highlights", "0.4") == 0
     lens = ["--focus", "0.2", "--blur", "5"]
-    given = ["--disparity", str(tmp_path / "map.npy"), *lens, "--expand-highlights", "0.4"]
+    words = ["--disparity", str(tmp_path / "map.npy"), *lens, "--expand-highlights", "0.4"]
     seen = render(tmp_path / "photo.layers", tmp_path / "a.exr", *lens)
     assert seen.max() > 1.5
-    np.testing.assert_array_equal(seen, render(photo, tmp_path / "b.exr", *given, renderer="reveal0"))
+    np.testing.assert_array_equal(seen, render(photo, tmp_path / "b.exr", *words, renderer="reveal0"))
 
 
 # ---------- the folder
@@ -256,6 +259,38 @@ def test_a_damaged_folder_is_named(photo, tmp_path, damage, message):
     damage(tmp_path / "photo.layers")
     found = [str(problem) for problem in verify(tmp_path / "photo.layers").problems]
     assert any(message in problem and "photo.layers" in problem for problem in found), found
+
+
+def read_all(path: Path) -> None:
+    """What the commands read of a folder."""
+    folder = LayersFolder.at(path)
+    folder.layers(), folder.image(), folder.disparity(), folder.icc()
+    assert folder.origins and np.isfinite(folder.disparity_shift) and folder.reach_px > 0.0
+
+
+def test_odd_documents_and_damaged_pictures_are_read_or_named(photo, tmp_path, capfd):
+    assert layers(photo) == 0
+    folder = tmp_path / "photo.layers"
+    text = (folder / "scene.yaml").read_text()
+    check = partial(require_read_or_refused, refusals=(DatasetError,))
+    capfd.readouterr()
+
+    @FUZZED
+    @given(damaged_document(yaml.safe_load(text), as_yaml) | damaged_bytes(text.encode()))
+    def fuzz_document(data: bytes) -> None:
+        (folder / "scene.yaml").write_bytes(data)
+        check(read_all, folder), check(verify, folder)
+
+    @FUZZED
+    @given(damaged_bytes((folder / "layers/00.exr").read_bytes()))
+    def fuzz_layer(data: bytes) -> None:
+        (folder / "layers/00.exr").write_bytes(data)
+        check(read_all, folder), check(verify, folder)
+
+    fuzz_document()
+    (folder / "scene.yaml").write_text(text)
+    fuzz_layer()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_layers_have_no_truth(photo, tmp_path):

@@ -231,8 +231,8 @@ class LayersFolder(SceneFolder):
         for name, sha256 in wanted.items():
             try:
                 found = sha256_of(Path(name))
-            except OSError as error:
-                raise DatasetError(f"{name}: {error.strerror}") from error
+            except (OSError, ValueError) as error:  # the latter for names that no file can have
+                raise DatasetError(f"{name}: {getattr(error, 'strerror', error)}") from error
             if found != sha256:
                 raise DatasetError(f"{name}: has the sha256 {found[:12]}, by {SCENE_FILE} it must be {shown(sha256)}")
         for folder, _, names in os.walk(self.path):
