@@ -55,7 +55,7 @@ def estimated_disparity(
     plane = plane.reshape(plane.shape[-2:]).astype(np.float32)
     if not (np.isfinite(plane.min()) and np.isfinite(plane.max())):
         raise OptionError(f"{model}: gives NaN or infinity for this picture")
-    return resized(plane, image.shape[:2])
+    return resized(plane, (image.shape[0], image.shape[1]))
 
 
 def _session(model: Path) -> Any:

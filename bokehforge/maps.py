@@ -98,21 +98,25 @@ def disparity_map(options: MapOptions, embedded: EmbeddedDepth | None, image: Pi
     source: dict[str, Any] = {}
     is_metric = False
     if embedded is not None:
-        what, source["embedded"] = "its own depth map", embedded.kind
-        disparity, is_metric = resized(embedded.disparity, image.shape[:2]), embedded.is_metric
+        what, is_metric = "its own depth map", embedded.is_metric
+        disparity = resized(embedded.disparity, (image.shape[0], image.shape[1]))
+        source["embedded"] = embedded.kind
     elif options.depth is not None and options.is_estimated:
-        what, source["model_sha256"] = str(options.depth), sha256_of(options.depth)
-        normalization = {"mean": options.depth_mean, "std": options.depth_std, "side_px": options.depth_side}
+        what = str(options.depth)
+        given = {"mean": options.depth_mean, "std": options.depth_std, "side_px": options.depth_side}
         with waiting(options.depth.name):
-            disparity = estimated_disparity(options.depth, image, **normalization)
-        source["model_input"] = {key: list(v) if isinstance(v, tuple) else v for key, v in normalization.items()}
+            disparity = estimated_disparity(options.depth, image, **given)
+        source["model_sha256"] = sha256_of(options.depth)
+        source["model_input"] = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
     elif options.depth is not None:
-        what, is_metric, source["depth_sha256"] = str(options.depth), True, sha256_of(options.depth)
+        what, is_metric = str(options.depth), True
         disparity = read_depth(options.depth, image)
+        source["depth_sha256"] = sha256_of(options.depth)
     else:
         assert options.disparity is not None
-        what, source["disparity_sha256"] = str(options.disparity), sha256_of(options.disparity)
+        what = str(options.disparity)
         disparity = read_map(options.disparity, image)
+        source["disparity_sha256"] = sha256_of(options.disparity)
     low, high = float(disparity.min()), float(disparity.max())
     if options.invert:
         disparity, is_metric, source["inverted"] = np.float32(low + high) - disparity, False, True
