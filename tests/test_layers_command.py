@@ -196,14 +196,17 @@ def test_a_full_disk_leaves_nothing(photo, tmp_path, full_disk, capsys):
 
 
 def test_an_interrupted_run_leaves_nothing(photo, tmp_path, monkeypatch):
+    """A killed one leaves nothing under the name of the folder: it is written aside."""
     before = {path.name for path in tmp_path.iterdir()}
+    there = []
 
     def stopped(*given):
+        there.append((tmp_path / "photo.layers").exists())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(images, "write_exr_rgba", stopped)
     assert layers(photo) == 130
-    assert {path.name for path in tmp_path.iterdir()} == before
+    assert there == [False] and {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_a_whole_folder_has_no_problems(photo, tmp_path):
