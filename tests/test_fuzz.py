@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import OpenEXR
 import pytest
+import test_phone_depth
 import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -22,8 +23,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bokehdata import images
+from bokehdata.embedded import embedded_depth
 from bokehdata.format import DatasetError, bokeh_settings
 from bokehdata.kinds.billboards import write_billboards
+from bokehdata.kinds.layers import LayersFolder, RevealedPhotograph, write_layers
 from bokehdata.opening import open_cases
 from bokehdata.pairs.pair import fits
 from bokehdata.verify import verify
@@ -35,6 +38,7 @@ from renderers.neural.checkpoints import loaded
 from renderers.neural.training_record import read_record, seen_by
 from runtime.command import printable
 from scenes.decode import DecodeError, decode, upright_size
+from scenes.layered_depth import DepthImage, LayeredDepthImage
 from scenes.prescription import PrescriptionError, load_prescription
 from scenes.recipe import RecipeError, load_recipe
 from scenes.stack import Stack
@@ -328,6 +332,83 @@ def test_odd_settings_of_a_plain_folder_are_named(whole_pictures, tmp_path):
         require_read_or_refused(read_all, tmp_path, (DatasetError,))
 
     fuzz()
+
+
+# ---------- photographs
+
+
+@pytest.mark.parametrize("name", ["gdepth", "dynamic depth", "apple", "heic"])
+def test_a_damaged_portrait_of_a_phone_is_read_or_named(name, tmp_path, capfd):
+    makers: dict[str, Callable[[], bytes]] = {
+        "gdepth": lambda: test_phone_depth.gdepth('GDepth:Near="1" GDepth:Far="2"'),
+        "dynamic depth": test_phone_depth.dynamic_depth,
+        "apple": lambda: test_phone_depth.multi_picture(
+            test_phone_depth.APPLE.format(kind="disparity", low=0.5, high=3.0)
+        ),
+        "heic": lambda: test_phone_depth.heic(test_phone_depth.depth_message(1, None, None, 0.75, 3.5)),
+    }
+    whole, path = makers[name](), tmp_path / "portrait"
+
+    @FUZZED
+    @given(damaged_bytes(whole))
+    def fuzz(data: bytes) -> None:
+        path.write_bytes(data)
+        require_read_or_refused(embedded_depth, path, (DatasetError,))
+        require_read_or_refused(decode, path, (DecodeError,), names_file=False)
+
+    fuzz()
+    assert capfd.readouterr() == ("", ""), "libraries in C are silent"
+
+
+@pytest.fixture
+def whole_layers(tmp_path, random_scene) -> Path:
+    scene = random_scene(rng=np.random.default_rng(3), width=24, height=20, overscan=2, num_layers=2)
+    layers = tuple(DepthImage(layer.rgba, scene.layer_disparity(i)) for i, layer in enumerate(scene.layers))
+    found = LayeredDepthImage(layers, scene.width, scene.height, scene.overscan)
+    sources = {"picture_sha256": "0" * 64}
+    photograph = RevealedPhotograph(
+        scene.composite(), scene.composite_disparity(), found, "reveal0", reach_px=9.0, sources=sources
+    )
+    write_layers(tmp_path / "a.layers", photograph)
+    return tmp_path / "a.layers"
+
+
+def check_layers(path: Path) -> None:
+    def read(path: Path) -> None:
+        """What the commands read of a folder."""
+        folder = LayersFolder.at(path)
+        folder.layers(), folder.image(), folder.disparity(), folder.icc()
+        assert folder.origins and np.isfinite(folder.disparity_shift) and folder.reach_px > 0.0
+
+    require_read_or_refused(read, path, (DatasetError,))
+    require_read_or_refused(verify, path, (DatasetError,))
+
+
+def test_layers_with_an_odd_document_are_read_or_named(whole_layers):
+    assert not verify(whole_layers).problems
+    text = (whole_layers / "scene.yaml").read_text()
+
+    @FUZZED
+    @given(damaged_document(yaml.safe_load(text), as_yaml) | damaged_bytes(text.encode()))
+    def fuzz(data: bytes) -> None:
+        (whole_layers / "scene.yaml").write_bytes(data)
+        check_layers(whole_layers)
+
+    fuzz()
+
+
+@pytest.mark.parametrize("name", ["image.exr", "disparity.exr", "layers/00.exr", "layers/01_disparity.exr"])
+def test_layers_with_a_damaged_picture_are_read_or_named(name, whole_layers, capfd):
+    path = whole_layers / name
+
+    @FUZZED
+    @given(damaged_bytes(path.read_bytes()))
+    def fuzz(data: bytes) -> None:
+        path.write_bytes(data)
+        check_layers(whole_layers)
+
+    fuzz()
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------- recipes, lenses, results, weights, runs

@@ -3,16 +3,13 @@
 import base64
 import io
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 import pytest
 import yaml
-from hypothesis import given
 from PIL import Image, ImageCms
-from test_fuzz import FUZZED, as_yaml, damaged_bytes, damaged_document, require_read_or_refused
 
 from bokehdata import images
 from bokehdata.format import DatasetError
@@ -262,38 +259,6 @@ def test_a_damaged_folder_is_named(photo, tmp_path, damage, message):
     damage(tmp_path / "photo.layers")
     found = [str(problem) for problem in verify(tmp_path / "photo.layers").problems]
     assert any(message in problem and "photo.layers" in problem for problem in found), found
-
-
-def read_all(path: Path) -> None:
-    """What the commands read of a folder."""
-    folder = LayersFolder.at(path)
-    folder.layers(), folder.image(), folder.disparity(), folder.icc()
-    assert folder.origins and np.isfinite(folder.disparity_shift) and folder.reach_px > 0.0
-
-
-def test_odd_documents_and_damaged_pictures_are_read_or_named(photo, tmp_path, capfd):
-    assert layers(photo) == 0
-    folder = tmp_path / "photo.layers"
-    text = (folder / "scene.yaml").read_text()
-    check = partial(require_read_or_refused, refusals=(DatasetError,))
-    capfd.readouterr()
-
-    @FUZZED
-    @given(damaged_document(yaml.safe_load(text), as_yaml) | damaged_bytes(text.encode()))
-    def fuzz_document(data: bytes) -> None:
-        (folder / "scene.yaml").write_bytes(data)
-        check(read_all, folder), check(verify, folder)
-
-    @FUZZED
-    @given(damaged_bytes((folder / "layers/00.exr").read_bytes()))
-    def fuzz_layer(data: bytes) -> None:
-        (folder / "layers/00.exr").write_bytes(data)
-        check(read_all, folder), check(verify, folder)
-
-    fuzz_document()
-    (folder / "scene.yaml").write_text(text)
-    fuzz_layer()
-    assert capfd.readouterr() == ("", "")
 
 
 def test_layers_have_no_truth(photo, tmp_path):

@@ -6,14 +6,11 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from PIL import Image
-from test_fuzz import damaged_bytes, require_read_or_refused
 
 from bokehdata import embedded
 from bokehdata.embedded import embedded_depth
@@ -373,30 +370,6 @@ def test_heic_needs_a_package(tmp_path, monkeypatch):
             (DecodeError, DatasetError), match=r"needs the package pi-heif: pip install 'bokehforge\[phone\]'"
         ):
             read(path)
-
-
-# ---------- damaged files
-
-
-@pytest.mark.parametrize("name", ["gdepth", "dynamic", "apple", "heic"])
-def test_a_damaged_portrait_is_read_or_named(name, tmp_path, request, capfd):
-    makers: dict[str, Callable[[], bytes]] = {
-        "gdepth": lambda: gdepth('GDepth:Near="1" GDepth:Far="2"'),
-        "dynamic": dynamic_depth,
-        "apple": lambda: multi_picture(APPLE.format(kind="disparity", low=0.5, high=3.0)),
-        "heic": lambda: request.getfixturevalue("heics")["disparity"],
-    }
-    whole, path = makers[name](), tmp_path / "portrait"
-
-    @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(damaged_bytes(whole))
-    def fuzz(data: bytes) -> None:
-        path.write_bytes(data)
-        require_read_or_refused(embedded_depth, path, (DatasetError,))
-        require_read_or_refused(decode, path, (DecodeError,), names_file=False)
-
-    fuzz()
-    assert capfd.readouterr() == ("", ""), "libraries in C are silent"
 
 
 # ---------- commands
