@@ -94,7 +94,7 @@ def _layers(options: Options) -> int:
     print(f"{options.out}: {counted(len(layers.layers), 'layer')}, {options.analysis}")
     if options.exr is not None:
         write_exr_parts(options.exr, exr_parts(found))
-        print(f"{options.exr}: {counted(len(layers.layers) + 1, 'part')} for compositors")
+        print(f"{options.exr}: {counted(2 * len(layers.layers) + 2, 'part')} for compositors")
     return command.DONE
 
 
