@@ -2059,6 +2059,20 @@ FAULTS = [
         "tests/test_training.py::test_progress_counts_the_steps_of_the_whole_run_and_shows_the_loss",
     ),
     Fault(
+        "sigterm-ends-a-training-as-if-it-were-done",
+        "training/callbacks.py",
+        "        signal.signal(signal.SIGTERM, self._ask)\n",
+        "        pass\n",
+        "tests/test_training.py::test_a_signal_leaves_a_checkpoint_to_go_on_from",
+    ),
+    Fault(
+        "sigterm-kills-those-that-make-samples",
+        "training/data.py",
+        "for number in (signal.SIGINT, signal.SIGTERM):",
+        "for number in (signal.SIGINT,):",
+        "tests/test_training.py::test_a_signal_leaves_a_checkpoint_to_go_on_from",
+    ),
+    Fault(
         "a-finished-run-runs-again",
         "training/train.py",
         "_steps_done(checkpoint, training) >= steps and",

@@ -174,16 +174,17 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(finished, data, tmp
         assert torch.equal(value, ends[1]["state_dict"][name]), name
 
 
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(data, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_to_go_on_from(number, data, tmp_path):
     words = command(tmp_path, data, "--steps", "100000", "--workers", "1")
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-    # As a terminal does it: to the process that trains and to those that make samples.
-    os.killpg(process.pid, signal.SIGINT)
+    # As a terminal and Slurm do it: to the process that trains and to those that make samples.
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "the same command goes on from here" in errors and "Traceback" not in errors
     step = torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]
     assert f"stopped after step {step} of 100000" in errors

@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -128,7 +129,7 @@ class Stage:
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
-    """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 or 143 by a signal."""
     options = tyro.cli(Options, args=argv, prog=prog)
     return command.exit_code(
         partial(_train, options, prog),
@@ -270,7 +271,7 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
             if trainer.is_global_zero:
                 done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
                 print(f"{prog}: {done}", file=sys.stderr)
-            return command.INTERRUPTED
+            return command.TERMINATED if stop_asked.number == signal.SIGTERM else command.INTERRUPTED
         if loaders.validation_pictures and steps % preset.validate_every:
             trainer.validate(training, loaders, verbose=False)
     if trainer.is_global_zero:
@@ -349,6 +350,7 @@ def _trainer(
             enable_progress_bar=False,
             logger=TensorBoardLogger(stage.out, name="", version="tensorboard"),
             callbacks=[
+                stop_asked,
                 MetricsFile(stage.out / METRICS_FILE, line_every),
                 Checkpoints(
                     stage.out / CHECKPOINT_FILE,
