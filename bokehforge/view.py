@@ -7,10 +7,10 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
-from bokehdata.pages import counted
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
 from bokehdata.writer import size_text
 from runtime import command
+from runtime.command import counted
 
 
 @dataclass(frozen=True)

@@ -343,7 +343,7 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     [
         (["--steps", "0"], "--steps is 0"),
         (["--limit", "0"], "--limit is 0; it must be at least 1"),
-        (["--limit", "1"], "there are 1 scenes; training needs two at least"),
+        (["--limit", "1"], "1 scene; training needs two at least"),
         (["--data", "on-the-fly", "--limit", "3"], "--limit is 3, and scenes on-the-fly have no end; leave it out"),
         (["--model", "resnet"], "--model is 'resnet'; there are arnet, iunet, bokehme, deepfocus, error-map"),
         (["--arnet", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),

@@ -445,12 +445,12 @@ def _plan(
     name, samples = stage.model.name, preset.batch * options.devices * options.nodes
     behind = "".join(f", behind {network}" for network in stage.weights)
     if data.recipe is None:
-        trained = f"{_scenes(data.training)}, {_counted(loaders.pictures or 0, 'picture')}"
+        trained = f"{_scenes(data.training)}, {command.counted(loaders.pictures or 0, 'picture')}"
     else:
         trained = f"scenes of the recipe {data.recipe.name}, traced on {data.arch}"
     validated = "nothing"
     if data.validation:
-        pictures = _counted(loaders.validation_pictures, "picture")
+        pictures = command.counted(loaders.validation_pictures, "picture")
         validated = f"{_scenes(data.validation)}, {pictures}, every {preset.validate_every} steps"
     holds = (
         f"{key} {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) and value.ndim else key
@@ -469,11 +469,7 @@ def _plan(
 
 
 def _scenes(cases: Sequence[Case]) -> str:
-    return _counted(len({case.origins for case in cases}), "scene")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return command.counted(len({case.origins for case in cases}), "scene")
 
 
 def _report(stage: Stage, steps: int) -> None:
