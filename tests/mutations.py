@@ -914,6 +914,20 @@ FAULTS = [
         "tests/test_networks.py",
     ),
     Fault(
+        "deepfocus-darkened-by-a-lamp",
+        "renderers/neural/deepfocus/inference.py",
+        "shown.max().clamp(max=1.0)",
+        "shown.max()",
+        "tests/test_neural.py::test_deepfocus_sees_a_picture_in_units_of_its_peak_and_no_darker_for_a_lamp",
+    ),
+    Fault(
+        "deepfocus-trained-darkened-by-a-lamp",
+        "training/models/deepfocus.py",
+        "min(regraded(crop.peak, gamma, REFERENCE_GAMMA), 1.0)",
+        "regraded(crop.peak, gamma, REFERENCE_GAMMA)",
+        "tests/test_training.py::test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures",
+    ),
+    Fault(
         "deepfocus-trained-on-the-peak-of-the-crop",
         "datasets/bokehdata/torch_data.py",
         "peak=float(image.max())",

@@ -930,11 +930,12 @@ def test_deepfocus_trains_on_a_plain_folder(tmp_path):
     assert said["data"] != {"training": [held_out.digest(folder, open_cases(folder))]}
 
 
-def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures():
+@pytest.mark.parametrize("peak", [0.8, 30.0])
+def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures(peak):
     """The peak of the picture and the range of its disparity lie outside of most crops."""
     rng = np.random.default_rng(0)
-    image, disparity = rng.random((40, 48, 3), np.float32), rng.uniform(0.3, 0.6, (40, 48)).astype(np.float32)
-    image[0, 0], disparity[0, 0], disparity[39, 47] = 30.0, 0.1, 0.9
+    image, disparity = 0.6 * rng.random((40, 48, 3), np.float32), rng.uniform(0.3, 0.6, (40, 48)).astype(np.float32)
+    image[0, 0], disparity[0, 0], disparity[39, 47] = peak, 0.1, 0.9
     case = MemoryCase(
         name="light", scene="light", blur_parameter=8.0, focus_disparity=0.4, planes=(image, image, disparity)
     )
