@@ -1707,8 +1707,8 @@ FAULTS = [
     Fault(
         "reveal0-that-leaves-light-behind-edges",
         "renderers/layering/reveal0.py",
-        "    unmix(linear, own, layers, used, number, beside)\n",
-        "    # unmix(linear, own, layers, used, number, beside)\n",
+        "    unmix(linear, own, layers, number, beside)\n",
+        "    # unmix(linear, own, layers, number, beside)\n",
         "tests/test_reveal0.py::test_light_of_a_pixel_on_an_edge_is_given_to_both_sides",
     ),
     # Views as data
