@@ -54,6 +54,9 @@ LENS_RADIUS_PX = (3.0, 20.0)
 
 _MARGIN_PX = 16
 
+# Below this, errors count by their square: most pixels of rims have nothing to learn, and would drown the others.
+_QUADRATIC = 0.1
+
 _EPSILON = 1e-6
 
 
@@ -307,16 +310,17 @@ def rim_losses(found: Layers, alphas: Tensor, true_colour: Tensor, true_alpha: T
     covered = weight * is_near * (true_choice > 0.5)
     undecided = weight * is_near * found.has_choice
     return {
-        "alpha": _mean((alphas[:, :1] - true_matte).abs(), weight),
-        "near": _mean((matte * near - true_matte * true_near).abs(), weight),
-        "seen": _mean(((1.0 - matte) * choice * behind - (1.0 - true_matte) * true_choice * true_behind).abs(), weight),
+        "alpha": _l1(alphas[:, :1] - true_matte, weight),
+        "near": _l1(matte * near - true_matte * true_near, weight),
+        "seen": _l1((1.0 - matte) * choice * behind - (1.0 - true_matte) * true_choice * true_behind, weight),
         "hidden": _pyramid(behind - true_behind, covered),
-        "choice": _mean((alphas[:, 1:] - true_choice).abs(), undecided),
+        "choice": _l1(alphas[:, 1:] - true_choice, undecided),
     }
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """The mean of (B, C, H, W) with weights (B, 1, H, W), which may all be 0."""
+def _l1(difference: Tensor, weight: Tensor) -> Tensor:
+    """The mean of (B, C, H, W), absolute and quadratic near 0, with weights (B, 1, H, W), which may all be 0."""
+    values = F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=_QUADRATIC)
     return (values.mean(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1.0)
 
 
@@ -328,7 +332,7 @@ def _pyramid(difference: Tensor, weight: Tensor) -> Tensor:
             held = F.avg_pool2d(weight, 2)
             difference = F.avg_pool2d(difference * weight, 2) / held.clamp(min=_EPSILON)
             weight = held
-        total = total + _mean(difference.abs(), weight)
+        total = total + _l1(difference, weight)
     return total / _SCALES
 
 

@@ -46,7 +46,7 @@ class Layers:
     distance_px: Tensor
 
     def at(self, stack: Tensor, which: int) -> Tensor:
-        """What a stack (B, L, C, H, W) has in the near layer of a pixel, 0, in that behind, 1, or in the farthest, 2."""
+        """What a stack (B, L, C, H, W) has in the near layer of a pixel, 0, in that behind, 1, or the farthest, 2."""
         place = self.place[:, None, which : which + 1].expand(-1, -1, stack.shape[2], -1, -1)
         return stack.gather(1, place)[:, 0]
 
@@ -91,38 +91,51 @@ def changed(layers: Layers, change: Tensor) -> tuple[Layers, Tensor]:
     """
     weighted = dict(zip(CHANGE, (change * layers.weight).split(list(CHANGE.values()), 1), strict=True))
     is_rim, is_near = layers.distance_px != 0.0, layers.distance_px > 0.0
-    alphas = [layers.at(layers.alpha, i) for i in (0, 1)]
-    asked = torch.cat(
-        [alphas[0] + weighted["alpha"], alphas[1] + weighted["choice"] * (layers.has_choice & is_near)], 1
-    )
+    matte = layers.at(layers.alpha, 0) + weighted["alpha"]
+    choice = layers.at(layers.alpha, 1) + weighted["choice"] * (layers.has_choice & is_near)
     alpha, colour = layers.alpha, layers.colour
-    for i, opacity in enumerate(asked.clamp(0.0, 1.0).split(1, 1)):
-        alpha = _put(alpha, opacity, layers.place[:, i : i + 1], is_rim)
+    for i, opacity in enumerate((matte, choice)):
+        alpha = _put(alpha, opacity.clamp(0.0, 1.0), layers.place[:, i : i + 1], is_rim)
     near = layers.at(colour, 0) + weighted["near"]
     colour = _put(colour, near.clamp(min=0.0), layers.place[:, :1], is_rim)
     seen = layers.at(colour, 1) + weighted["seen"]
     colour = _put(colour, seen.clamp(min=0.0), layers.place[:, 1:2], is_rim & ~is_near)
-    with torch.no_grad():
-        moved = _continued(colour, alpha) - _continued(layers.colour, layers.alpha)
-    colour = (colour + moved).clamp(min=0.0)
+    colour = _followed(colour, _is_seen(alpha), layers.colour, _is_seen(layers.alpha))
     hidden = layers.at(colour, 1) + weighted["hidden"]
     colour = _put(colour, hidden.clamp(min=0.0), layers.place[:, 1:2], is_near)
-    return Layers(colour, alpha, layers.disparity, layers.place, layers.distance_px), asked
+    kept = Layers(colour, alpha, layers.disparity, layers.place, layers.distance_px)
+    return kept, torch.cat([matte, choice], 1)
 
 
-def _continued(colour: Tensor, alpha: Tensor) -> Tensor:
-    """The colours (B, L, 3, H, W) that layers have where they are hidden, continued from where they are seen; else 0.
+def _is_seen(alpha: Tensor) -> Tensor:
+    """(B, L, 1, H, W) bool: where enough of a layer shows to know its colour."""
+    left = torch.cumprod(1.0 - alpha, 1)
+    return torch.cat([alpha[:, :1], alpha[:, 1:] * left[:, :-1]], 1) > _SEEN
 
-    Pull-push as in `scenes.matte.extend_colour`: the mean of the smallest square around that has a pixel that is seen.
+
+@torch.no_grad()
+def _move(colour: Tensor, is_seen: Tensor, before: Tensor, was_seen: Tensor) -> Tensor:
+    """What is added to one layer (B, 3, H, W) where it is hidden."""
+    if not (is_seen.any() and was_seen.any()):
+        return torch.zeros_like(colour)
+    now, then = (_pull_push(torch.cat([c * s, s.to(c.dtype)], 1)) for c, s in ((colour, is_seen), (before, was_seen)))
+    return torch.where(is_seen, 0.0, now - torch.where(was_seen, colour, then))
+
+
+def _followed(colour: Tensor, is_seen: Tensor, before: Tensor, was_seen: Tensor) -> Tensor:
+    """The colours (B, L, 3, H, W), those that are hidden moved as far as their continuation from what is seen moves.
+
+    It is that of `scenes.matte.extend_colour`: the mean of the smallest square around that has a pixel that is seen.
     """
-    hidden = torch.zeros_like(colour)
-    left = torch.ones_like(alpha[:, 0])
-    for i in range(colour.shape[1]):
-        is_seen = (left * alpha[:, i] > _SEEN).to(colour.dtype)
-        left = left * (1.0 - alpha[:, i])
-        if is_seen.any():
-            hidden[:, i] = _pull_push(torch.cat([colour[:, i] * is_seen, is_seen], 1)) * (1.0 - is_seen)
-    return hidden
+    stacks = zip(*(stack.unbind(1) for stack in (colour, is_seen, before, was_seen)), strict=True)
+    return (colour + torch.stack([_move(*layer) for layer in stacks], 1)).clamp(min=0.0)
+
+
+def _put(stack: Tensor, values: Tensor, place: Tensor, where: Tensor) -> Tensor:
+    """The stack (B, L, C, H, W) with values (B, C, H, W) in the layers `place` (B, 1, H, W), where asked for."""
+    index = place[:, None].expand(-1, -1, stack.shape[2], -1, -1)
+    held = stack.gather(1, index)
+    return stack.scatter(1, index, torch.where(where[:, None], values[:, None], held))
 
 
 def _pull_push(premultiplied: Tensor) -> Tensor:
@@ -134,13 +147,6 @@ def _pull_push(premultiplied: Tensor) -> Tensor:
         return own
     smaller = _pull_push(F.avg_pool2d(premultiplied, 2, ceil_mode=True))
     return torch.where(alpha > 0.0, own, F.interpolate(smaller, size, mode="bilinear"))
-
-
-def _put(stack: Tensor, values: Tensor, place: Tensor, where: Tensor) -> Tensor:
-    """The stack (B, L, C, H, W) with values (B, C, H, W) in the layers `place` (B, 1, H, W), where asked for."""
-    index = place[:, None].expand(-1, -1, stack.shape[2], -1, -1)
-    held = stack.gather(1, index)
-    return stack.scatter(1, index, torch.where(where[:, None], values[:, None], held))
 
 
 def projected(colour: Tensor, alpha: Tensor, picture: Tensor, gamma: float = REFERENCE_GAMMA) -> Tensor:
