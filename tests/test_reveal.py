@@ -123,7 +123,7 @@ def test_a_pixel_beside_an_edge_knows_what_is_in_front_and_what_is_behind():
 def test_farther_away_than_the_reach_nothing_is_beside_an_edge():
     disparity = np.full((20, 200), 0.1, np.float32)
     disparity[:, :20] = 0.9
-    found = rims(noise(20, 200, 3), disparity)
+    found = rims(np.repeat(disparity[..., None], 3, axis=2), disparity)
     beside = np.flatnonzero(found.distance_px[10])
     assert beside.min() == 0 and beside.max() == 20 + REACH_PX
     layers = tensors(found)

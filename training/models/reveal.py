@@ -28,7 +28,7 @@ from renderers.neural.reveal.network import RevealNet
 from renderers.neural.reveal.rims import rims
 from renderers.neural.tensors import picture_from_tensor, tensor_from_plane
 from scenes.arrays import Picture, Plane
-from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.color import display_from_linear, linear_from_display
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 from training.losses import picture_l1
@@ -337,20 +337,19 @@ def _pyramid(difference: Tensor, weight: Tensor) -> Tensor:
 
 
 def rendered_loss(found: Layers, truth: Tensor, lens: Tensor) -> Tensor:
-    """L1 and gradient L1 of the layers through lenses (B, 2), K and focus, against display values (B, 3, H, W).
+    """L1 and gradient L1 of the layers of the first crop through its lens (B, 2), K and focus, against its truth.
 
-    Inside the largest radius of the lenses alone: nearer to the border light comes from beyond it.
+    The first alone, as its blur takes as long as the rest of a step. Its border, the largest radius wide, is left out:
+    there light comes from beyond it.
     """
     border = int(min(LENS_RADIUS_PX[1], truth.shape[-1] // 4))
     inner = (..., *[slice(border, -border)] * 2)
-    pictures = []
-    for i, (blur_parameter, focus) in enumerate(lens.tolist()):
-        used = [j for j in range(found.alpha.shape[1]) if found.alpha[i, j].detach().max() > 0.0]
-        colour, alpha, disparity = (stack[i : i + 1, used] for stack in (found.colour, found.alpha, found.disparity))
-        linear = linear_from_display(colour.clamp(min=0.0), REFERENCE_GAMMA)
-        seen = refocus_layers(linear, alpha, blur_parameter * (disparity - focus))
-        pictures.append(seen.clamp(min=_EPSILON) ** (1.0 / REFERENCE_GAMMA))
-    return picture_l1(torch.cat(pictures)[inner].clamp(max=1.0), truth[inner].clamp(max=1.0))
+    blur_parameter, focus = lens[0].tolist()
+    used = [i for i in range(found.alpha.shape[1]) if found.alpha[0, i].detach().max() > 0.0]
+    colour, alpha, disparity = (stack[:1, used] for stack in (found.colour, found.alpha, found.disparity))
+    seen = refocus_layers(linear_from_display(colour), alpha, blur_parameter * (disparity - focus))
+    shown = display_from_linear(seen.clamp(min=_EPSILON))
+    return picture_l1(shown[inner].clamp(max=1.0), truth[:1][inner].clamp(max=1.0))
 
 
 # Rows of the ablation, for `--ablation`.
@@ -368,7 +367,7 @@ ROWS: dict[str, dict[str, Any]] = {
 _CPU = RevealPreset(
     crop_px=192,
     batch=3,
-    learning_rate=1e-3,
+    learning_rate=4e-4,
     steps=9000,
     schedule="cosine",
     gradient_norm_max=1.0,

@@ -33,6 +33,10 @@ class RevealNet(nn.Module):
         super().__init__()
         self.down = nn.ModuleList(_Stage(a, b) for a, b in pairwise((4 * sum(HINTS.values()), *_WIDTHS)))
         self.up = nn.ModuleList(_Stage(a + b, a) for a, b in pairwise(_WIDTHS))
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d):
+                # The usual values lose two thirds of a signal with every convolution, and there is no norm.
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
         self.head = nn.Conv2d(_WIDTHS[0], 4 * sum(CHANGE.values()), 3, padding=1)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
