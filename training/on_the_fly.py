@@ -78,7 +78,8 @@ class OnTheFly(IterableDataset[Sample]):
         self._recipe, self._settings, self._seed, self._planes = recipe, settings, seed, planes
         self._blur_parameters = blur_parameter_min, blur_parameter_max
         self._stream = stream or Stream()
-        self._traced, self._arch = traced, arch
+        self._traced = traced
+        self._arch: Arch = arch
 
     def __iter__(self) -> Iterator[Sample]:
         info = get_worker_info()

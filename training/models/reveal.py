@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float32
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bokehdata.format import DatasetError
 from bokehdata.torch_data import Crop
@@ -147,7 +147,7 @@ def reveal_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     given = disparity if crop.corruption is None else crop.corruption.apply(disparity)
     found = rims(linear, given)
     colour, alpha = true_rims(true, found.place, found.disparity)
-    lens = _random_lens(disparity, crop.rng)
+    lens = _random_lens(true, crop.rng)
     return {
         "image": display_from_linear(linear),
         "colour": _stacked(display_from_linear(found.colour)),
@@ -213,9 +213,9 @@ def true_rims(
     return light / np.maximum(1.0 - left, _EPSILON)[..., None], 1.0 - left
 
 
-def _random_lens(disparity: Plane, rng: np.random.Generator) -> ThinLens:
-    """One that is focused within the range of the disparity, and whose largest blur is one of LENS_RADIUS_PX."""
-    low, high = float(disparity.min()), float(disparity.max())
+def _random_lens(layers: list[TrueLayer], rng: np.random.Generator) -> ThinLens:
+    """One that is focused within the range of the layers, and whose largest blur is one of LENS_RADIUS_PX."""
+    low, high = float(layers[-1].disparity.min()), float(layers[0].disparity.max())
     focus = rng.uniform(low, high)
     reach = max(high - focus, focus - low, _EPSILON)
     return ThinLens(float(np.exp(rng.uniform(*np.log(LENS_RADIUS_PX)))) / reach, focus)
@@ -242,10 +242,9 @@ def _stacked(layers: NDArray[np.float32]) -> NDArray[np.float32]:
 def layers_of(batch: RevealBatch) -> Layers:
     """The layers of a batch."""
     size = batch["image"].shape[-2:]
-    stacks = (
-        batch[name].reshape(len(batch["image"]), LAYERS_MAX, -1, *size) for name in ("colour", "alpha", "disparity")
-    )
-    return Layers(*stacks, batch["place"].long(), batch["distance_px"])
+    planes = (batch["colour"], batch["alpha"], batch["disparity"])
+    colour, alpha, disparity = (plane.reshape(len(plane), LAYERS_MAX, -1, *size) for plane in planes)
+    return Layers(colour, alpha, disparity, batch["place"].long(), batch["distance_px"])
 
 
 class RevealTraining(Training[RevealBatch, WholeBatch]):
@@ -260,10 +259,10 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         learned = [float(name in preset.learned) for name, n in CHANGE.items() for _ in range(n)]
         # Without gradients these weights stay 0: what is not shown or learned is absent at inference too.
         with torch.no_grad():
-            network.down[0][0].weight *= torch.tensor(shown).repeat_interleave(4)[:, None, None]
+            network.first.weight *= torch.tensor(shown).repeat_interleave(4)[:, None, None]
         super().__init__(network, preset, steps)
-        self.register_buffer("_shown", torch.tensor(shown)[:, None, None], persistent=False)
-        self.register_buffer("_learned", torch.tensor(learned)[:, None, None], persistent=False)
+        self._shown = nn.Buffer(torch.tensor(shown)[:, None, None], persistent=False)
+        self._learned = nn.Buffer(torch.tensor(learned)[:, None, None], persistent=False)
         self._of_reveal0: dict[str, float] = {}
 
     def objective(self, batch: RevealBatch) -> dict[str, Tensor]:

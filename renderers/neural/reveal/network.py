@@ -42,6 +42,11 @@ class RevealNet(nn.Module):
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that sees the hints, each in four channels that follow one another."""
+        return next(part for part in self.down.modules() if isinstance(part, nn.Conv2d))
+
     def forward(self, hints: Tensor, tile: int | None = None) -> Tensor:
         """
         hints     (B, 16, H, W), as `renderers.neural.reveal.layers.hints` makes them
