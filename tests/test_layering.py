@@ -46,12 +46,13 @@ def analyse(tmp_path_factory) -> Callable[[str], Analyse]:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
+    from renderers.layering import reveal
     from renderers.neural.reveal.network import RevealNet
 
     torch.manual_seed(0)
     weights = tmp_path_factory.mktemp("weights") / "reveal.safetensors"
     save_file(RevealNet().state_dict(), weights)
-    return lambda name: partial(layering(name), weights=weights) if name == "reveal" else layering(name)
+    return lambda name: partial(reveal.analyse, weights=weights) if name == "reveal" else layering(name)
 
 
 @pytest.mark.parametrize("name", LAYERINGS)

@@ -43,11 +43,9 @@ HIDDEN_WEIGHT, CHOICE_WEIGHT, RENDER_WEIGHT = 0.5, 0.25, 5.0
 # Hidden colours are compared at this many sizes, each half of the one before.
 _SCALES = 3
 
-# Steps of disparity between layers lie within a factor of this, and slants take up this part of the smaller one.
-_STEP_RATIO, _SLANT = 4.0, 0.4
-
-# Largest slants of a background, in parts of the whole range across the crop.
-_BACKGROUND_SLANT = 0.3
+# Steps of disparity between layers lie within a factor of this. Slants take up this part of the smaller one beside a
+# layer, and another part of it behind the last: a ground may go far back.
+_STEP_RATIO, _SLANT, _GROUND_SLANT = 4.0, 0.4, 1.0
 
 # The largest blur of the random lens, pixels: lights of what is beyond reach that far into a crop.
 LENS_RADIUS_PX = (3.0, 20.0)
@@ -168,14 +166,13 @@ def rearranged(scene: LayeredScene, window: tuple[slice, slice], *, rng: np.rand
     kept = [i for i in range(last) if rng.uniform() < 0.85] + [last]
     seen = [scene.frame_rgba(i)[window].astype(np.float32) for i in kept]
     steps = np.exp(rng.uniform(0.0, np.log(_STEP_RATIO), len(kept)))
-    # The background has a range of its own, so that it may be a ground that goes far back.
     centres = np.cumsum(steps[::-1])[::-1]
     height, width = seen[0].shape[:2]
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height))
     layers = []
     for i, (rgba, centre) in enumerate(zip(seen, centres, strict=True)):
         room = min(steps[max(i - 1, 0)], steps[i])
-        room *= _SLANT if i < len(kept) - 1 else _BACKGROUND_SLANT
+        room *= _SLANT if i < len(kept) - 1 else _GROUND_SLANT
         across = rng.uniform(-0.5, 0.5, 2) * room * (rng.uniform() < 0.5)
         layers.append((rgba, centre + across[0] * x + across[1] * y))
     nearest = max(float(plane.max()) for _, plane in layers)
