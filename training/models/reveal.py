@@ -50,8 +50,6 @@ _STEP_RATIO, _SLANT, _GROUND_SLANT = 4.0, 0.4, 1.0
 # The largest blur of the random lens, pixels: lights of what is beyond reach that far into a crop.
 LENS_RADIUS_PX = (3.0, 20.0)
 
-_MARGIN_PX = 16
-
 # Below this, errors count by their square: most pixels of rims have nothing to learn, and would drown the others.
 _QUADRATIC = 0.1
 
@@ -384,7 +382,7 @@ REVEAL = Model(
         "paper": RevealPreset(crop_px=256, batch=16, learning_rate=1e-4, epochs=50, blur_parameter_max=24.0),
     },
     build=lambda preset, steps, weights: RevealTraining(preset, steps),
-    samples=Samples(RevealBatch, reveal_planes, margin_px=_MARGIN_PX, traced=False),
+    samples=Samples(RevealBatch, reveal_planes, traced=False),
     validation_samples=Samples(WholeBatch, whole_planes),
     ablations=ROWS,
 )
