@@ -11,6 +11,9 @@ from renderers.neural.reveal.layers import CHANGE, HINTS
 
 _WIDTHS = (32, 64, 96, 128)
 
+# Of what the head makes: colours and alphas change little, and a step of Adam is as large for them as for the features.
+_SCALE = 0.1
+
 # The smallest maps have a sixteenth of the size, and an output depends on 92 pixels around, in whole such steps 96.
 MULTIPLE, _REACH_PX = 16, 96
 
@@ -64,4 +67,4 @@ class RevealNet(nn.Module):
             maps.append(x)
         for stage, skip in zip(reversed(self.up), reversed(maps[:-1]), strict=True):
             x = stage(torch.cat([skip, F.interpolate(x, scale_factor=2, mode="nearest")], 1))
-        return F.pixel_shuffle(in_full_precision(self.head, x), 2)
+        return F.pixel_shuffle(_SCALE * in_full_precision(self.head, x), 2)
