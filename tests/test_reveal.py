@@ -379,7 +379,7 @@ def test_a_few_steps_lower_the_loss():
     preset = replace(REVEAL.presets["smoke"], rendered=0.0)
     training = REVEAL.build(preset, 60, {})
     optimizer = training.configure_optimizers()["optimizer"]
-    made, losses = batch(seeds=(1,)), []
+    made, losses = batch(seeds=(1, 3)), []
     for _ in range(60):
         loss = training.objective(made)["loss"]
         optimizer.zero_grad()

@@ -5,7 +5,7 @@ into layers as at inference. At every pixel beside an edge the true layers then 
 what is behind it. The last steps look at pictures as well: the layers found, through a random lens, against the true.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -361,7 +361,7 @@ ROWS: dict[str, dict[str, Any]] = {
 _CPU = RevealPreset(
     crop_px=192,
     batch=3,
-    learning_rate=1e-3,
+    learning_rate=3e-4,
     steps=9000,
     schedule="cosine",
     gradient_norm_max=1.0,
@@ -376,7 +376,7 @@ _CPU = RevealPreset(
 REVEAL = Model(
     name="reveal",
     presets={
-        "smoke": RevealPreset.smoke(),
+        "smoke": replace(RevealPreset.smoke(), learning_rate=3e-4),
         "cpu": _CPU,
         # There is no paper: what this would be trained with on a GPU.
         "paper": RevealPreset(crop_px=256, batch=16, learning_rate=1e-4, epochs=50, blur_parameter_max=24.0),
