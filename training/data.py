@@ -168,6 +168,7 @@ class Loaders(pl.LightningDataModule):
             self._cropped,
             seed=self._seed,
             planes=self._model.samples.planes,
+            traced=self._model.samples.traced,
             blur_parameter_min=self._preset.blur_parameter_min,
             blur_parameter_max=self._preset.blur_parameter_max,
             arch=self._data.arch,

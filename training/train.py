@@ -62,7 +62,7 @@ _LINE_EVERY, _LINES_MIN = 50, 20
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, CoCNet, D2F, AMPN, DMSHN.
+    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, MPIB, RevealNet, CoCNet, D2F, AMPN, DMSHN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
@@ -94,7 +94,7 @@ class Options:
     """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
     Default: random ones."""
     ablation: str | None = None
-    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
+    """A row of an ablation that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
