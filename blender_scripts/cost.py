@@ -4,7 +4,7 @@ import os
 
 from blender_scripts.job import RenderJob
 from blender_scripts.views import overscan_px, sharp_views
-from bokehdata.pages import counted
+from runtime.command import counted
 
 # Time of one CPU core for one sample of a pixel of the built-in scenes, measured by benchmarks/cycles_cost.py on two
 # cores.

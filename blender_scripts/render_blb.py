@@ -39,10 +39,9 @@ from blender_scripts.views import overscan_px as views_overscan_px
 from blender_scripts.views import sharp_views
 from bokehdata.format import DatasetError
 from bokehdata.kinds.light_field import GRID_MAX
-from bokehdata.pages import counted
 from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
-from runtime.command import OptionError
+from runtime.command import OptionError, counted
 from runtime.files import sha256_of
 from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon

@@ -9,9 +9,9 @@ import tyro
 
 from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
-from bokehdata.pages import counted
 from bokehdata.pairs.export import Flaws, export_pairs
 from runtime import command
+from runtime.command import counted
 from runtime.progress import Progress
 
 

@@ -13,13 +13,12 @@ from tyro.conf import arg
 from bokehdata.format import DatasetError
 from bokehdata.images import Part, write_exr_parts
 from bokehdata.kinds.layers import RevealedPhotograph, write_layers
-from bokehdata.pages import counted
 from bokehforge.maps import MapOptions, disparity_map, require_map
 from bokehforge.photograph import Photograph
 from renderers.base import RendererError
 from renderers.layering import LAYERINGS, layering
 from runtime import command
-from runtime.command import OptionError, require_within
+from runtime.command import OptionError, counted, require_within
 from runtime.files import sha256_of
 from runtime.progress import waiting
 from scenes.color import HALF_MAX, linear_from_display

@@ -7,12 +7,12 @@ from pathlib import Path
 import tyro
 
 from bokehdata.format import DatasetError
-from bokehdata.pages import counted
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from raytrace.production import retrace
 from raytrace.tracer import Tracer
 from runtime import backend, command
+from runtime.command import counted
 from runtime.progress import Progress
 
 

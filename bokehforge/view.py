@@ -9,10 +9,10 @@ import tyro
 from bokehdata.format import DatasetError
 from bokehdata.kinds.layers import LayersFolder, is_layers
 from bokehdata.layers_view import write_layers_page
-from bokehdata.pages import counted
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
 from bokehdata.writer import size_text
 from runtime import command
+from runtime.command import counted
 
 
 @dataclass(frozen=True)

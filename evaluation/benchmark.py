@@ -119,16 +119,17 @@ def _benchmark(options: Options) -> int:
     if any(task.case.blur_parameter is None or task.case.focus_disparity is None for task in wanted):
         specs = specs if protocol.refocuses else _given_pictures(specs)
     lpips, lpips_state = _lpips(options)
+    names = ", ".join(spec.name for spec in specs)
     print(
-        f"{len(wanted)} rows for each of {len(specs)} renderers: {', '.join(spec.name for spec in specs)}\n"
+        f"{command.counted(len(wanted), 'row')} for each of {command.counted(len(specs), 'renderer')}: {names}\n"
         f"protocol {protocol.name}: {protocol.source}"
         + (f"\nscale {protocol.scale.name}: {protocol.scale.rule}" if protocol.scale else "")
         + ("" if lpips else f"\nLPIPS: {lpips_state['reason']}")
     )
     if options.dry_run:
-        calls = 1 if protocol.search is None else f"{len(protocol.search.grid)} and more"
+        calls = "1 call" if protocol.search is None else f"{len(protocol.search.grid)} and more calls"
         scenes = len({task.case.scene for task in wanted})
-        print(f"pictures of {scenes} scenes, {calls} calls a row; nothing is measured (--dry-run)")
+        print(f"pictures of {command.counted(scenes, 'scene')}, {calls} a row; nothing is measured (--dry-run)")
         return command.DONE
 
     digests = _digests(wanted)
@@ -145,7 +146,7 @@ def _benchmark(options: Options) -> int:
         for warning in run.warnings():
             print(f"warning: {warning}", file=sys.stderr)
         if done := run.rows_there:
-            print(f"{done} rows are there already")
+            print(f"already there: {command.counted(done, 'row')}")
         try:
             run.measure()
         finally:

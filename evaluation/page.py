@@ -11,12 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from bokehdata.pages import PAGE_BYTES_MAX, counted, data_uri, filled, json_for_script, webp_uri
+from bokehdata.pages import PAGE_BYTES_MAX, data_uri, filled, json_for_script, webp_uri
 from bokehdata.preview import disparity_palette
 from evaluation.pictures import ALL_IN_FOCUS, ERROR_MAX, TRUTH, error_file, picture_file
 from evaluation.plots import colour, error_versus_blur, error_versus_time
 from evaluation.results import PICTURES_FOLDER
 from evaluation.tables import GIVEN, rankings, weights_used
+from runtime.command import counted
 
 DEFAULT_CASES = 24
 

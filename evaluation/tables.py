@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bokehdata.pages import counted
 from evaluation.intervals import Estimate, Scenes, ranking
 from evaluation.results import Row
+from runtime.command import counted
 
 _LABELS = {
     "rmse": "RMSE",

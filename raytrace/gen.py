@@ -24,11 +24,10 @@ import tyro
 from tyro.conf import arg
 
 from bokehdata.format import DatasetError
-from bokehdata.pages import counted
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
-from runtime.command import OptionError
+from runtime.command import OptionError, counted
 from runtime.progress import Progress
 from runtime.workers import available_cores, memory_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder

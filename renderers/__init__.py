@@ -38,6 +38,7 @@ RENDERERS: dict[str, Renderer] = {
     "layers-over": _LAYERS_OVER,
     "layers-over-rgbd": LayeringRenderer("mpib", _LAYERS_OVER),
     "reveal0": LayeringRenderer("reveal0", _LAYERS_OVER),
+    "reveal": NeuralRenderer("reveal", ("reveal",), any_aperture=True),
     "oracle-layers": ClassicalRenderer("renderers.classical.oracle:oracle_layers", information="truth"),
     "bokehme": NeuralRenderer("bokehme", ("arnet", "iunet")),
     "bokehme-b1": NeuralRenderer("bokehme", ("arnet", "iunet"), {"ablation": "B1"}),

@@ -50,6 +50,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 scene", "2 scenes"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def skipped(path: Path, reason: str) -> None:
     """Say on standard error which of the input is left out, and why."""
     print(printable(f"skipped {path}: {reason}"), file=sys.stderr)

@@ -868,7 +868,7 @@ def test_a_folder_that_was_renamed_keeps_its_rows(dataset, tmp_path, capsys):
     words = ("--renderers", "identity", "--no-lpips", "--out", tmp_path / "out")
     assert benchmark("--data", dataset, *words) == 0
     assert benchmark("--data", copy, *words) == 0
-    assert "16 rows are there already" in capsys.readouterr().out
+    assert "already there: 16 rows" in capsys.readouterr().out
 
 
 # Pairs

@@ -320,14 +320,15 @@ def test_a_killed_run_leaves_no_process_and_goes_on_to_the_same_bytes(running, w
     assert contents(tmp_path / "out") == whole.contents
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "workers, until", [(1, a_scene_is_finished), (2, a_scene_is_finished), (2, workers_are_starting)]
 )
-def test_ctrl_c_stops_with_a_word_and_without_a_trace(running, whole, tmp_path, workers, until):
+def test_a_signal_stops_with_a_word_and_without_a_trace(running, whole, tmp_path, workers, until, number):
     process = running(workers, until)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    os.killpg(process.pid, number)  # terminals and Slurm send it to the whole group
     errors = last_words(process)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert said(errors) == ["gen.py: stopped; finished scenes are safe, the same command goes on from here"]
     # What is in the index is whole, and nothing lies there half-written.
     left = contents(tmp_path / "out")

@@ -1,13 +1,15 @@
 """Layers found in a picture: what stands in front, what it hides, and that no light of one is left in the other."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 
 from renderers import RENDERERS
 from renderers.base import RendererError
-from renderers.layering import LAYERINGS, layering
+from renderers.layering import LAYERINGS, Analyse, layering
 from renderers.layering import drbokeh as drbokeh_layers
 from renderers.layering import mpib as mpib_layers
 from renderers.layering.filling import from_nearest
@@ -38,10 +40,25 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 # What every layering keeps
 
 
+@pytest.fixture(scope="module")
+def analyse(tmp_path_factory) -> Callable[[str], Analyse]:
+    """A layering by name; one with a network has the weights that it begins its training with."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from renderers.layering import reveal
+    from renderers.neural.reveal.network import RevealNet
+
+    torch.manual_seed(0)
+    weights = tmp_path_factory.mktemp("weights") / "reveal.safetensors"
+    save_file(RevealNet().state_dict(), weights)
+    return lambda name: partial(reveal.analyse, weights=weights) if name == "reveal" else layering(name)
+
+
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_layers_are_those_of_a_scene_and_every_renderer_of_layers_takes_them(name):
+def test_layers_are_those_of_a_scene_and_every_renderer_of_layers_takes_them(name, analyse):
     linear, (_, disparity) = noise(40, 80, 3), halves()
-    scene = layering(name)(linear, disparity, reach_px=8.0)
+    scene = analyse(name)(linear, disparity, reach_px=8.0)
     assert isinstance(scene, LayeredScene) and (scene.height, scene.width) == disparity.shape
     depths = [float(scene.frame_disparity(i).mean()) for i in range(len(scene.layers))]
     assert depths == sorted(depths, reverse=True) and len(depths) == 2
@@ -50,47 +67,47 @@ def test_layers_are_those_of_a_scene_and_every_renderer_of_layers_takes_them(nam
 
 
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_without_blur_the_layers_show_the_picture_but_for_the_mixed_pixels_of_the_edge(name):
+def test_without_blur_the_layers_show_the_picture_but_for_the_mixed_pixels_of_the_edge(name, analyse):
     linear, (_, disparity) = noise(40, 80, 3), halves()
-    shown = layering(name)(linear, disparity, reach_px=8.0).composite()
+    shown = analyse(name)(linear, disparity, reach_px=8.0).composite()
     # Half floats; column 40 is behind the edge, and its light is partly that of the near half.
     np.testing.assert_allclose(np.delete(shown, 40, 1), np.delete(linear, 40, 1), rtol=1e-3, atol=1e-6)
     # reveal0 gives each side its part of it, and keeps most of the sum.
-    if name != "reveal0":
+    if not name.startswith("reveal"):
         assert np.abs(shown[:, 40] - linear[:, 40]).max() > 0.1
 
 
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_light_of_the_near_thing_is_not_left_behind_it(name):
+def test_light_of_the_near_thing_is_not_left_behind_it(name, analyse):
     linear, disparity = halves()
     # As a pixel that holds both.
     linear[:, 40] = 0.5
-    scene = layering(name)(linear, disparity, reach_px=8.0)
+    scene = analyse(name)(linear, disparity, reach_px=8.0)
     farthest = scene.frame_rgba(len(scene.layers) - 1)
     assert (farthest[:, 28:, :3] == 0.0).all() and (farthest[..., 3] == 1.0).all()
 
 
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_a_slope_has_no_edges(name):
+def test_a_slope_has_no_edges(name, analyse):
     """A ground plane is cut, but no pixel of it is painted anew."""
     linear, disparity = noise(40, 80, 3), np.repeat(np.linspace(0.0, 1.0, 80, dtype=np.float32)[None], 40, 0)
-    shown = layering(name)(linear, disparity, reach_px=8.0).composite()
+    shown = analyse(name)(linear, disparity, reach_px=8.0).composite()
     np.testing.assert_allclose(shown, linear, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (7, 1), (20, 30)])
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_a_picture_of_one_disparity_is_one_layer(name, size):
+def test_a_picture_of_one_disparity_is_one_layer(name, analyse, size):
     linear = noise(*size, 3)
-    scene = layering(name)(linear, np.full(size, 0.4, np.float32), reach_px=8.0)
+    scene = analyse(name)(linear, np.full(size, 0.4, np.float32), reach_px=8.0)
     assert len(scene.layers) == 1
     np.testing.assert_allclose(scene.composite(), linear, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAYERINGS)
-def test_disparities_behind_infinity_are_named(name):
+def test_disparities_behind_infinity_are_named(name, analyse):
     with pytest.raises(RendererError, match=r"disparity is -0\.5 somewhere"):
-        layering(name)(noise(9, 9, 3), np.full((9, 9), -0.5, np.float32))
+        analyse(name)(noise(9, 9, 3), np.full((9, 9), -0.5, np.float32))
 
 
 def test_every_unknown_pixel_takes_the_value_of_the_nearest_known_one():

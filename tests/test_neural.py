@@ -254,6 +254,17 @@ def test_deepfocus_takes_the_diameter_and_relative_disparity():
     assert float(diameter.max()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("lamp, unit", [(0.8, 0.8), (1.0, 1.0), (30.0, 1.0)])
+def test_deepfocus_sees_a_picture_in_units_of_its_peak_and_no_darker_for_a_lamp(lamp, unit):
+    image, disparity = np.full((16, 16, 3), 0.4, np.float32), np.zeros((16, 16), np.float32)
+    image[3, 3] = lamp
+    network, seen = DeepFocus().eval(), []
+    network.register_forward_pre_hook(lambda module, planes: seen.append(planes[0]))
+    refocus({"deepfocus": network}, image, disparity, ThinLens(8.0, 0.5), gamma=2.2, arch="cpu")
+    assert float(seen[0][0, 0, 9, 9]) == pytest.approx(0.4 / unit)
+    assert float(seen[0][0, 0, 3, 3]) == pytest.approx(lamp / unit)
+
+
 @pytest.mark.parametrize("adaptive, side, diameter_px", [(False, 40, 60.0), (True, 16, 24.0)])
 def test_deepfocus_resized_never_sees_a_radius_above_12(adaptive, side, diameter_px):
     network, seen = DeepFocus(), {}

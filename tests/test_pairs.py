@@ -229,7 +229,7 @@ MISFITS = [
         "test/metadata/7.json",
         "is not JSON",
     ),
-    ("dpdd", remove("test_c/target/1P0A0916.png"), "test_c/target", "holds 1 pictures, source holds 2; none is read"),
+    ("dpdd", remove("test_c/target/1P0A0916.png"), "test_c/target", "holds 1 picture, source holds 2; none is read"),
     ("ebokehnet", remove("train/9_tgt.jpg"), "train/9_src.jpg", "has no tgt beside it"),
     ("ebokehnet", remove("train/9_src.jpg"), "train/9_tgt.jpg", "has no src beside it"),
     ("ntire", lambda root: (root / "meta.txt").write_text("00001,Canon\n"), "meta.txt", "has the line '00001,Canon'"),

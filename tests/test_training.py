@@ -174,16 +174,17 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(finished, data, tmp
         assert torch.equal(value, ends[1]["state_dict"][name]), name
 
 
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(data, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_to_go_on_from(number, data, tmp_path):
     words = command(tmp_path, data, "--steps", "100000", "--workers", "1")
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-    # As a terminal does it: to the process that trains and to those that make samples.
-    os.killpg(process.pid, signal.SIGINT)
+    # As a terminal and Slurm do it: to the process that trains and to those that make samples.
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "the same command goes on from here" in errors and "Traceback" not in errors
     step = torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]
     assert f"stopped after step {step} of 100000" in errors
@@ -342,7 +343,7 @@ def test_a_folder_of_another_run_is_refused(finished, data, capsys):
     [
         (["--steps", "0"], "--steps is 0"),
         (["--limit", "0"], "--limit is 0; it must be at least 1"),
-        (["--limit", "1"], "there are 1 scenes; training needs two at least"),
+        (["--limit", "1"], "1 scene; training needs two at least"),
         (["--data", "on-the-fly", "--limit", "3"], "--limit is 3, and scenes on-the-fly have no end; leave it out"),
         (["--model", "resnet"], "--model is 'resnet'; there are arnet, iunet, bokehme, deepfocus, error-map"),
         (["--arnet", "nowhere.safetensors"], "nowhere.safetensors: there are no such weights"),
@@ -810,6 +811,8 @@ def test_the_paper_is_trained_as_it_says():
         **dict.fromkeys(AMPN_ROWS, (2e-4, 8, 500, None, 1024)),
         # MPIB prints nothing of its training.
         **dict.fromkeys(MPIB_NETWORKS, (1e-4, 8, 50, None, 256)),
+        # RevealNet has no paper.
+        "reveal": (1e-4, 16, 50, None, 256),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]
@@ -929,11 +932,12 @@ def test_deepfocus_trains_on_a_plain_folder(tmp_path):
     assert said["data"] != {"training": [held_out.digest(folder, open_cases(folder))]}
 
 
-def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures():
+@pytest.mark.parametrize("peak", [0.8, 30.0])
+def test_deepfocus_is_trained_on_crops_as_it_sees_them_in_their_whole_pictures(peak):
     """The peak of the picture and the range of its disparity lie outside of most crops."""
     rng = np.random.default_rng(0)
-    image, disparity = rng.random((40, 48, 3), np.float32), rng.uniform(0.3, 0.6, (40, 48)).astype(np.float32)
-    image[0, 0], disparity[0, 0], disparity[39, 47] = 30.0, 0.1, 0.9
+    image, disparity = 0.6 * rng.random((40, 48, 3), np.float32), rng.uniform(0.3, 0.6, (40, 48)).astype(np.float32)
+    image[0, 0], disparity[0, 0], disparity[39, 47] = peak, 0.1, 0.9
     case = MemoryCase(
         name="light", scene="light", blur_parameter=8.0, focus_disparity=0.4, planes=(image, image, disparity)
     )

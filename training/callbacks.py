@@ -213,28 +213,34 @@ def full_disk_said_once() -> Iterator[None]:
         threading.excepthook = before
 
 
-class StopSignal:
+class StopSignal(Callback):
     """Ctrl-C or SIGTERM asks for a stop after the step at hand; the second one interrupts the process at once.
 
     A context manager; calling it tells whether a stop was asked for.
+
+    number   of the first signal, None before
     """
 
     def __init__(self):
-        self._asked = False
+        self.number: int | None = None
         self._handlers: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        return self._asked
+        return self.number is not None
 
     def __enter__(self) -> "StopSignal":
         self._handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning has put a handler of its own before ours, which ends the process with exit code 0.
+        signal.signal(signal.SIGTERM, self._ask)
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
-        if self._asked:
+        if self.number is not None:
             raise KeyboardInterrupt
-        self._asked = True
+        self.number = number

@@ -168,6 +168,7 @@ class Loaders(pl.LightningDataModule):
             self._cropped,
             seed=self._seed,
             planes=self._model.samples.planes,
+            traced=self._model.samples.traced,
             blur_parameter_min=self._preset.blur_parameter_min,
             blur_parameter_max=self._preset.blur_parameter_max,
             arch=self._data.arch,
@@ -231,7 +232,9 @@ class StepBatches(Sampler[list[int]]):
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the one that trains decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of a terminal, SIGTERM of Slurm every one of a job; the one that trains decides when
+    # to stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     numba.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -10,6 +10,7 @@ from bokehdata.format import DATASET_FILE, DatasetError
 from bokehdata.index import read_index
 from bokehdata.origins import Origin, Origins
 from bokehdata.reader import Dataset
+from runtime.command import counted
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
@@ -21,7 +22,7 @@ def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     """
     scenes = list(dict.fromkeys(case.origins for case in cases))
     if len(scenes) < 2:
-        raise DatasetError(f"there are {len(scenes)} scenes; training needs two at least, one of them to validate on")
+        raise DatasetError(f"{counted(len(scenes), 'scene')}; training needs two at least, one of them to validate on")
     groups = _connected(scenes)
     if len(groups) < 2:
         raise DatasetError(

@@ -20,11 +20,13 @@ class Samples:
     planes      makes everything but `name` and `gamma`, which every sample has; a function of a module, so that worker
                 processes can be given it
     margin_px   pixels around a crop that its planes depend on; None for those of the largest blur
+    traced      whether the planes need the truth; scenes on the fly are not traced without it
     """
 
     batch: type[Any]
     planes: Planes
     margin_px: int | None = None
+    traced: bool = True
 
     @property
     def keys(self) -> frozenset[str]:

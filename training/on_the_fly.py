@@ -41,13 +41,14 @@ class Stream:
 
 
 class OnTheFly(IterableDataset[Sample]):
-    """Endless random crops of freshly traced scenes of a recipe, with procedural pictures.
+    """Endless random crops of freshly drawn scenes of a recipe, with procedural pictures.
 
     No dataset has these scenes: the spawn keys of their generators begin with 2, and those of a dataset have none.
 
     Sample m of worker w depends on (seed, rank, w, number of workers, m) alone. The workers of a DataLoader make the
     steps in turn. A stream that begins at a later step goes on as an uninterrupted one would.
 
+    traced               whether samples have a truth; without it nothing is traced, and the truth is the picture
     arch                 where rays are traced; anything but "cpu" needs a DataLoader without workers of its own
     blur_parameter_min   settings of smaller K are left out
     blur_parameter_max   settings of larger K are left out
@@ -63,6 +64,7 @@ class OnTheFly(IterableDataset[Sample]):
         planes: Planes = plain_planes,
         blur_parameter_min: float = 0.0,
         blur_parameter_max: float = math.inf,
+        traced: bool = True,
         arch: Arch = "cpu",
         stream: Stream | None = None,
     ):
@@ -76,12 +78,13 @@ class OnTheFly(IterableDataset[Sample]):
         self._recipe, self._settings, self._seed, self._planes = recipe, settings, seed, planes
         self._blur_parameters = blur_parameter_min, blur_parameter_max
         self._stream = stream or Stream()
+        self._traced = traced
         self._arch: Arch = arch
 
     def __iter__(self) -> Iterator[Sample]:
         info = get_worker_info()
         num_workers, worker = (1, 0) if info is None else (info.num_workers, info.id)
-        tracer = Tracer(backend.start(self._arch, threads=None if info is None else 1))
+        tracer = Tracer(backend.start(self._arch, threads=None if info is None else 1)) if self._traced else None
         stream = self._stream
         # The loader asks its worker 0 first, wherever training begins: it goes on with the stream whose turn it is.
         own = (stream.first_step + worker) % num_workers
@@ -95,13 +98,13 @@ class OnTheFly(IterableDataset[Sample]):
             for p, picture_rng in enumerate(rng.spawn(PICTURES_PER_SCENE)):
                 if (p + 1) * CROPS_PER_PICTURE <= skipped:
                     continue
-                case = self._traced(tracer, scene, stack, rng=picture_rng)
+                case = self._case(tracer, scene, stack, rng=picture_rng)
                 for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
                     if p * CROPS_PER_PICTURE + c >= skipped:
                         yield sample_of(case, self._settings, self._planes, rng=crop_rng)
             scene_number, skipped = scene_number + 1, 0
 
-    def _traced(self, tracer: Tracer, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Case:
+    def _case(self, tracer: Tracer | None, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Case:
         """The scene at one of its lens settings and gammas, drawn uniformly."""
         least, most = self._blur_parameters
         lenses = [
@@ -112,9 +115,12 @@ class OnTheFly(IterableDataset[Sample]):
         lens, traced = lenses[rng.integers(len(lenses))]
         gamma = stack.gammas[rng.integers(len(stack.gammas))]
         noise = self._recipe.noise
-        through = ThinLens(0.0, 0.0) if stack.input_blur_index is None else stack.lens(stack.input_blur_index, 0)
-        image = tracer.render(scene, through, noise=noise).linear[0]
-        truth = tracer.render(scene, traced, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
+        if tracer is None:
+            image = truth = scene.composite()
+        else:
+            through = ThinLens(0.0, 0.0) if stack.input_blur_index is None else stack.lens(stack.input_blur_index, 0)
+            image = tracer.render(scene, through, noise=noise).linear[0]
+            truth = tracer.render(scene, traced, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
         return MemoryCase(
             name=f"K {lens.blur_parameter:g}, focus {lens.focus_disparity:.3f}",
             scene="traced on the fly",
@@ -123,6 +129,7 @@ class OnTheFly(IterableDataset[Sample]):
             gamma=gamma,
             aperture=lens.aperture,
             planes=(display_from_linear(image), display_from_linear(truth, gamma), scene.composite_disparity()),
+            true_layers=scene,
         )
 
 

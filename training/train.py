@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -61,7 +62,7 @@ _LINE_EVERY, _LINES_MIN = 50, 20
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, CoCNet, D2F, AMPN, DMSHN.
+    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, MPIB, RevealNet, CoCNet, D2F, AMPN, DMSHN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.
@@ -93,7 +94,7 @@ class Options:
     """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
     Default: random ones."""
     ablation: str | None = None
-    """A row of the paper's tables that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
+    """A row of an ablation that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
     recipe: str = "bokehme-train"
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
@@ -128,7 +129,7 @@ class Stage:
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
-    """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 1 if it diverged, 2 for bad input, 130 or 143 by a signal."""
     options = tyro.cli(Options, args=argv, prog=prog)
     return command.exit_code(
         partial(_train, options, prog),
@@ -270,7 +271,7 @@ def _train_stage(options: Options, stage: Stage, prog: str) -> int:
             if trainer.is_global_zero:
                 done = f"stopped after step {trainer.global_step} of {steps}; the same command goes on from here"
                 print(f"{prog}: {done}", file=sys.stderr)
-            return command.INTERRUPTED
+            return command.TERMINATED if stop_asked.number == signal.SIGTERM else command.INTERRUPTED
         if loaders.validation_pictures and steps % preset.validate_every:
             trainer.validate(training, loaders, verbose=False)
     if trainer.is_global_zero:
@@ -349,6 +350,7 @@ def _trainer(
             enable_progress_bar=False,
             logger=TensorBoardLogger(stage.out, name="", version="tensorboard"),
             callbacks=[
+                stop_asked,
                 MetricsFile(stage.out / METRICS_FILE, line_every),
                 Checkpoints(
                     stage.out / CHECKPOINT_FILE,
@@ -443,12 +445,12 @@ def _plan(
     name, samples = stage.model.name, preset.batch * options.devices * options.nodes
     behind = "".join(f", behind {network}" for network in stage.weights)
     if data.recipe is None:
-        trained = f"{_scenes(data.training)}, {_counted(loaders.pictures or 0, 'picture')}"
+        trained = f"{_scenes(data.training)}, {command.counted(loaders.pictures or 0, 'picture')}"
     else:
         trained = f"scenes of the recipe {data.recipe.name}, traced on {data.arch}"
     validated = "nothing"
     if data.validation:
-        pictures = _counted(loaders.validation_pictures, "picture")
+        pictures = command.counted(loaders.validation_pictures, "picture")
         validated = f"{_scenes(data.validation)}, {pictures}, every {preset.validate_every} steps"
     holds = (
         f"{key} {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) and value.ndim else key
@@ -467,11 +469,7 @@ def _plan(
 
 
 def _scenes(cases: Sequence[Case]) -> str:
-    return _counted(len({case.origins for case in cases}), "scene")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return command.counted(len({case.origins for case in cases}), "scene")
 
 
 def _report(stage: Stage, steps: int) -> None:

@@ -146,10 +146,12 @@ class StackCase(Case):
 class MemoryCase(Case):
     """A picture that is in memory: traced just now, or a window of another one.
 
-    planes   image, truth (display values) and disparity
+    planes        image, truth (display values) and disparity
+    true_layers   None where they are not known
     """
 
     planes: tuple[Picture, Picture, Plane]
+    true_layers: LayeredScene | None = None
 
     def image(self) -> Picture:
         return self.planes[0]
@@ -159,6 +161,9 @@ class MemoryCase(Case):
 
     def disparity(self) -> Plane:
         return self.planes[2]
+
+    def layers(self) -> LayeredScene | None:
+        return self.true_layers
 
     def files(self) -> list[Path]:
         return []

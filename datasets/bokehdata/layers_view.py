@@ -13,8 +13,9 @@ from PIL import Image
 
 from bokehdata.format import writing
 from bokehdata.kinds.layers import LayersFolder
-from bokehdata.pages import counted, filled, webp_uri
+from bokehdata.pages import filled, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, fitted_size, layer_tile
+from runtime.command import counted
 from runtime.files import write_whole
 from scenes.arrays import Plane
 from scenes.color import byte_levels

@@ -43,11 +43,6 @@ def data_uri(encoded: bytes, image_format: str) -> str:
     return f"data:image/{image_format};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 scene", "2 scenes"."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def _picture_uri(picture: Image.Image, image_format: str, **options: int) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, image_format, **options)

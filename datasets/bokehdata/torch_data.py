@@ -81,6 +81,7 @@ class Crop:
     corruption   of the disparity given; None for none
     size         height and width of the picture, pixels
     peak         largest display value of the whole picture
+    rng          for what planes draw at random beside
     """
 
     case: Case
@@ -90,6 +91,7 @@ class Crop:
     corruption: Corruption | None
     size: tuple[int, int]
     peak: float
+    rng: np.random.Generator
 
     @cached_property
     def truth(self) -> Picture:
@@ -161,6 +163,7 @@ def _cut(case: Case, settings: CropSettings, rng: np.random.Generator) -> Crop:
         corruption=random_corruption(rng=rng) if rng.uniform() < settings.augmentation else None,
         size=(height, width),
         peak=float(image.max()),
+        rng=rng.spawn(1)[0],
     )
 
 

@@ -21,9 +21,10 @@ from bokehdata.folder import SceneFolder
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
 from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.kinds.light_field import LightFieldFolder, view_file
-from bokehdata.pages import PAGE_BYTES_MAX, counted, filled, json_for_script, png_uri, webp_uri
+from bokehdata.pages import PAGE_BYTES_MAX, filled, json_for_script, png_uri, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
 from bokehdata.reader import Dataset
+from runtime.command import counted
 from runtime.files import replacing
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene

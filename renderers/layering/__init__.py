@@ -17,7 +17,8 @@ from scenes.layered import LayeredScene
 # drbokeh   a foreground and a background (Sheng et al. 2023)
 # mpib      planes of one disparity each (Peng et al. 2022)
 # reveal0   surfaces, cut where they hide each other
-LAYERINGS = ("drbokeh", "mpib", "reveal0")
+# reveal    the same, changed beside their edges by a network
+LAYERINGS = ("drbokeh", "mpib", "reveal0", "reveal")
 
 
 class Analyse(Protocol):

@@ -12,6 +12,7 @@ made sharp, and the third moved. Exact maps are left as they are.
 """
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numba
@@ -55,40 +56,65 @@ _ABOVE = ((slice(None), slice(1, None)), (slice(1, None), slice(None)))
 _BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
 
 
+@dataclass(frozen=True, eq=False)
+class Surfaces:
+    """What is cut and completed, in layers near to far.
+
+    layers      (colour, alpha, disparity) each: linear light (H, W, 3), and two (H, W)
+    extents     (H, W) bool each: where the layer is seen, or next behind one that is taken away; the last everywhere
+    number      (H, W) int, of the layer that is seen
+    disparity   (H, W), without noise and with sharp edges
+    step        of disparity, the smallest that is an edge
+    """
+
+    layers: list[tuple[Picture, Plane, Plane]]
+    extents: list[NDArray[np.bool_]]
+    number: NDArray[np.int64]
+    disparity: Plane
+    step: float
+
+
 def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
     """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
-    require_disparity(disparity)
     height, width = disparity.shape
+    layers = surfaces(linear, disparity, reach_px=reach_px).layers
+    return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
+
+
+def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> Surfaces:
+    """The layers of `analyse`, and how they were found. RendererError for disparities that layers cannot have."""
+    require_disparity(disparity)
     surface, step = cleaned(disparity, reach_px)
     surface = aligned(surface, linear, step)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
     beside = beside_nearer(surface, step)
-    layers, own = [], linear.copy()
-    first, used = number.copy(), np.unique(number)
-    for i in used:
+    layers, extents, own = [], [], linear.copy()
+    used, number = np.unique(number, return_inverse=True)
+    number = number.reshape(surface.shape)
+    first = number.copy()
+    for i in range(len(used)):
         seen, here = number == i, first == i
-        alpha = np.ones(here.shape, np.float32) if i == used[-1] else here.astype(np.float32)
-        colour, around = linear.copy(), bounding_box(alpha > 0.0)
+        extents.append(here)
+        alpha = here.astype(np.float32)
+        colour, around = linear.copy(), bounding_box(here)
         colour[around] = _completed(linear[around], seen[around], beside[around])
         own[seen] = colour[seen]
         layers.append((colour, alpha, continued(surface, seen)))
         # What is taken away here shows what is nearest behind it.
-        if i != used[-1]:
+        if i < len(used) - 1:
             first = np.where(here, nearest_of(first > i).of(first), first)
-    unmix(linear, own, layers, used, number, beside)
-    return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
+    unmix(linear, own, layers, number, beside)
+    return Surfaces(layers, extents, number, surface, step)
 
 
-def unmix(
-    linear: Picture, own: Picture, layers: list, used: NDArray, number: NDArray, beside: NDArray[np.bool_]
-) -> None:
+def unmix(linear: Picture, own: Picture, layers: list, number: NDArray, beside: NDArray[np.bool_]) -> None:
     """Give to the nearer layer its part of the light of pixels beside its edge: a I_near + (1 - a) I_far = I.
 
     With the colours that both sides have nearby, a is the projection of I to the line between them. What is not on the
     line is shared, so that without blur the layers show the picture.
     """
     in_front = cv2.erode(number.astype(np.uint8), _NEARBY)
-    for i, (colour, alpha, _) in zip(used, layers, strict=True):
+    for i, (colour, alpha, _) in enumerate(layers):
         mixed = beside & (in_front == i) & (number > i)
         if not mixed.any():
             continue
@@ -104,7 +130,7 @@ def unmix(
         rest = (light - a * near - (1.0 - a) * far) / (a * a + (1.0 - a) * (1.0 - a))
         colour[mixed], alpha[mixed] = np.maximum(near + a * rest, 0.0), a[:, 0]
         own[mixed] = np.maximum(far + (1.0 - a) * rest, 0.0)
-    for i, (colour, _, _) in zip(used, layers, strict=True):
+    for i, (colour, _, _) in enumerate(layers):
         behind = beside & (number == i)
         colour[behind] = own[behind]
 

@@ -42,6 +42,7 @@ class NeuralRenderer:
     options       keyword arguments of its `refocus`
     information   what the method is given
     controls      keyword arguments of its `refocus` that a user may set
+    any_aperture  whether its networks know of no lens, so that apertures need not be round
     given         checkpoints in place of those that lie in the folder, by the name of their network
     arch          where it runs
     """
@@ -51,6 +52,7 @@ class NeuralRenderer:
     options: Mapping[str, Any] = field(default_factory=dict)
     information: Information = "disparity"
     controls: tuple[str, ...] = ()
+    any_aperture: bool = False
     given: Mapping[str, Path] = field(default_factory=dict)
     arch: Backend = "cpu"
 
@@ -94,7 +96,7 @@ class NeuralRenderer:
             raise RendererError(f"the image is {image.shape}; networks need at least {_SIDE_MIN_PX} px each way")
         if lens.is_pinhole:
             return image.copy()
-        if not isinstance(lens.aperture, Disk):
+        if not (self.any_aperture or isinstance(lens.aperture, Disk)):
             raise RendererError(f"{self.folder} was trained on round apertures, and the lens has {lens.aperture}")
         return self._refocus(self._loaded, image, disparity, lens, gamma=gamma, arch=self.arch, **self.options)
 

@@ -16,6 +16,7 @@ from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
 from training.models.iunet import IUNET
 from training.models.mpib import MPIB, MPIB_SMALL
+from training.models.reveal import REVEAL
 
 MODELS: dict[str, tuple[Model[Any], ...]] = {
     "arnet": (ARNET,),
@@ -27,6 +28,7 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "d2f": D2F,
     "d2f-small": D2F_SMALL,
     "mpib": MPIB,
+    "reveal": (REVEAL,),
     **{model.name: (model,) for model in (*DEEPLENS, *MPIB, MPIB_SMALL, *D2F, *D2F_SMALL)},
     **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN}.items()},
 }

@@ -25,7 +25,7 @@ class DeepfocusBatch(Batch):
     image            all-in-focus display values, not clipped
     truth            display values, clipped as it is shown and compared
     defocus_px       signed, of the disparity given
-    whole_peak       largest display value of each whole picture
+    whole_peak       largest display value of each whole picture, at most 1
     whole_range_px   smallest and largest signed defocus of each whole picture
     """
 
@@ -43,7 +43,7 @@ def deepfocus_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
         "image": regraded(crop.image, gamma, REFERENCE_GAMMA),
         "truth": regraded(np.clip(crop.truth, 0.0, 1.0), gamma, REFERENCE_GAMMA),
         "defocus_px": known.defocus_px,
-        "whole_peak": np.array(regraded(crop.peak, gamma, REFERENCE_GAMMA), np.float32),
+        "whole_peak": np.array(min(regraded(crop.peak, gamma, REFERENCE_GAMMA), 1.0), np.float32),
         "whole_range_px": known.whole_range_px,
     }
 

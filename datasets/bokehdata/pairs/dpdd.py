@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bokehdata.cases import Case
 from bokehdata.pairs.pair import OnMisfit, PhotoPair, fits, pictures
+from runtime.command import counted
 
 _PARTS = ("train", "val", "test")
 _SIDES = {"left": ("l", "_L"), "right": ("r", "_R")}
@@ -34,7 +35,8 @@ def _pairs(root: Path, part: str, on_misfit: OnMisfit) -> list[Case]:
     if len(blurred) != len(sharp):
         # Pictures are matched by their place, so that one missing file would shift all behind it.
         on_misfit(
-            _combined(root, part, "target"), f"holds {len(sharp)} pictures, source holds {len(blurred)}; none is read"
+            _combined(root, part, "target"),
+            f"holds {counted(len(sharp), 'picture')}, source holds {len(blurred)}; none is read",
         )
         return []
     views = {side: pictures(root / f"{part}_{letter}" / "source") for side, (letter, _) in _SIDES.items()}

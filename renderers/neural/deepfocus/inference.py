@@ -28,7 +28,7 @@ RADIUS_MAX_PX = 12.0
 class WholePicture(NamedTuple):
     """Numbers of each picture that its inputs are normalized by, also where they are a crop of it: (B, 1, 1, 1) each.
 
-    peak        largest display value
+    peak        largest display value, at most 1
     low, high   smallest and largest disparity
     """
 
@@ -42,7 +42,8 @@ def deepfocus_inputs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the network takes: the image divided by its picture's peak, disparity mapped to [0, 1], diameter in 30 px.
 
-    Tensors (B, C, H, W).
+    Tensors (B, C, H, W). The release divides pictures in [0, 1] by their largest value. A lamp far brighter than white
+    must not make all else dark, so that no more than 1 is divided by.
     """
     normalized = (disparity - whole.low) / (whole.high - whole.low).clamp(min=1e-6)
     return image / whole.peak.clamp(min=1e-6), normalized, 2.0 * defocus_px.abs() / DIAMETER_UNIT_PX
@@ -73,7 +74,9 @@ def refocus(
         F.pad(resized(tensor_from_plane(plane, device), size), odd, mode="replicate")
         for plane in (regraded(image, gamma, REFERENCE_GAMMA), disparity, defocus_px)
     )
-    peak, low, high = (number.reshape(1, 1, 1, 1) for number in (shown.max(), planar.min(), planar.max()))
+    peak, low, high = (
+        number.reshape(1, 1, 1, 1) for number in (shown.max().clamp(max=1.0), planar.min(), planar.max())
+    )
     with torch.inference_mode():
         inputs = deepfocus_inputs(shown, planar, defocus / factor, WholePicture(peak, low, high))
         picture = networks["deepfocus"](*inputs)[..., : size[0], : size[1]]

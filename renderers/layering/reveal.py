@@ -1,0 +1,34 @@
+"""The layers of `reveal0`, changed beside their edges by a network (`renderers.neural.reveal`).
+
+The picture is analysed once, for any lens. Layers through a lens of another gamma than the reference are projected to
+the picture again: `renderers.neural.reveal.inference.Revealed.scene`.
+"""
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+from torch import nn
+
+from renderers.neural.checkpoints import loaded
+from renderers.neural.renderer import shipped
+from renderers.neural.reveal.inference import analysed
+from renderers.neural.reveal.network import RevealNet
+from scenes.arrays import Picture, Plane
+from scenes.color import display_from_linear
+from scenes.layered_depth import LayeredDepthImage
+
+
+def analyse(
+    linear: Picture, disparity: Plane, *, reach_px: float = math.inf, weights: Path | None = None
+) -> LayeredDepthImage:
+    """Up to `reveal0.LAYERS_MAX` layers near to far; put over each other, they are the picture. The reach is ignored.
+
+    weights   of the network; None for those that ship. RendererError where there are none
+    """
+    return analysed(_network(weights or shipped("reveal", "reveal")), display_from_linear(linear), disparity).scene()
+
+
+@lru_cache(1)
+def _network(weights: Path) -> nn.Module:
+    return loaded(RevealNet(), weights)

@@ -1,0 +1,70 @@
+"""RevealNet: what to change of the layers beside edges. Nothing here knows of a lens, or of pictures and layers."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from renderers.neural.layers import in_full_precision, in_tiles, padded_to_multiple
+from renderers.neural.reveal.layers import CHANGE, HINTS
+
+_WIDTHS = (32, 64, 96, 128)
+
+# Of what the head makes: colours and alphas change little, and a step of Adam is as large for them as for the features.
+_SCALE = 0.1
+
+# The smallest maps have a sixteenth of the size, and an output depends on 92 pixels around, in whole such steps 96.
+MULTIPLE, _REACH_PX = 16, 96
+
+
+class _Stage(nn.Sequential):
+    """Two 3 x 3 convolutions."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        convolutions = (nn.Conv2d(a, channels_out, 3, padding=1) for a in (channels_in, channels_out))
+        super().__init__(*(part for convolution in convolutions for part in (convolution, nn.ELU())))
+
+
+class RevealNet(nn.Module):
+    """A U-Net on blocks of 2 x 2 pixels, down to a sixteenth of the size. 935,340 parameters.
+
+    The last weights are 0: before it is trained, it changes nothing.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.ModuleList(_Stage(a, b) for a, b in pairwise((4 * sum(HINTS.values()), *_WIDTHS)))
+        self.up = nn.ModuleList(_Stage(a + b, a) for a, b in pairwise(_WIDTHS))
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d):
+                # The usual values lose two thirds of a signal with every convolution, and there is no norm.
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        self.head = nn.Conv2d(_WIDTHS[0], 4 * sum(CHANGE.values()), 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that sees the hints, each in four channels that follow one another."""
+        return next(part for part in self.down.modules() if isinstance(part, nn.Conv2d))
+
+    def forward(self, hints: Tensor, tile: int | None = None) -> Tensor:
+        """
+        hints     (B, 16, H, W), as `renderers.neural.reveal.layers.hints` makes them
+        tile      side of the tiles that large pictures are computed in, a multiple of 16; None for the usual one
+        returns   (B, 11, H, W), for `renderers.neural.reveal.layers.changed`
+        """
+        height, width = hints.shape[-2:]
+        change = in_tiles(self._body, padded_to_multiple(hints, MULTIPLE), _REACH_PX, tile)
+        return change[..., :height, :width]
+
+    def _body(self, hints: Tensor) -> Tensor:
+        x, maps = F.pixel_unshuffle(hints, 2), []
+        for i, stage in enumerate(self.down):
+            x = stage(F.avg_pool2d(x, 2) if i else x)
+            maps.append(x)
+        for stage, skip in zip(reversed(self.up), reversed(maps[:-1]), strict=True):
+            x = stage(torch.cat([skip, F.interpolate(x, scale_factor=2, mode="nearest")], 1))
+        return F.pixel_shuffle(_SCALE * in_full_precision(self.head, x), 2)

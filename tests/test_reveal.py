@@ -1,0 +1,423 @@
+"""RevealNet: it begins with reveal0, its layers are the picture, no lens is known to it, and it learns."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import default_collate
+
+from bokehdata.cases import MemoryCase
+from bokehdata.format import DatasetError
+from bokehdata.torch_data import CropSettings, sample_of
+from renderers import RENDERERS, renderer
+from renderers.base import RendererError
+from renderers.classical.layers_over import layers_over
+from renderers.layering import reveal0
+from renderers.neural.checkpoints import in_half_floats
+from renderers.neural.reveal.inference import NETWORKS, analysed, tensors
+from renderers.neural.reveal.layers import CHANGE, HINTS, Layers, changed, hints, projected
+from renderers.neural.reveal.network import MULTIPLE, RevealNet
+from renderers.neural.reveal.rims import REACH_PX, rims
+from scenes.aperture import Polygon
+from scenes.billboard import Billboard, Scene
+from scenes.color import display_from_linear
+from scenes.lens import ThinLens
+from scenes.recipe import load_recipe
+from training.models import MODELS
+from training.models.reveal import (
+    ROWS,
+    TrueLayer,
+    composite,
+    layers_of,
+    rearranged,
+    rendered_loss,
+    reveal_planes,
+    rim_losses,
+    true_rims,
+)
+from training.on_the_fly import OnTheFly
+
+(REVEAL,) = MODELS["reveal"]
+
+HEIGHT, WIDTH = 48, 64
+
+
+@pytest.fixture(autouse=True)
+def same_weights_every_time():
+    torch.manual_seed(0)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def things(height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
+    """(display values, disparity): a near square over a middle one, before a slanted wall; all textured."""
+    disparity = np.linspace(0.1, 0.2, width, dtype=np.float32)[None].repeat(height, axis=0)
+    disparity[height // 4 : height // 2, width // 4 : -8] = 0.5
+    disparity[height // 3 : -8, 8 : width // 2] = 0.9
+    return np.ascontiguousarray(0.2 + 0.7 * noise(height, width, 3)), np.ascontiguousarray(disparity)
+
+
+def changing() -> RevealNet:
+    """With last weights that are not 0, so that it changes something."""
+    network = RevealNet().eval()
+    torch.nn.init.normal_(network.head.weight, std=0.1)
+    return network
+
+
+# The network
+
+
+def test_weights_take_less_than_5_mb_as_they_ship():
+    network = RevealNet()
+    assert sum(p.numel() for p in network.parameters()) == 935_340
+    shipped = in_half_floats(network.state_dict())
+    assert sum(value.numel() * value.element_size() for value in shipped.values()) < 2e6
+
+
+def test_the_network_has_the_name_of_its_weights():
+    assert {path.stem for path in RENDERERS["reveal"].checkpoints} == set(NETWORKS) == {REVEAL.name}
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (5, 70)])
+def test_any_size_is_seen_whole(size):
+    change = changing()(torch.rand(2, sum(HINTS.values()), *size))
+    assert change.shape == (2, sum(CHANGE.values()), *size) and torch.isfinite(change).all()
+
+
+def test_tiles_do_not_show():
+    """Their overlap is what an output depends on."""
+    network, seen = changing(), torch.rand(1, sum(HINTS.values()), 150, 420)
+    with torch.inference_mode():
+        whole, tiled = network(seen), network(seen, tile=6 * MULTIPLE)
+    torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0.0)
+
+
+def test_every_weight_is_trained():
+    training = REVEAL.build(REVEAL.presets["smoke"], 20, {})
+    training.network.load_state_dict(changing().state_dict())
+    training.objective(batch())["loss"].backward()
+    for name, parameter in training.network.named_parameters():
+        assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0.0, name
+
+
+# Rims
+
+
+def test_a_pixel_beside_an_edge_knows_what_is_in_front_and_what_is_behind():
+    _, disparity = things()
+    found = rims(noise(HEIGHT, WIDTH, 3), disparity)
+    assert len(found.colour) == 3
+    near, behind, farthest = found.place
+    # Inside the near square, left: the wall is behind; it may be the middle square that ends there.
+    assert (near[30, 10], farthest[30, 10]) == (0, 2) and found.distance_px[30, 10] == pytest.approx(2.5)
+    # Beside it, the near square may spill over the wall.
+    assert (near[30, 5], behind[30, 5]) == (0, 2) and found.distance_px[30, 5] == pytest.approx(-2.5)
+    # Over the middle square, where the near one is closer than the wall.
+    assert (near[20, 33], behind[20, 33]) == (0, 1)
+
+
+def test_farther_away_than_the_reach_nothing_is_beside_an_edge():
+    disparity = np.full((20, 200), 0.1, np.float32)
+    disparity[:, :20] = 0.9
+    found = rims(np.repeat(disparity[..., None], 3, axis=2), disparity)
+    beside = np.flatnonzero(found.distance_px[10])
+    assert beside.min() == 0 and beside.max() == 20 + REACH_PX
+    layers = tensors(found)
+    weight = layers.weight[0, 0, 10]
+    assert weight[20] == 1.0 and 0.0 < weight[20 + REACH_PX - 1] < 0.1 and (weight[20 + REACH_PX + 1 :] == 0.0).all()
+
+
+def test_a_slope_has_no_rims():
+    disparity = np.linspace(0.0, 1.0, WIDTH, dtype=np.float32)[None].repeat(HEIGHT, axis=0)
+    found = rims(noise(HEIGHT, WIDTH, 3), np.ascontiguousarray(disparity))
+    assert (found.distance_px == 0.0).all()
+
+
+# Layers
+
+
+def shown(layers: Layers, colour: torch.Tensor, gamma: float) -> torch.Tensor:
+    """The layers, put over each other far to near in linear light: display values at the reference gamma."""
+    picture = torch.zeros_like(colour[:, 0])
+    for i in reversed(range(colour.shape[1])):
+        picture = torch.lerp(picture, colour[:, i] ** gamma, layers.alpha[:, i])
+    return picture ** (1.0 / gamma)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2, 4.0])
+def test_projected_layers_are_the_picture_at_every_gamma_and_no_colour_is_below_0(gamma):
+    image, disparity = things()
+    image[10, 10] = 7.0
+    found = tensors(rims(image**2.2, disparity))
+    picture = torch.from_numpy(image).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        layers, _ = changed(found, torch.randn(1, sum(CHANGE.values()), HEIGHT, WIDTH))
+        colour = projected(layers.colour, layers.alpha, picture, gamma)
+    assert colour.min() >= 0.0
+    torch.testing.assert_close(shown(layers, colour, gamma), picture, atol=1e-5, rtol=1e-5)
+    # Without the projection they are not.
+    assert (shown(layers, layers.colour, gamma) - picture).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_a_scene_is_the_picture_to_half_floats(gamma):
+    image, disparity = things()
+    scene = analysed(changing(), image, disparity).scene(gamma)
+    linear = np.zeros_like(image)
+    for layer in reversed(scene.layers):
+        rgba = layer.rgba.astype(np.float32)
+        linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] ** (gamma / 2.2) * rgba[..., 3:]
+    np.testing.assert_allclose(linear ** (1.0 / gamma), image, atol=1e-3)
+
+
+def test_before_it_is_trained_it_is_reveal0():
+    """Where the layers of reveal0 are the picture they are kept, bit for bit but for two powers."""
+    image, disparity = things()
+    found = analysed(RevealNet(), image, disparity)
+    expected = reveal0.analyse(image**2.2, disparity)
+    assert len(found.scene().layers) == len(expected.layers)
+    seen = rims(image**2.2, disparity)
+    for i, layer in enumerate(expected.layers):
+        np.testing.assert_allclose(found.layers.alpha[0, i, 0], layer.rgba[..., 3], atol=1e-3)
+        np.testing.assert_array_equal(found.layers.disparity[0, i, 0], layer.disparity)
+        opaque = seen.alpha[i] > 0.0
+        wanted = display_from_linear(layer.rgba[..., :3].astype(np.float32))[opaque]
+        np.testing.assert_allclose(found.layers.colour[0, i].permute(1, 2, 0).numpy()[opaque], wanted, atol=1e-3)
+    lens = ThinLens(12.0, 0.3)
+    shown = display_from_linear(layers_over(image, disparity, lens, gamma=2.2, scene=found.scene()))
+    np.testing.assert_allclose(shown, RENDERERS["reveal0"](image, disparity, lens), atol=5e-3)
+
+
+def test_what_is_hidden_follows_what_is_seen():
+    """A wall of 0.4 whose seen rim is mixed with light: where the network takes it away, it is gone behind too."""
+    image, disparity = np.full((40, 80, 3), 0.4, np.float32), np.full((40, 80), 0.1, np.float32)
+    image[:, :40], disparity[:, :40] = 0.9, 0.9
+    image[:, 40:46] = 0.6
+    found = tensors(rims(image**2.2, disparity))
+    behind = found.colour[0, 1, 0, 20, :40]
+    assert behind[30] > 0.5
+    change = torch.zeros(1, sum(CHANGE.values()), 40, 80)
+    first = sum(size for name, size in CHANGE.items() if name in ("alpha", "near"))
+    change[:, first : first + 3, :, 40:46] = -0.2
+    layers, _ = changed(found, change)
+    torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:46], torch.full((26,), 0.4), atol=0.03, rtol=0.0)
+
+
+# Rendering
+
+
+@pytest.fixture(scope="module")
+def entry(tmp_path_factory):
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "reveal.safetensors"
+    save_file(changing().state_dict(), file)
+    return renderer("reveal", [file])
+
+
+@pytest.mark.parametrize("size", [(4, 4), (37, 51), (33, 64)])
+def test_odd_sizes_are_rendered(entry, size):
+    image, disparity = things(64, 64)
+    cut = (slice(size[0]), slice(size[1]))
+    refocused = entry(np.ascontiguousarray(image[cut]), np.ascontiguousarray(disparity[cut]), ThinLens(9.0, 0.2))
+    assert refocused.shape == (*size, 3) and np.isfinite(refocused).all()
+
+
+def test_the_layers_depend_on_no_lens():
+    """`analyse` is given the largest radius that they will be seen with, as every layering is: they are the same."""
+    image, disparity = things()
+    network = changing()
+    before = analysed(network, image, disparity).layers
+    again = analysed(network, image, np.float32(4.0) * disparity).layers
+    for a, b in ((before.colour, again.colour), (before.alpha, again.alpha), (before.place, again.place)):
+        assert torch.equal(a, b)
+
+
+def test_every_aperture_shapes_the_blur_of_the_same_layers(entry):
+    image, disparity = things()
+    lens = ThinLens(10.0, 0.2, Polygon(3))
+    scene = analysed(NETWORKS["reveal"](), image, disparity)
+    assert scene.scene().layers
+    triangle, disk = entry(image, disparity, lens), entry(image, disparity, ThinLens(10.0, 0.2))
+    assert np.abs(triangle - disk).max() > 0.02
+
+
+def test_without_weights_it_says_what_to_do():
+    if not RENDERERS["reveal"].checkpoints[0].is_file():
+        with pytest.raises(RendererError, match="there are no such weights; train them"):
+            RENDERERS["reveal"](*things(), ThinLens(9.0, 0.2))
+
+
+# Training
+
+
+def scene(*, lit: float = 0.0) -> Scene:
+    """A soft disk and a comb of thin teeth before a wall, 96 px."""
+    side = 96
+    y, x = np.mgrid[:side, :side]
+    disk = np.clip(0.5 + (26.0 - np.hypot(y - 40, x - 40)) / 6.0, 0.0, 1.0)
+    comb = ((x % 6 < 2) & (y > 50)).astype(np.float64)
+    layers = []
+    for i, (alpha, disparity) in enumerate(((disk, 0.9), (comb, 0.5), (np.ones((side, side)), 0.1))):
+        colour = 0.1 + 0.8 * noise(1, 1, 3, seed=i) + 0.1 * noise(side, side, 3, seed=10 + i) + lit
+        layers.append(Billboard(np.concatenate([colour, alpha[..., None]], -1).astype(np.float16), disparity))
+    return Scene(tuple(layers), side, side, 0)
+
+
+def case(true: Scene | None = None) -> MemoryCase:
+    true = true or scene()
+    picture = display_from_linear(true.composite())
+    return MemoryCase(
+        name="comb",
+        scene="comb",
+        blur_parameter=10.0,
+        focus_disparity=0.1,
+        planes=(picture, picture, true.composite_disparity()),
+        true_layers=true,
+    )
+
+
+def sample(seed: int) -> dict[str, torch.Tensor]:
+    """The whole of the picture, without its name."""
+    made = sample_of(case(), CropSettings(96, 0, 0.0, turned=False), reveal_planes, rng=np.random.default_rng(seed))
+    return {name: plane for name, plane in made.items() if isinstance(plane, torch.Tensor)}
+
+
+def batch(augmentation: float = 0.0, seeds: tuple[int, ...] = (0, 1)) -> Any:
+    settings = CropSettings(64, 8, augmentation)
+    return default_collate(
+        [sample_of(case(), settings, reveal_planes, rng=np.random.default_rng(seed)) for seed in seeds]
+    )
+
+
+def test_rearranged_layers_lie_near_to_far_and_never_meet():
+    window = (slice(0, 96), slice(0, 96))
+    slanted = 0
+    for seed in range(40):
+        layers = rearranged(scene(), window, rng=np.random.default_rng(seed))
+        planes = [layer.disparity for layer in layers]
+        assert all(near.min() > far.max() for near, far in zip(planes, planes[1:], strict=False))
+        assert max(plane.max() for plane in planes) == 1.0 and min(plane.min() for plane in planes) >= 0.0
+        assert layers[-1].rgba[..., 3].min() == 1.0
+        slanted += any(np.ptp(plane) > 0.01 for plane in planes)
+    assert 10 < slanted < 40
+
+
+def test_the_true_layers_say_what_is_in_front_and_what_is_behind():
+    side = np.ones((9, 9), np.float32)
+    wall = TrueLayer(np.stack([0.2 * side, 0.3 * side, 0.4 * side, side], -1), 0.1 * side)
+    veil = TrueLayer(np.stack([0.9 * side, 0.8 * side, 0.7 * side, 0.25 * side], -1), 0.9 * side)
+    glass = TrueLayer(np.stack([0.5 * side, 0.5 * side, 0.5 * side, 0.5 * side], -1), 0.5 * side)
+    disparity = np.stack([0.9 * side, 0.5 * side, 0.1 * side])
+    place = np.stack([np.zeros((9, 9), int), np.full((9, 9), 2), np.full((9, 9), 2)])
+    colour, alpha = true_rims([veil, glass, wall], place, disparity)
+    # Without a choice: what is nearer than half between 0.9 and 0.1 is in front, all else behind.
+    np.testing.assert_allclose(alpha[:, 4, 4], [0.25, 1.0], atol=1e-6)
+    np.testing.assert_allclose(colour[0, 4, 4], [0.9, 0.8, 0.7], atol=1e-5)
+    np.testing.assert_allclose(colour[1, 4, 4], [0.35, 0.4, 0.45], atol=1e-5)
+    place[1] = 1
+    colour, alpha = true_rims([veil, glass, wall], place, disparity)
+    np.testing.assert_allclose(alpha[:, 4, 4], [0.25, 0.5], atol=1e-6)
+    np.testing.assert_allclose(colour[1, 4, 4], 0.5, atol=1e-5)
+
+
+def test_a_sample_is_a_picture_of_its_layers():
+    """What reveal0 sees is the composite of the rearranged layers, and the truth is their blur."""
+    made = sample(3)
+    true = rearranged(scene(), (slice(0, 96), slice(0, 96)), rng=np.random.default_rng(3).spawn(1)[0])
+    linear, _ = composite(true)
+    np.testing.assert_allclose(made["image"].permute(1, 2, 0), display_from_linear(linear), atol=1e-6)
+    blurred = (made["truth"] - made["image"]).abs()
+    assert blurred.max() > 0.05 and made["truth"].shape == made["image"].shape
+    # Two samples of one picture are two scenes.
+    assert (made["disparity"] - sample(4)["disparity"]).abs().max() > 0.01
+
+
+def test_a_picture_without_layers_is_named():
+    without = replace(case(), true_layers=None)
+    with pytest.raises(DatasetError, match="comb: has no layers, which reveal is trained on"):
+        sample_of(without, CropSettings(64, 8), reveal_planes, rng=np.random.default_rng(0))
+
+
+def test_the_true_mattes_and_colours_have_no_loss():
+    """A change that gives what is true leaves what is undecided alone; reveal0's own loses."""
+    made = batch()
+    layers = layers_of(made)
+    (before, asked), true_alpha, true_colour = changed(layers, torch.zeros(2, 11, 64, 64)), *_true(made)
+    lost = rim_losses(before, asked, true_colour, true_alpha)
+    assert all(float(term) > 0.0 for name, term in lost.items() if name != "choice")
+    change = torch.zeros(2, 11, 64, 64)
+    is_near, weight = layers.distance_px > 0.0, layers.weight.clamp(min=1e-3)
+    change[:, :1] = (true_alpha[:, :1] - layers.at(layers.alpha, 0)) / weight
+    change[:, 1:4] = (true_colour[:, :3] - layers.at(layers.colour, 0)) / weight
+    change[:, 4:7] = (true_colour[:, 3:] - layers.at(layers.colour, 1)) / weight * ~is_near
+    change[:, 10:] = (true_alpha[:, 1:] - layers.at(layers.alpha, 1)) / weight
+    first, _ = changed(layers, change)
+    change[:, 7:10] = (true_colour[:, 3:] - first.at(first.colour, 1)) / weight * is_near
+    found, asked = changed(layers, change)
+    for name, term in rim_losses(found, asked, true_colour, true_alpha).items():
+        assert float(term) < 1e-4 + 0.02 * float(lost[name]), name
+
+
+def _true(made: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return made["true_alpha"], made["true_colour"]
+
+
+def test_the_rendered_loss_sees_the_layers_through_the_lens():
+    made = batch()
+    found, _ = changed(layers_of(made), torch.zeros(2, 11, 64, 64))
+    through = float(rendered_loss(found, made["truth"], made["lens"]))
+    sharp = float(rendered_loss(found, made["truth"], made["lens"] * torch.tensor([0.0, 1.0])))
+    assert through < 0.5 * sharp
+
+
+def test_a_few_steps_lower_the_loss():
+    preset = replace(REVEAL.presets["smoke"], rendered=0.0)
+    training = REVEAL.build(preset, 60, {})
+    optimizer = training.configure_optimizers()["optimizer"]
+    made, losses = batch(seeds=(1, 3)), []
+    for _ in range(60):
+        loss = training.objective(made)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_a_row_of_the_ablation_leaves_out_is_absent_at_inference(row):
+    preset = replace(REVEAL.presets["smoke"], rendered=0.0)
+    preset = replace(preset, **ROWS[row])
+    training = REVEAL.build(preset, 20, {})
+    optimizer = training.configure_optimizers()["optimizer"]
+    made = batch()
+    for _ in range(2):
+        loss = training.objective(made)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = hints(made["image"], layers_of(made))
+    with torch.no_grad():
+        change = dict(zip(CHANGE, training.network(seen).split(list(CHANGE.values()), 1), strict=True))
+        for name, plane in change.items():
+            assert (plane.abs().max() > 0.0) == (name in preset.learned), name
+        if not preset.edge_hints:
+            seen[:, -5:] = torch.rand_like(seen[:, -5:])
+            torch.testing.assert_close(training.network(seen)[:, :1], change["alpha"])
+
+
+def test_scenes_on_the_fly_are_not_traced_for_it_and_are_the_same_again():
+    recipe = replace(load_recipe("bokehme-small"), size_px=64)
+    streams = [
+        OnTheFly(recipe, CropSettings(32, 4), seed=3, planes=reveal_planes, traced=REVEAL.samples.traced)
+        for _ in range(2)
+    ]
+    first, second = (next(iter(stream)) for stream in streams)
+    assert not REVEAL.samples.traced
+    for name, plane in first.items():
+        assert np.array_equal(plane, second[name]), name
