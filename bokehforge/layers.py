@@ -1,10 +1,11 @@
 """Find the layers of a photograph, and write them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -22,6 +23,7 @@ from runtime.command import OptionError, counted, require_within
 from runtime.files import sha256_of
 from runtime.progress import waiting
 from scenes.color import HALF_MAX, linear_from_display
+from scenes.layered import LayeredScene
 from scenes.layered_depth import LayeredDepthImage
 
 
@@ -42,6 +44,8 @@ class Options(MapOptions):
     """Write also one OpenEXR file that compositors read: a part for the picture, and one for each layer."""
     analysis: str = "reveal0"
     """How layers are found, one of renderers.layering.LAYERINGS."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """For --analysis reveal: a checkpoint of your own in place of the one that ships."""
     reach: Annotated[float | None, arg(metavar="PX", help_behavior_hint="(default: any)")] = None
     """Largest blur radius in pixels that the layers will be seen with, 1 to 16384. With it, steps of disparity that
     change no radius by more than a pixel are no edges."""
@@ -59,6 +63,8 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge layers") -> int:
 def _layers(options: Options) -> int:
     if options.analysis not in LAYERINGS:
         raise OptionError(f"--analysis is {options.analysis!r}; it must be one of {', '.join(LAYERINGS)}")
+    if options.weights is not None and options.analysis != "reveal":
+        raise OptionError(f"--analysis {options.analysis} has no --weights; leave it out")
     require_within(("--expand-highlights", options.expand_highlights, 0.0, 10.0))
     command.require_counts(("--reach", options.reach, 1, command.SIDE_MAX_PX))
     _require_places(options)
@@ -72,10 +78,13 @@ def _layers(options: Options) -> int:
     # As renderers do that find layers themselves.
     linear = np.minimum(linear_from_display(photograph.image), np.float32(HALF_MAX))
     reach_px = math.inf if options.reach is None else options.reach
+    own: dict[str, Any] = {} if options.weights is None else {"weights": options.weights}
     with waiting(options.analysis):
-        layers = layering(options.analysis)(linear, given.disparity, reach_px=reach_px)
+        layers = _analysis(options.analysis)(linear, given.disparity, reach_px=reach_px, **own)
     assert isinstance(layers, LayeredDepthImage)
     sources = {"picture_sha256": sha256_of(options.image), **given.source}
+    if options.weights is not None:
+        sources["weights_sha256"] = sha256_of(options.weights)
     if options.expand_highlights:
         sources["expand_highlights"] = options.expand_highlights
     found = RevealedPhotograph(
@@ -95,6 +104,15 @@ def _layers(options: Options) -> int:
         write_exr_parts(options.exr, exr_parts(found))
         print(f"{options.exr}: {counted(2 * len(layers.layers) + 2, 'part')} for compositors")
     return command.DONE
+
+
+def _analysis(name: str) -> Callable[..., LayeredScene]:
+    try:
+        return layering(name)
+    except ImportError as error:
+        raise OptionError(
+            f"--analysis {name} needs the package {error.name}: pip install 'bokehforge[train]'"
+        ) from error
 
 
 def exr_parts(found: RevealedPhotograph) -> list[Part]:

@@ -61,11 +61,9 @@ PAIRS = {"reveal0": ("reveal0", "layers-over"), "mpib": ("layers-over-rgbd", "la
 PAIRS |= {"drbokeh": ("drbokeh-rgbd", "drbokeh")}
 
 
-@pytest.mark.parametrize("analysis", LAYERINGS)
+@pytest.mark.parametrize("analysis", PAIRS)
 def test_pictures_of_the_layers_are_those_of_the_photograph(photo, tmp_path, analysis):
     """To the bit: alpha and colour are half floats, and disparities float, in memory as in the files."""
-    if analysis not in PAIRS:
-        pytest.skip("there is no renderer that finds such layers")
     of_photo, of_layers = PAIRS[analysis]
     assert layers(photo, "--analysis", analysis) == 0
     for lens in LENSES:
@@ -74,6 +72,28 @@ def test_pictures_of_the_layers_are_those_of_the_photograph(photo, tmp_path, ana
         words = ["--disparity", str(tmp_path / "map.npy"), *lens]
         expected = render(photo, tmp_path / "b.exr", *words, renderer=of_photo)
         np.testing.assert_array_equal(found, expected)
+
+
+def test_every_analysis_has_its_test():
+    assert set(LAYERINGS) == {*PAIRS, "reveal"}
+
+
+def test_layers_of_a_network_are_those_that_it_finds_for_each_picture(photo, tmp_path):
+    """At the reference gamma, where it projects them to the picture. Its weights are random here."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from renderers.neural.reveal.network import RevealNet
+
+    torch.manual_seed(0)
+    weights = tmp_path / "reveal.safetensors"
+    save_file(RevealNet().state_dict(), weights)
+    assert layers(photo, "--analysis", "reveal", "--weights", str(weights)) == 0
+    assert "weights_sha256" in (tmp_path / "photo.layers/scene.yaml").read_text()
+    seen = render(tmp_path / "photo.layers", tmp_path / "a.exr", *LENSES[0])
+    words = ["--disparity", str(tmp_path / "map.npy"), "--weights", str(weights), *LENSES[0]]
+    expected = render(photo, tmp_path / "b.exr", *words, renderer="reveal")
+    np.testing.assert_allclose(seen, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_layers_are_made_for_the_reach_that_is_asked_for(photo, tmp_path, capsys):
@@ -312,6 +332,8 @@ def test_other_programs_read_the_picture_first(photo, tmp_path):
     "options, culprit",
     [
         (["--analysis", "magic"], "--analysis is 'magic'; it must be one of drbokeh, mpib, reveal0"),
+        (["--weights", "mine.safetensors"], "--analysis reveal0 has no --weights"),
+        (["--analysis", "reveal", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["--reach", "0"], "--reach is 0.0; it must be at least 1"),
         (["--expand-highlights", "-1"], "--expand-highlights is -1.0"),
         (["--exr", "photo.png"], "--exr is photo.png; the file must end in .exr"),
