@@ -63,17 +63,19 @@ def test_slanted_billboards_come_back_as_they_were(random_scene, tmp_path, taich
     assert display_rmse(traced, expected, REFERENCE_GAMMA) < 1e-4
 
 
-def test_a_photograph_of_billboards_is_a_scene_of_billboards():
+@pytest.mark.parametrize("slope", [0.0, 0.001])
+def test_a_photograph_of_billboards_is_a_scene_of_billboards(slope, taichi_cpu):
     """Found from picture and disparity alone; what no ray of the pinhole sees is a guess, of one colour here."""
     rgba = np.ones((2, 72 + 64, 96 + 64, 4), np.float16)
     rgba[0, ..., :3], rgba[1, ..., :3] = (0.8, 0.3, 0.1), (0.1, 0.2, 0.5)
     rgba[0, ..., 3] = 0.0
     rgba[0, 32 + 20 : 32 + 52, 32 + 30 : 32 + 60, 3] = 1.0
-    scene = Scene((Billboard(rgba[0], 0.8), Billboard(rgba[1], 0.2)), 96, 72, 32)
+    scene = Scene((Billboard(rgba[0], 0.8), Billboard(rgba[1], 0.2, (slope, -slope))), 96, 72, 32)
     found = layering("reveal0")(scene.composite(), scene.composite_disparity())
     lens = ThinLens(20.0, 0.2)
     again = billboards(found, lens)
     assert [layer.disparity for layer in again.layers] == pytest.approx([0.8, 0.2])
+    assert again.layers[1].slope == pytest.approx((slope, -slope), abs=1e-6)
     traced, expected = (Tracer().render(s, lens, samples=SAMPLES).linear[0] for s in (again, scene))
     # Half floats of the colours.
     np.testing.assert_allclose(traced, expected, rtol=2e-3, atol=1e-3)
