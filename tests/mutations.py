@@ -914,6 +914,20 @@ FAULTS = [
         "tests/test_networks.py",
     ),
     Fault(
+        "multiplications-at-the-size-of-the-photograph",
+        "evaluation/run.py",
+        "given_px or (row",
+        "(row",
+        "tests/test_benchmark.py::test_pairs_say_what_networks_cost_at_the_size_that_they_are_given",
+    ),
+    Fault(
+        "additions-counted-with-multiplications",
+        "renderers/neural/renderer.py",
+        "counter.get_total_flops() / 2",
+        "counter.get_total_flops()",
+        "tests/test_benchmark.py::test_pairs_say_what_networks_cost_at_the_size_that_they_are_given",
+    ),
+    Fault(
         "deepfocus-darkened-by-a-lamp",
         "renderers/neural/deepfocus/inference.py",
         "shown.max().clamp(max=1.0)",
