@@ -26,6 +26,7 @@ from evaluation.closure import command_files, module_files, plugin_files
 from renderers import RENDERERS
 from renderers.base import Cost, Information, Renderer, RendererError, WithoutNetworks
 from renderers.neural.training_record import read_record, seen_by
+from runtime import command
 from runtime.backend import Backend
 from runtime.files import sha256_of
 from scenes.aperture import Disk
@@ -72,8 +73,11 @@ class RendererSpec:
         """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
         if self.kind == "own":
             renderer = self._own()
-            for module in renderer.modules:
-                importlib.import_module(module)
+            try:
+                for module in renderer.modules:
+                    importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                raise RendererSpecError(f"{self.name}: {command.not_installed(error) or error}") from error
             return renderer
         if self.kind == "python":
             return _imported(self.target)

@@ -928,6 +928,20 @@ FAULTS = [
         "tests/test_benchmark.py::test_pairs_say_what_networks_cost_at_the_size_that_they_are_given",
     ),
     Fault(
+        "a-package-that-is-missing-is-a-traceback",
+        "runtime/command.py",
+        "if (advice := not_installed(error)) is None:",
+        "if (advice := not_installed(error)) or True:",
+        "tests/test_cli.py::test_a_command_without_its_extra_says_what_to_install",
+    ),
+    Fault(
+        "a-package-that-is-missing-ends-the-process-of-a-renderer",
+        "evaluation/external.py",
+        "except ModuleNotFoundError as error:\n                raise RendererSpecError",
+        "except ZeroDivisionError as error:\n                raise RendererSpecError",
+        "tests/test_cli.py::test_a_command_without_its_extra_says_what_to_install",
+    ),
+    Fault(
         "deepfocus-darkened-by-a-lamp",
         "renderers/neural/deepfocus/inference.py",
         "shown.max().clamp(max=1.0)",
