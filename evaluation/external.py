@@ -24,8 +24,9 @@ from bokehdata.images import read_exr_rgb, write_exr_plane, write_exr_rgb
 from bokehdata.origins import Origins
 from evaluation.closure import command_files, module_files, plugin_files
 from renderers import RENDERERS
-from renderers.base import Information, Renderer, RendererError, WithoutNetworks
+from renderers.base import Cost, Information, Renderer, RendererError, WithoutNetworks
 from renderers.neural.training_record import read_record, seen_by
+from runtime import command
 from runtime.backend import Backend
 from runtime.files import sha256_of
 from scenes.aperture import Disk
@@ -72,8 +73,11 @@ class RendererSpec:
         """The renderer itself; RendererSpecError where its module cannot be imported or lacks it."""
         if self.kind == "own":
             renderer = self._own()
-            for module in renderer.modules:
-                importlib.import_module(module)
+            try:
+                for module in renderer.modules:
+                    importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                raise RendererSpecError(f"{self.name}: {command.not_installed(error) or error}") from error
             return renderer
         if self.kind == "python":
             return _imported(self.target)
@@ -100,6 +104,14 @@ class RendererSpec:
     def weights(self) -> dict[str, str]:
         """Name and sha256 of every checkpoint that one of our renderers uses; those that are missing are left out."""
         return {path.name: sha256_of(path) for path in self._checkpoints()}
+
+    def cost(self) -> Cost | None:
+        """Of the networks of one of our neural renderers; None for others, and where weights are missing or broken."""
+        try:
+            return self._own().cost() if self.kind == "own" else None
+        except RendererError:
+            # Rendering says why.
+            return None
 
     def seen(self) -> Origins | None:
         """What the checkpoints were trained or validated on; empty without checkpoints, None where one does not say."""

@@ -18,6 +18,7 @@ from evaluation.regions import REGIONS
 from evaluation.rendering import BORDER_RULE, MEMORY_RULE, TIME_RULE, Border, RenderProcess
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
+from renderers.base import Cost
 from runtime.backend import Backend
 from runtime.progress import Progress
 
@@ -72,6 +73,8 @@ class Run:
         weights = spec.weights()
         outcomes: list[str | None] = []
         with RenderProcess(spec, self.arch, self.border, self.limit_s) as process:
+            # Now that it could be loaded there.
+            cost = spec.cost()
             for task in missing:
                 row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
                 details = row.pop("details", None)
@@ -83,6 +86,8 @@ class Run:
                 }
                 if weights:
                     made |= {"weights": weights, "seen_in_training": self._is_seen(spec, task)}
+                if cost is not None and "error" not in row:
+                    made |= {"parameters": cost.parameters, "gmac": _gmac(cost, task, row)}
                 self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
                 progress.add()
                 outcomes.append(row.get("error"))
@@ -190,6 +195,13 @@ class Run:
             "pictures": [task.name for task in self.wanted if task.name in self.pictured],
             "rows": rows,
         }
+
+
+def _gmac(cost: Cost, task: Task, row: Row) -> float | None:
+    """Multiplications for the picture that the method is given, 10^9."""
+    given_px = None if task.scale is None else task.scale.given_px
+    width, height = given_px or (row["width"], row["height"])
+    return None if cost.macs_per_pixel is None else cost.macs_per_pixel * width * height / 1e9
 
 
 def _summary(name: str, rows: Sequence[Row]) -> dict[str, Any]:

@@ -27,8 +27,12 @@ _LABELS = {
     "lpips": "LPIPS",
     "seconds": "Time (s)",
     "blur_parameter": "K",
+    "parameters": "Parameters",
+    "gmac": "GMAC",
 }
-_DIGITS = {"psnr": 2, "seconds": 3, "blur_parameter": 1}
+_DIGITS = {"psnr": 2, "seconds": 3, "blur_parameter": 1, "parameters": 0, "gmac": 1}
+# What a method costs: a median, without an interval or a best.
+_COSTS = ("seconds", "parameters", "gmac")
 _MORE_IS_BETTER = {"psnr": True, "ssim": True, "ssim_uniform7": True, "zncc": True, "blur_parameter": None}
 
 # What the renderers of a class are given, in words. The order is that of the tables.
@@ -70,7 +74,7 @@ class Cell:
         """The numbers as printed; "-" for none."""
         if self.value is None:
             return "-"
-        form = f"{'+' if column.signed else ''}.{column.digits}f"
+        form = f"{'+' if column.signed else ''},.{column.digits}f"
         text = f"{self.value:{form}}"
         if self.std is not None:
             text += f" {plus_minus} {self.std:.{column.digits}f}"
@@ -331,7 +335,7 @@ class _Measure:
     def _cell(self, values: Mapping[str, float], scenes: Scenes) -> Cell:
         if not values:
             return Cell(None)
-        if self.metric == "seconds":
+        if self.metric in _COSTS:
             return Cell(statistics.median(values.values()))
         std = statistics.pstdev(values.values()) if self.std else None
         return _of_estimate(scenes.mean(values), std)
@@ -397,8 +401,11 @@ def _best(measured: _Measured) -> Table:
 
 def _pairs(measured: _Measured, scale: Mapping[str, Any], lpips: bool) -> Table:
     """The layout of the Val294 tables."""
-    metrics = ["psnr", scale["ssim"], *(["lpips"] if lpips else []), "seconds"]
-    note = f"Scale {scale['name']}: {scale['rule']}. Mean over the pictures, whole frame; median time per image."
+    metrics = ["psnr", scale["ssim"], *(["lpips"] if lpips else []), *_COSTS]
+    note = (
+        f"Scale {scale['name']}: {scale['rule']}. Mean over the pictures, whole frame; median time per image. GMAC are "
+        "the multiplications of convolutions and matrix products for a picture."
+    )
     return measured.table("pairs", "Pairs", note, [_Measure(_column("", metric), metric) for metric in metrics])
 
 
@@ -467,7 +474,7 @@ def _regions(measured: _Measured, shown: Sequence[str]) -> list[Table]:
 
 def _column(group: str, metric: str, digits: int | None = None) -> Column:
     digits = _DIGITS.get(metric, 4) if digits is None else digits
-    return Column(group, _LABELS[metric], digits, None if metric == "seconds" else _MORE_IS_BETTER.get(metric, False))
+    return Column(group, _LABELS[metric], digits, None if metric in _COSTS else _MORE_IS_BETTER.get(metric, False))
 
 
 def value(row: Row, metric: str, region: str) -> float | None:

@@ -5,6 +5,7 @@ a highlight does. All blur happens in linear light, between the two powers.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -27,6 +28,19 @@ Information = Literal["picture", "disparity", "layers", "truth"]
 
 class RendererError(ValueError):
     """An input that a renderer cannot work with; the message names the value and what is needed."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What networks cost.
+
+    parameters       of all of them
+    macs_per_pixel   multiplications of convolutions and matrix products; what is filtered by hand is not counted. None
+                     where they depend on the lens
+    """
+
+    parameters: int
+    macs_per_pixel: float | None
 
 
 @runtime_checkable
@@ -63,6 +77,10 @@ class Renderer(Protocol):
 
     def with_controls(self, **values: Any) -> Self:
         """The same renderer with such settings; RendererError for one that it does not have."""
+        ...
+
+    def cost(self) -> Cost | None:
+        """Of its networks, which are loaded; None without any, RendererError where weights are missing or broken."""
         ...
 
     def __call__(
@@ -102,6 +120,9 @@ class WithoutNetworks:
     def with_checkpoints(self, files: Sequence[Path]) -> Self:
         """The renderer itself: none of the files is its own."""
         return self
+
+    def cost(self) -> None:
+        """None: there is no network."""
 
 
 def require_controls(controls: Sequence[str], values: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """What the commands share: how they start and end, errors of options, exit codes, limits of numbers."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -66,7 +67,7 @@ def start(module: str, argv: Sequence[str] | None, prog: str) -> int:
     argv   words of the command line, None for those of this process
 
     Imports take a second or more, in which nothing is written yet: Ctrl-C ends them at once. BAD_INPUT for words that
-    are not UTF-8, since files that are written name others.
+    are not UTF-8, since files that are written name others, and for a package that is an extra of ours.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -75,13 +76,30 @@ def start(module: str, argv: Sequence[str] | None, prog: str) -> int:
         if not is_utf8(word):
             print(f"{prog}: error: {printable(word)!r} is not UTF-8; rename it", file=sys.stderr)
             return BAD_INPUT
-    with _signals(lambda number: _end_at_once(prog, number)):
-        main = import_module(module).main
     try:
+        with _signals(lambda number: _end_at_once(prog, number)):
+            main = import_module(module).main
         return main(argv, prog=prog)
+    except ModuleNotFoundError as error:
+        if (advice := not_installed(error)) is None:
+            raise
+        print(f"{prog}: error: {advice}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print(f"\n{prog}: stopped", file=sys.stderr)
         return INTERRUPTED
+
+
+def not_installed(error: ModuleNotFoundError) -> str | None:
+    """Which extra of ours brings the module that is missing, in words; None for a module of none."""
+    from importlib.metadata import requires
+
+    package = (error.name or "").partition(".")[0]
+    for line in requires("bokehforge") or ():
+        wanted = re.match(r"([\w.-]+).*extra == ['\"](?!dev)(\w+)", line)
+        if wanted and wanted[1].replace("-", "_").lower() == package:
+            return f"{package} is not installed; pip install -c constraints.txt -e '.[{wanted[2]}]'"
+    return None
 
 
 def exit_code(

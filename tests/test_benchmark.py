@@ -36,6 +36,7 @@ from evaluation.report import main as report
 from evaluation.tables import tables
 from raytrace import gen
 from renderers import RENDERERS
+from renderers.neural.ampn.network import AMPN
 from renderers.neural.renderer import shipped
 from renderers.neural.training_record import metadata_of
 from scenes.billboard import Billboard, Scene
@@ -932,8 +933,27 @@ def test_val294_is_pairs_4400_to_4693_given_at_1536_x_1024(ebb, alone, tmp_path,
     # A method that is given the picture alone, whoever wrote it.
     assert [renderer["information"] for renderer in document["renderers"]] == ["picture", "picture"]
     first = tables(document)[0]
-    assert [column.name for column in first.columns] == ["PSNR", "SSIM 7x7", "Time (s)"]
+    assert [column.name for column in first.columns] == ["PSNR", "SSIM 7x7", "Time (s)", "Parameters", "GMAC"]
     assert report([str(tmp_path / "out")]) == 0
+
+
+def test_pairs_say_what_networks_cost_at_the_size_that_they_are_given(ebb, tmp_path):
+    """Of 1536 x 1024 px, whatever the size of the photograph; nothing of a method that is no network."""
+    weights = tmp_path / "ampn.safetensors"
+    save_file(AMPN().state_dict(), weights)
+    words = ("--protocol", "val294", "--renderers", "identity", "ampn", "--weights", str(weights), "--no-lpips")
+    assert benchmark("--data", ebb, *words, "--limit", "1", "--out", tmp_path / "out") == 0
+    document = results(tmp_path / "out")
+    plain, network = document["rows"]
+    assert "parameters" not in plain and "gmac" not in plain
+    assert network["parameters"] == sum(weight.numel() for weight in AMPN().parameters())
+    assert network["gmac"] == pytest.approx(22.8, abs=0.3)
+    first = tables(document)[0]
+    texts = {
+        line.name: [cell.text(column, "") for cell, column in zip(line.cells, first.columns, strict=True)][-2:]
+        for line in first.lines
+    }
+    assert texts == {"identity": ["-", "-"], "ampn": [f"{network['parameters']:,}", f"{network['gmac']:.1f}"]}
 
 
 def test_held_out_pairs_of_other_data_are_its_last_scenes(dataset):

@@ -1,15 +1,22 @@
 """`bokehforge COMMAND`: help, exit codes, and a user's first session."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import bokehforge.verify
 from bokehforge import cli
+from runtime.command import not_installed
+
+ROOT = Path(__file__).parents[1]
 
 
 def bokehforge_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -100,3 +107,37 @@ def test_a_first_session(tmp_path):
     verify = bokehforge_in(tmp_path, "verify", "datasets/tiny")
     assert verify.returncode == 1
     assert "000001" in verify.stdout and "depth.exr" in verify.stdout and "1 problem," in verify.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m bokehforge train --model arnet --data x --out run",
+        f"{ROOT / 'training' / 'train.py'} --model arnet --data x --out run",
+        "-m bokehforge render a.png --disparity map.png --focus 3,3 --blur 5 --renderer bokehme --out out.png",
+        "-m bokehforge benchmark --data pairs --renderers bokehme --out run",
+    ],
+)
+def test_a_command_without_its_extra_says_what_to_install(words, tmp_path):
+    """The core comes without torch; a part that needs it is named, with the extra that brings it."""
+    for name in ("torch", "lightning"):
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('no module', name='{name}')\n")
+    ramp = np.add.outer(np.arange(16, dtype=np.uint8), np.arange(16, dtype=np.uint8))
+    for folder in ("image", "truth", "disparity"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        cv2.imwrite(
+            str(tmp_path / "pairs" / folder / "a.png"), ramp if folder == "disparity" else np.dstack(3 * [ramp])
+        )
+    shutil.copy(tmp_path / "pairs" / "image" / "a.png", tmp_path / "a.png")
+    shutil.copy(tmp_path / "pairs" / "disparity" / "a.png", tmp_path / "map.png")
+    (tmp_path / "pairs" / "settings.json").write_text('{"a": {"blur_parameter": 3.0, "focus_disparity": 0.5}}')
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    words = [sys.executable, *words.split()]
+    ran = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr, ran.stderr
+    assert ran.stderr.splitlines()[-1].endswith("is not installed; pip install -c constraints.txt -e '.[train]'")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_module_of_no_extra_is_a_fault_of_ours():
+    assert not_installed(ModuleNotFoundError("No module named 'scenes.nothing'", name="scenes.nothing")) is None

@@ -53,7 +53,7 @@ def test_the_checks_before_a_commit_are_those_of_ci():
 def test_the_page_of_exit_codes_has_every_code_and_command():
     page = (ROOT / "docs" / "exit-codes.md").read_text()
     codes = [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
-    assert codes == [command.DONE, command.FAILED, command.BAD_INPUT, command.INTERRUPTED]
+    assert codes == [command.DONE, command.FAILED, command.BAD_INPUT, command.INTERRUPTED, command.TERMINATED]
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(COMMANDS)
 
 

@@ -16,7 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from renderers.base import Information, RendererError, require_controls, require_inputs
+import numpy as np
+
+from renderers.base import Cost, Information, RendererError, require_controls, require_inputs
 from runtime.backend import Backend, BackendError
 from scenes.aperture import Disk
 from scenes.arrays import Picture, Plane
@@ -31,6 +33,10 @@ FOLDER = Path(__file__).parent
 
 # Networks see each pixel's surroundings over two pixels at least.
 _SIDE_MIN_PX = 4
+
+
+# Of the picture that multiplications are counted on: a multiple of the steps that networks work in.
+_COUNTED_SIDE_PX = 256
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,19 @@ class NeuralRenderer:
         if not (self.any_aperture or isinstance(lens.aperture, Disk)):
             raise RendererError(f"{self.folder} was trained on round apertures, and the lens has {lens.aperture}")
         return self._refocus(self._loaded, image, disparity, lens, gamma=gamma, arch=self.arch, **self.options)
+
+    def cost(self) -> Cost:
+        """Of its networks; RendererError where weights are missing."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        parameters = sum(weight.numel() for network in self._loaded.values() for weight in network.parameters())
+        if self.information != "picture":
+            return Cost(parameters, None)
+        picture = np.full((_COUNTED_SIDE_PX, _COUNTED_SIDE_PX, 3), 0.5, np.float32)
+        with FlopCounterMode(display=False) as counter:
+            self(picture, picture[..., 0], ThinLens(1.0, 0.0))
+        # Every multiplication is counted with its addition.
+        return Cost(parameters, counter.get_total_flops() / 2 / _COUNTED_SIDE_PX**2)
 
     @cached_property
     def _module(self) -> Any:
