@@ -1,7 +1,6 @@
 """Find the layers of a photograph, and write them."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,6 @@ from runtime.command import OptionError, counted, require_within
 from runtime.files import sha256_of
 from runtime.progress import waiting
 from scenes.color import HALF_MAX, linear_from_display
-from scenes.layered import LayeredScene
 from scenes.layered_depth import LayeredDepthImage
 
 
@@ -80,7 +78,7 @@ def _layers(options: Options) -> int:
     reach_px = math.inf if options.reach is None else options.reach
     own: dict[str, Any] = {} if options.weights is None else {"weights": options.weights}
     with waiting(options.analysis):
-        layers = _analysis(options.analysis)(linear, given.disparity, reach_px=reach_px, **own)
+        layers = layering(options.analysis)(linear, given.disparity, reach_px=reach_px, **own)
     assert isinstance(layers, LayeredDepthImage)
     sources = {"picture_sha256": sha256_of(options.image), **given.source}
     if options.weights is not None:
@@ -104,15 +102,6 @@ def _layers(options: Options) -> int:
         write_exr_parts(options.exr, exr_parts(found))
         print(f"{options.exr}: {counted(2 * len(layers.layers) + 2, 'part')} for compositors")
     return command.DONE
-
-
-def _analysis(name: str) -> Callable[..., LayeredScene]:
-    try:
-        return layering(name)
-    except ImportError as error:
-        raise OptionError(
-            f"--analysis {name} needs the package {error.name}: pip install 'bokehforge[train]'"
-        ) from error
 
 
 def exr_parts(found: RevealedPhotograph) -> list[Part]:

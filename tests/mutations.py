@@ -2229,8 +2229,8 @@ FAULTS = [
     Fault(
         "layers-for-any-reach",
         "bokehforge/layers.py",
-        "(linear, given.disparity, reach_px=reach_px)",
-        "(linear, given.disparity)",
+        "(linear, given.disparity, reach_px=reach_px, **own)",
+        "(linear, given.disparity, **own)",
         "tests/test_layers_command.py::test_layers_are_made_for_the_reach_that_is_asked_for",
     ),
     Fault(
