@@ -196,7 +196,7 @@ BROKEN = {
     "no near": (lambda: gdepth('GDepth:Far="2"'), "it has no Near"),
     "behind the camera": (lambda: gdepth('GDepth:Near="-1" GDepth:Far="2"'), "its Near is -1; it must be above 0"),
     "not a number": (lambda: gdepth('GDepth:Near="nan" GDepth:Far="2"'), "its Near is nan"),
-    "far beyond numbers": (lambda: gdepth('GDepth:Near="1e-320" GDepth:Far="2"'), "its values are not finite"),
+    "far beyond numbers": (lambda: gdepth('GDepth:Near="1e-300" GDepth:Far="2"'), "its values are not finite"),
     "unknown steps": (
         lambda: gdepth('GDepth:Near="1" GDepth:Far="2" GDepth:Format="Wavy"'),
         "its Format is 'Wavy'; RangeInverse and RangeLinear are read",
