@@ -411,6 +411,27 @@ FAULTS = [
         "tests/test_real_lens.py::test_the_kernel_is_the_integral_in_slow_numpy",
     ),
     Fault(
+        "rims-that-stop-no-ray-in-the-kernel-of-the-cpu",
+        "raytrace/kernels_surfaces_cpu.py",
+        "weight[x] if qx * qx + qy * qy <= rim else _ZERO",
+        "weight[x] if qx * qx + qy * qy <= _TWO * _TWO * rim else _ZERO",
+        "tests/test_real_lens.py::test_the_kernel_is_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "wavelengths-that-replace-each-other-in-the-kernel-of-the-cpu",
+        "raytrace/kernels_surfaces_cpu.py",
+        "before = out[c, y, x0 + x] if adds else _ZERO",
+        "before = _ZERO",
+        "tests/test_real_lens.py::test_each_colour_is_seen_at_its_own_wavelengths",
+    ),
+    Fault(
+        "rays-refracted-at-the-vertex-of-the-next-surface",
+        "scenes/optics.py",
+        "p = p + (system.vertex[i] - p[..., 2:]) / d[..., 2:] * d\n",
+        "p = p + (system.vertex[i] - p[..., 2:]) * d\n",
+        "tests/test_spot_diagrams.py",
+    ),
+    Fault(
         "a-spot-that-is-upside-down",
         "raytrace/psf.py",
         "_frame_px(lens, -on_sensor[lit])",
