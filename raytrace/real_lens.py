@@ -44,7 +44,8 @@ class RealLens:
             # Every argument has one type, so that the kernel is compiled once.
             typed = (np.float32(n) if isinstance(n, float) else n for n in numbers)
             middle = (np.float32(m) for m in self._middle)
-            kernels_surfaces_cpu.gather(*scene, *tables, *typed, *layout, *middle, _float32(share), adds, out)
+            arguments = (*scene, *tables, *typed, *layout, *middle, _float32(share), adds, out)
+            kernels_surfaces_cpu.gather(*arguments)
 
     def kernels(
         self, texels: ti.Ndarray, planes: ti.Ndarray, rays: ti.Ndarray, layout: tuple, pixels: int

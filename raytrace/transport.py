@@ -38,7 +38,7 @@ class Textures:
     gammas   powers of linear = display ** gamma that share one set of planes
     kind     "planes": `planes` (L, 3 G + 1, texels) float32, alpha last;
              "texels": `texels` (L texels, 4) float32 of a single gamma;
-             "device": the same as vectors of Taichi
+             "device": `on_device`, the same as vectors of Taichi
     """
 
     def __init__(self, scene: Scene, gammas: Sequence[float], kind: TextureKind):
@@ -52,9 +52,10 @@ class Textures:
         if kind == "planes":
             self.planes = np.zeros((len(scene.layers), 3 * len(gammas) + 1, self.plane), np.float32)
             self._fill_planes(self.planes.reshape(*self.planes.shape[:2], num_rows, self.row))
+        elif kind == "texels":
+            self.texels = self._filled_texels(num_rows)
         else:
-            texels = self._filled_texels(num_rows)
-            self.texels = texels if kind == "texels" else vectors(texels)
+            self.on_device = vectors(self._filled_texels(num_rows))
 
     def _fill_planes(self, planes: NDArray[np.float32]) -> None:
         for layer, of_layer in zip(self.scene.layers, planes, strict=True):
@@ -131,7 +132,7 @@ class Transport:
             return
         layout = (*frame, self._textures.row, self._textures.plane)
         if self._textures.kind == "texels":
-            assert self._real_lens is not None
+            assert self._real_lens is not None and isinstance(out, np.ndarray)
             rays = np.concatenate([points, jitter], axis=1)
             self._real_lens.trace(self._textures.texels, self._planes(), rays, layout, out)
             return
@@ -146,7 +147,7 @@ class Transport:
         self, points: NDArray, jitter: NDArray, layout: tuple, pixels: int
     ) -> Iterator[tuple[Callable[[int, int, ti.VectorNdarray], None], int]]:
         """Kernels of Taichi to call one after the other, each for all lens points, and the rounds of a lens point."""
-        texels, num_layers = self._textures.texels, len(self._scene.layers)
+        texels, num_layers = self._textures.on_device, len(self._scene.layers)
         if is_shift(self._scene, self._lens):
             offsets, weights = self._shift_tables(points, jitter)
             yield partial(kernels.shift, texels, offsets, vectors(weights), *layout), num_layers

@@ -425,7 +425,7 @@ FAULTS = [
         "tests/test_real_lens.py::test_each_colour_is_seen_at_its_own_wavelengths",
     ),
     Fault(
-        "rays-refracted-at-the-vertex-of-the-next-surface",
+        "rays-that-start-beside-the-plane-of-a-vertex",
         "scenes/optics.py",
         "p = p + (system.vertex[i] - p[..., 2:]) / d[..., 2:] * d\n",
         "p = p + (system.vertex[i] - p[..., 2:]) * d\n",
