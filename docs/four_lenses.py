@@ -21,8 +21,8 @@ from scenes.recipe import load_recipe
 from scenes.sampling import sample_scene
 from scenes.thick_lens import ThickLens
 
-# The blur of the lamps is a radius.
-_TILE_PX, _BLUR_PX, _NOISE = 400, 28.0, 0.012
+# The blur of the lamps is a radius; rays are less than two pixels apart in it.
+_TILE_PX, _BLUR_PX, _RAYS = 400, 28.0, 1600
 
 # Lamps of the background, their colours, and the light of the brightest.
 _LAMPS, _BRIGHTNESS = 150, 700.0
@@ -43,7 +43,7 @@ def main(out: str, seed: str) -> None:
     thin = ThinLens(_BLUR_PX / focus, focus)
     tracer = Tracer(backend.start("auto"))
     lenses = (thin, *(_camera(*lens, thin, scene) for lens in REAL_LENSES))
-    pictures = [tracer.render(scene, lens, noise=_NOISE).linear[0] for lens in lenses]
+    pictures = [tracer.render(scene, lens, samples=_RAYS).linear[0] for lens in lenses]
     row = joined([display_tile(picture, (_TILE_PX, _TILE_PX)) for picture in pictures], axis=1)
     Path(out).write_bytes(encode_jpeg(row, quality=82))
 
