@@ -206,6 +206,13 @@ FAULTS = [
         "tests/test_real_lens_scenes.py",
     ),
     Fault(
+        "the-thin-twin-of-a-recipe-looks-through-real-lenses",
+        "scenes/sampling.py",
+        "if recipe.lens is not None and recipe.lens.thin:",
+        "if recipe.lens is None:",
+        "tests/test_real_lens_scenes.py::test_the_thin_twin_of_a_recipe_has_the_same_scenes_and_blur",
+    ),
+    Fault(
         "rings-and-rims-of-an-aperture-not-in-its-points",
         "scenes/aperture.py",
         "(inner + u * (outer - inner)) * within[-1], within, at",
