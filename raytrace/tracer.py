@@ -19,7 +19,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from raytrace.convergence import BlockErrors, Converged, DeviceBlockErrors, HostBlockErrors, trace_to_noise
-from raytrace.transport import Textures, Transport, is_shift
+from raytrace.transport import TextureKind, Textures, Transport, is_shift
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -48,15 +48,16 @@ class Render:
 class Tracer:
     """Renders scenes on a backend that `backend.start` has started. It keeps the textures of the last scene.
 
-    backend   name of the backend. On "cpu", numba traces scenes that face the camera. Taichi traces slanted scenes, and
-              all scenes on other backends
-    taichi    True: use Taichi for all scenes on the CPU. It has the same algorithm up to rounding and half the speed
+    backend   name of the backend. On "cpu", numba traces scenes that face the camera, and real lenses. Taichi traces
+              slanted scenes, and all scenes on other backends
+    taichi    True: use Taichi for all scenes on the CPU. It has the same algorithms up to rounding, half the speed,
+              and a tenth of it through real lenses
     """
 
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
         self._numba = backend == "cpu" and not taichi
         self._on_device = backend != "cpu"
-        self._textures: dict[tuple[tuple[float, ...], bool], Textures] = {}
+        self._textures: dict[tuple[tuple[float, ...], TextureKind], Textures] = {}
         self._scene: Scene | None = None
 
     def render(
@@ -92,10 +93,10 @@ class Tracer:
         if pixel not in TRACED_PIXELS:
             raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(TRACED_PIXELS)}")
         scene.require_overscan(lens)
-        planar = self._numba and is_shift(scene, lens)
+        kind = self._kind(scene, lens)
         parts = []
-        for group in _gamma_groups(scene, tuple(gammas), planar):
-            transport = Transport(self._textures_of(scene, group, planar), lens, pixel, turn)
+        for group in _gamma_groups(scene, tuple(gammas), kind):
+            transport = Transport(self._textures_of(scene, group, kind), lens, pixel, turn)
             block_errors: type[BlockErrors[Any]] = DeviceBlockErrors if self._on_device else HostBlockErrors
             blocks = block_errors(scene.width, scene.height, group, pixel)
             if noise is not None:
@@ -109,22 +110,29 @@ class Tracer:
             samples=max(part.samples for part in parts),
         )
 
-    def _textures_of(self, scene: Scene, gammas: tuple[float, ...], planar: bool) -> Textures:
+    def _kind(self, scene: Scene, lens: ThinLens | ThickLens) -> TextureKind:
+        if not self._numba:
+            return "device"
+        if is_shift(scene, lens):
+            return "planes"
+        return "texels" if isinstance(lens, ThickLens) else "device"
+
+    def _textures_of(self, scene: Scene, gammas: tuple[float, ...], kind: TextureKind) -> Textures:
         if self._scene is not scene:
             self._textures.clear()
             self._scene = scene
-        key = (gammas, planar)
+        key = (gammas, kind)
         if key not in self._textures:
             groups = [*self._textures, key]
             if sum(texture_bytes(_texels(scene), len(group)) for group, _ in groups) > TEXTURE_BYTES_MAX:
                 self._textures.clear()
-            self._textures[key] = Textures(scene, gammas, planar=planar)
+            self._textures[key] = Textures(scene, gammas, kind)
         return self._textures[key]
 
 
-def _gamma_groups(scene: Scene, gammas: tuple[float, ...], planar: bool) -> list[tuple[float, ...]]:
+def _gamma_groups(scene: Scene, gammas: tuple[float, ...], kind: TextureKind) -> list[tuple[float, ...]]:
     """Gammas that share a pass: planes hold many gammas beside one alpha, Taichi's vectors hold one RGBA."""
-    together = planar and texture_bytes(_texels(scene), len(gammas)) <= TEXTURE_BYTES_MAX
+    together = kind == "planes" and texture_bytes(_texels(scene), len(gammas)) <= TEXTURE_BYTES_MAX
     return [gammas] if together else [(gamma,) for gamma in gammas]
 
 

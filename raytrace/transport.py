@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 import taichi as ti
@@ -26,30 +27,35 @@ _PLASTIC = np.array([0.7548776662466927, 0.5698402909980532])
 # word, and a driver with a display attached ends a call of seconds.
 _LOOP_MAX = 60_000
 
+# Where textures are, and for which kernel: "planes" and "texels" are for numba, "device" is for Taichi.
+TextureKind = Literal["planes", "texels", "device"]
+
 
 class Textures:
     """Premultiplied layers of a scene, padded so that whole tiles can be traced without a bounds test.
 
     scene    scene with the layers
     gammas   powers of linear = display ** gamma that share one set of planes
-    planar   True: `planes` (L, 3 G + 1, texels) float32 for numba, alpha last;
-             False: `texels`, one RGBA vector each, for Taichi (a single gamma)
+    kind     "planes": `planes` (L, 3 G + 1, texels) float32, alpha last;
+             "texels": `texels` (L texels, 4) float32 of a single gamma;
+             "device": `on_device`, the same as vectors of Taichi
     """
 
-    def __init__(self, scene: Scene, gammas: Sequence[float], *, planar: bool):
+    def __init__(self, scene: Scene, gammas: Sequence[float], kind: TextureKind):
         self.scene = scene
         self.gammas = tuple(gammas)
-        self.planar = planar
+        self.kind: TextureKind = kind
         rows, columns = tile_grid(scene.width, scene.height)
         self.row = columns * TILE_WIDTH + 2 * scene.overscan
         num_rows = rows * TILE_HEIGHT + 2 * scene.overscan
         self.plane = num_rows * self.row
-        if planar:
+        if kind == "planes":
             self.planes = np.zeros((len(scene.layers), 3 * len(gammas) + 1, self.plane), np.float32)
             self._fill_planes(self.planes.reshape(*self.planes.shape[:2], num_rows, self.row))
+        elif kind == "texels":
+            self.texels = self._filled_texels(num_rows)
         else:
-            self.texels = ti.ndarray(kernels.RGBA, len(scene.layers) * self.plane)
-            self._fill_texels(num_rows)
+            self.on_device = vectors(self._filled_texels(num_rows))
 
     def _fill_planes(self, planes: NDArray[np.float32]) -> None:
         for layer, of_layer in zip(self.scene.layers, planes, strict=True):
@@ -59,13 +65,13 @@ class Textures:
                 of_layer[3 * g : 3 * g + 3, :height, :width] = rgba_premul[..., :3].transpose(2, 0, 1)
             of_layer[-1, :height, :width] = layer.rgba[..., 3]
 
-    def _fill_texels(self, num_rows: int) -> None:
+    def _filled_texels(self, num_rows: int) -> NDArray[np.float32]:
         (gamma,) = self.gammas
         texels = np.zeros((len(self.scene.layers), num_rows, self.row, 4), np.float32)
         for layer, of_layer in zip(self.scene.layers, texels, strict=True):
             height, width = layer.rgba.shape[:2]
             of_layer[:height, :width] = premultiplied(_at_gamma(layer.rgba, gamma))
-        self.texels.from_numpy(texels.reshape(-1, 4))
+        return texels.reshape(-1, 4)
 
     @cached_property
     def visibility(self) -> TileVisibility:
@@ -106,7 +112,7 @@ class Transport:
         """Trace the given tiles with one set of lens points into `out`.
 
         out   padded frame (3 G, H', W') float32, linear light; or one of RGBA vectors (H' W'), which stays where Taichi
-              runs, for textures that are not planar
+              runs, for textures that are there
         """
         if not len(tiles):
             return
@@ -119,12 +125,17 @@ class Transport:
             jitter += (np.arange(num_samples, 2 * num_samples)[:, None] + 0.5) * _PLASTIC % 1.0 - 0.5
         _, columns = tile_grid(self._scene.width, self._scene.height)
         frame = (self.tile_layers, tiles, columns, self._scene.overscan)
-        if self._textures.planar:
+        if self._textures.kind == "planes":
             assert isinstance(out, np.ndarray)
             offsets, weights = self._shift_tables(points, jitter)
             kernels_cpu.shift(self._textures.planes, self._textures.row, offsets, weights, *frame, out)
             return
         layout = (*frame, self._textures.row, self._textures.plane)
+        if self._textures.kind == "texels":
+            assert self._real_lens is not None and isinstance(out, np.ndarray)
+            rays = np.concatenate([points, jitter], axis=1)
+            self._real_lens.trace(self._textures.texels, self._planes(), rays, layout, out)
+            return
         traced = vector_frame(out[0].size) if isinstance(out, np.ndarray) else out
         for kernel, rounds in self._kernels(points, jitter, layout, traced.shape[0]):
             for first, last in _calls(num_samples, rounds):
@@ -136,7 +147,7 @@ class Transport:
         self, points: NDArray, jitter: NDArray, layout: tuple, pixels: int
     ) -> Iterator[tuple[Callable[[int, int, ti.VectorNdarray], None], int]]:
         """Kernels of Taichi to call one after the other, each for all lens points, and the rounds of a lens point."""
-        texels, num_layers = self._textures.texels, len(self._scene.layers)
+        texels, num_layers = self._textures.on_device, len(self._scene.layers)
         if is_shift(self._scene, self._lens):
             offsets, weights = self._shift_tables(points, jitter)
             yield partial(kernels.shift, texels, offsets, vectors(weights), *layout), num_layers

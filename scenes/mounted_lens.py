@@ -120,6 +120,8 @@ class LensKit:
                      not open as wide is used as wide as it opens. None: every lens is
     focal_length_m   that they are scaled to; None leaves each as it is printed
     swap             True: every scene is traced through all of them, at one f-number
+    thin             True: pictures are made through the thin lens of the same paraxial blur. The scenes are those that
+                     the recipe has without it, so that the pictures of both show what aberrations do
     exposure, distortion, wavelengths   as of `MountedLens`
     """
 
@@ -128,6 +130,7 @@ class LensKit:
     f_number: tuple[float, float] | None = None
     focal_length_m: float | None = None
     swap: bool = False
+    thin: bool = False
     exposure: Exposure = "pinhole"
     distortion: bool = False
     wavelengths: int = 0
@@ -135,6 +138,8 @@ class LensKit:
     def __post_init__(self):
         if not self.prescriptions:
             raise ValueError("prescriptions needs at least one name")
+        if self.thin and self.swap:
+            raise ValueError("swap and thin are both true; all lenses of a scene have one thin lens, so leave swap out")
         for name in self.prescriptions:
             load_prescription(name)
         if not self.sensor_width_m > 0.0:
@@ -170,8 +175,9 @@ class LensKit:
         return prescription if self.focal_length_m is None else prescription.scaled_to(1000.0 * self.focal_length_m)
 
     def describe(self) -> dict[str, Any]:
-        """All keys as plain values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        """All keys as plain values; `thin` where it is true."""
+        keys = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        return {key: value for key, value in keys.items() if key != "thin" or value}
 
 
 def widest_f_number(prescription: LensPrescription) -> float:

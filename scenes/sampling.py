@@ -72,6 +72,8 @@ def sample_scene(
             "was seen nowhere in the frame; use other cut-outs, or leave full_range out"
         )
 
+    if recipe.lens is not None and recipe.lens.thin:
+        mounts = ()
     stack = Stack(
         blur_parameters=blur_parameters * max(len(mounts), 1),
         focus_disparities=_focus_disparities(recipe, disparities, rng),
@@ -79,7 +81,7 @@ def sample_scene(
         aperture=aperture,
         pixel=recipe.pixel,
         mounts=tuple(mount for mount in mounts for _ in blur_parameters),
-        inv_m_per_unit=unit,
+        inv_m_per_unit=unit if mounts else 1.0,
     )
     return scene, stack
 

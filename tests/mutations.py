@@ -206,6 +206,13 @@ FAULTS = [
         "tests/test_real_lens_scenes.py",
     ),
     Fault(
+        "the-thin-twin-of-a-recipe-looks-through-real-lenses",
+        "scenes/sampling.py",
+        "if recipe.lens is not None and recipe.lens.thin:",
+        "if recipe.lens is None:",
+        "tests/test_real_lens_scenes.py::test_the_thin_twin_of_a_recipe_has_the_same_scenes_and_blur",
+    ),
+    Fault(
         "rings-and-rims-of-an-aperture-not-in-its-points",
         "scenes/aperture.py",
         "(inner + u * (outer - inner)) * within[-1], within, at",
@@ -409,6 +416,27 @@ FAULTS = [
         "inside = p.x * p.x + p.y * p.y <= surfaces[i, RIM]",
         "inside = p.x * p.x + p.y * p.y <= 4.0 * surfaces[i, RIM]",
         "tests/test_real_lens.py::test_the_kernel_is_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "rims-that-stop-no-ray-in-the-kernel-of-the-cpu",
+        "raytrace/kernels_surfaces_cpu.py",
+        "weight[x] if qx * qx + qy * qy <= rim else _ZERO",
+        "weight[x] if qx * qx + qy * qy <= _TWO * _TWO * rim else _ZERO",
+        "tests/test_real_lens.py::test_the_kernel_is_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "wavelengths-that-replace-each-other-in-the-kernel-of-the-cpu",
+        "raytrace/kernels_surfaces_cpu.py",
+        "before = out[c, y, x0 + x] if adds else _ZERO",
+        "before = _ZERO",
+        "tests/test_real_lens.py::test_each_colour_is_seen_at_its_own_wavelengths",
+    ),
+    Fault(
+        "rays-that-start-beside-the-plane-of-a-vertex",
+        "scenes/optics.py",
+        "p = p + (system.vertex[i] - p[..., 2:]) / d[..., 2:] * d\n",
+        "p = p + (system.vertex[i] - p[..., 2:]) * d\n",
+        "tests/test_spot_diagrams.py",
     ),
     Fault(
         "a-spot-that-is-upside-down",

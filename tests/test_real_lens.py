@@ -68,13 +68,15 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("taichi", [False, True], ids=["numba", "taichi"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_kernel_is_the_integral_in_slow_numpy(taichi_cpu, random_scene, name):
+def test_the_kernel_is_the_integral_in_slow_numpy(taichi_cpu, random_scene, name, taichi):
     case = dict(CASES[name])
     pixel, gamma, slope = case.pop("pixel", "point"), case.pop("gamma", 2.2), case.pop("slope", 0.0)
     lens = camera(**case)
     scene = scene_for(random_scene, slope=slope)
-    image = Tracer(taichi_cpu).render(scene, lens, pixel=pixel, gammas=(gamma,), samples=40).linear[0]
+    tracer = Tracer(taichi_cpu, taichi=taichi)
+    image = tracer.render(scene, lens, pixel=pixel, gammas=(gamma,), samples=40).linear[0]
     jitter = None
     if pixel == "box":
         plastic = max(np.roots([1.0, 0.0, -1.0, -1.0]).real)

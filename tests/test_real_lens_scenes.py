@@ -108,6 +108,21 @@ def test_each_scene_has_one_of_the_lenses_and_an_f_number_of_its_own(tmp_path):
     assert min(of_tessar) == pytest.approx(2.72, abs=0.02)
 
 
+def test_the_thin_twin_of_a_recipe_has_the_same_scenes_and_blur(tmp_path):
+    drawn = []
+    for thin in (False, True):
+        recipe = load_recipe(str(recipe_file(tmp_path, swap=False, thin=thin)))
+        drawn.append(sample_scene(recipe, rng=np.random.default_rng(4)))
+    (scene, stack), (twin, of_twin) = drawn
+    assert stack.mounts and not of_twin.mounts
+    assert twin.overscan == scene.overscan
+    for layer, other in zip(scene.layers, twin.layers, strict=True):
+        assert layer.disparity == other.disparity
+        np.testing.assert_array_equal(layer.rgba, other.rgba)
+    assert list(stack.lenses()) == list(of_twin.lenses())
+    assert of_twin.traced_lens(0, 0, scene.width, scene.height) == stack.lens(0, 0)
+
+
 def test_a_lens_that_does_not_light_the_frame_is_named(taichi_cpu, tmp_path, capsys):
     recipe = recipe_file(tmp_path, prescriptions=["petzval-kodak"], sensor_width_m=0.045, f_number=[2.2, 2.2])
     assert gen.main(["--recipe", str(recipe), "--scenes", "1", "--out", str(tmp_path / "out"), "--workers", "1"]) == 2

@@ -44,7 +44,9 @@ def traced(transport: Transport, scene: Scene) -> np.ndarray:
     return out[:, : scene.height, : scene.width]
 
 
-@pytest.mark.parametrize("planar, slope", [(True, 0.0), (False, 0.0), (False, 5e-4)], ids=["numba", "shift", "gather"])
+@pytest.mark.parametrize(
+    "kind, slope", [("planes", 0.0), ("device", 0.0), ("device", 5e-4)], ids=["numba", "shift", "gather"]
+)
 @pytest.mark.parametrize("pixel", ["point", "box"])
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -56,12 +58,12 @@ def traced(transport: Transport, scene: Scene) -> np.ndarray:
 )
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_what_a_tile_leaves_out_it_could_not_have_seen(
-    taichi_cpu, planar, slope, pixel, seed, width, height, blur_parameter, focus, aperture
+    taichi_cpu, kind, slope, pixel, seed, width, height, blur_parameter, focus, aperture
 ):
     scene = sparse_scene(seed, width, height, slope)
     lens = ThinLens(blur_parameter, focus, aperture)
     scene.require_overscan(lens)
-    transport = Transport(Textures(scene, (2.2,), planar=planar), lens, pixel)
+    transport = Transport(Textures(scene, (2.2,), kind), lens, pixel)
     culled = traced(transport, scene)
 
     tiles, num_layers = len(transport.tile_layers), len(scene.layers)
