@@ -3,23 +3,27 @@
 python docs/aberration_cost.py results/real results/thin
 
 The two results are of one recipe, without and with `lens: {thin: true}`: the same scenes, the same seed. Each row is a
-renderer's mean PSNR on either, and real minus thin with its 95 % interval over scenes.
+renderer's mean PSNR on either, in the region that stands for the protocol, and real minus thin with its 95 % interval
+over scenes.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from evaluation.intervals import Scenes
-from evaluation.results import Row, read_results
+from evaluation.results import read_results
+from evaluation.tables import headline, in_words, value
 
 
 def main(real: str, thin: str) -> None:
-    rows = [_by_picture(read_results(Path(folder))["rows"]) for folder in (real, thin)]
-    scenes = Scenes({picture: row["scene"] for part in rows for (_, picture), row in part.items()})
-    print("| renderer | real | thin | real - thin, dB |")
+    documents = [read_results(Path(folder)) for folder in (real, thin)]
+    region = headline(documents[0])
+    scenes = Scenes({row["image"]: row["scene"] for document in documents for row in document["rows"]})
+    print(f"PSNR, {in_words(region)}\n\n| renderer | real | thin | real - thin, dB |")
     print("|---|---:|---:|---:|")
-    for renderer in dict.fromkeys(name for name, _ in rows[0]):
-        of_real, of_thin = ({p: row["psnr"] for (name, p), row in part.items() if name == renderer} for part in rows)
+    for renderer in dict.fromkeys(row["renderer"] for row in documents[0]["rows"]):
+        of_real, of_thin = (_psnr(document, renderer, region) for document in documents)
         difference = scenes.difference(of_real, of_thin)
         if difference is None:
             continue
@@ -27,9 +31,10 @@ def main(real: str, thin: str) -> None:
         print(f"| `{renderer}` | {means} | {difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}] |")
 
 
-def _by_picture(rows: list[Row]) -> dict[tuple[str, str], Row]:
-    """The rows that have scores, by renderer and picture."""
-    return {(row["renderer"], row["image"]): row for row in rows if row.get("psnr") is not None}
+def _psnr(document: dict[str, Any], renderer: str, region: str) -> dict[str, float]:
+    """By picture, of those that the renderer could render."""
+    rows = (row for row in document["rows"] if row["renderer"] == renderer and "error" not in row)
+    return {row["image"]: psnr for row in rows if (psnr := value(row, "psnr", region)) is not None}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import json
 import math
 import shutil
 import statistics
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree
 from pathlib import Path
@@ -114,6 +116,24 @@ def column(table, group: str, name: str) -> dict[str, float]:
 
 def named(document: dict, key: str):
     return next(table for table in tables(document) if table.key == key)
+
+
+def test_what_a_real_lens_costs_is_paired_picture_by_picture_in_the_headline_region(document, tmp_path):
+    """Every picture through the thin lens is 1 dB better where the border is cropped; the whole frame says else."""
+    document["protocol"]["region"] = "border_cropped"
+    for name, better_db in (("real", 0.0), ("thin", 1.0)):
+        (tmp_path / name).mkdir()
+        rows = json.loads(json.dumps(document["rows"]))
+        for row in rows:
+            row["psnr"] -= 3.0 * better_db
+            row["regions"]["border_cropped"]["psnr"] += better_db
+        rows.append({**rows[0], "image": "000000/failed", "error": "it cannot"})
+        (tmp_path / name / "results.json").write_text(json.dumps({**document, "rows": rows}))
+    script = Path(__file__).parents[1] / "docs" / "aberration_cost.py"
+    words = [sys.executable, str(script), str(tmp_path / "real"), str(tmp_path / "thin")]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    assert told[0] == "PSNR, border cropped" and len(told) == 4 + len(RENDERERS)
+    assert all(line.endswith("| -1.00 [-1.00, -1.00] |") for line in told[4:])
 
 
 def test_the_levels_are_laid_out_as_bokehmes_table_1(document):
