@@ -983,8 +983,12 @@ def test_deepfocus_learns_and_renders_gamma_22_whatever_the_gamma():
         np.testing.assert_allclose(picture, pictures[0], rtol=1e-3, atol=1e-4)
 
 
-def test_a_network_from_picture_to_picture_trains_on_pairs_of_pictures(tmp_path, capsys):
-    """Both stages, of a row of the paper's tables, with an encoder that a user has."""
+def test_a_network_from_picture_to_picture_trains_on_pairs_of_pictures(tmp_path, capsys, monkeypatch):
+    """Both stages, of a row of the paper's tables, with an encoder that a user has; no weights ship yet."""
+    nowhere = tmp_path / "d2f-small-defocus.safetensors"
+    for name in ("d2f-small", "d2f-small-fusion"):
+        stages = (replace(stage, behind=dict.fromkeys(stage.behind, nowhere)) for stage in MODELS[name])
+        monkeypatch.setitem(MODELS, name, tuple(stages))
     pairs, trunk = plain(tmp_path / "pairs", disparity=False), tmp_path / "mobilenet_v2.pth"
     torch.save(MobileNetV2().state_dict(), trunk)
     options = ("--steps", "2", "--ablation", "grey-radiance", "--trunk", str(trunk))
