@@ -1,4 +1,4 @@
-"""CoCNet (Huang et al. 2021), a model for every row of its Table I."""
+"""CoCNet (Huang et al. 2021), a model for every row of its Table I and of the narrow ablation."""
 
 from dataclasses import dataclass, replace
 from typing import Generic
@@ -49,7 +49,7 @@ class CocnetTraining(PairTraining[AnyPairBatch], Generic[AnyPairBatch]):
         if preset.from_identity:
             network.start_from_identity()
         super().__init__(network, preset, steps)
-        self._pixel_loss = mse_loss if name == "cocnet-b3-l2" else l1_loss
+        self._pixel_loss = mse_loss if name.endswith("-l2") else l1_loss
 
     def loss(self, rendered: Tensor, truth: Tensor) -> Tensor:
         return self._pixel_loss(rendered, truth) + dissimilarity(rendered, truth)
@@ -63,7 +63,7 @@ class CocnetDepthTraining(CocnetTraining[DepthBatch]):
 
 
 def _model(name: str) -> Model[CocnetPreset]:
-    with_depth = name == "cocnet-b3-depth"
+    with_depth = name.endswith("-depth")
     training = CocnetDepthTraining if with_depth else CocnetTraining
     return Model(
         name=name,
