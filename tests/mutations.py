@@ -1788,6 +1788,13 @@ FAULTS = [
         "tests/test_layers_over.py::test_a_slanted_layer_of_one_colour_stays_so",
     ),
     Fault(
+        "layers-over-whose-light-is-shared-with-too-few",
+        "renderers/classical/layers_over.py",
+        "window = np.ones((2 * int(bank.reach.max()) + 1,) * 2, np.uint8)",
+        "window = np.ones((int(bank.reach.max()) + 1,) * 2, np.uint8)",
+        "tests/test_layers_over.py::test_the_light_of_a_thing_is_shared_with_all_that_reaches_its_pixels",
+    ),
+    Fault(
         "layers-over-that-hide-nothing",
         "renderers/classical/layers_over.py",
         "transmittance[around] *= 1.0 - blurred[..., 3:]",

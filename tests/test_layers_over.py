@@ -73,6 +73,18 @@ def test_a_slanted_layer_of_one_colour_stays_so(aperture):
     np.testing.assert_allclose(blurred, 1.0, atol=1e-4)
 
 
+def test_the_light_of_a_thing_is_shared_with_all_that_reaches_its_pixels():
+    """A thing in focus on a surface that is not: with the rest of its layer it makes up the whole."""
+    column = np.abs(np.arange(90) - 45)
+    defocus_px = np.where(column < 4, np.float32(1.0), np.float32(12.0))[None].repeat(80, axis=0)
+    alone = np.ones((80, 90, 4), np.float32)
+    alone[..., 3] = column < 3
+    rest = np.ones_like(alone)
+    rest[..., 3] -= alone[..., 3]
+    both = [blur_premultiplied(DefocusedLayer(rgba, defocus_px), Disk()) for rgba in (alone, rest)]
+    np.testing.assert_allclose(both[0] + both[1], 1.0, atol=1e-4)
+
+
 def test_colour_under_alpha_0_is_never_seen():
     rgba = np.ones((40, 40, 4), np.float32)
     rgba[:, :20, 3] = 0.0

@@ -92,17 +92,22 @@ def blur_premultiplied(
     density = density_of(bank, kernel)
     alpha = layer.rgba[..., 3:]
     weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
+    if repeats is not None:
+        hiding = weighted[..., 3:]
+        weighted = weighted * np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
+        weighted = np.concatenate([weighted, hiding], axis=-1)
+    blurred: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
+    if not bank.is_one_kernel:
+        # Only what shares its pixels with the layer counts.
+        window = np.ones((2 * int(bank.reach.max()) + 1,) * 2, np.uint8)
+        kernel = np.where(cv2.dilate((blurred[..., -1] > 0.0).astype(np.uint8), window) > 0, kernel, np.int32(-1))
+    full = full_coverage(density, kernel, bank, arch)
+    visible = np.minimum(blurred[..., -1] / full, np.float32(1.0))
     if repeats is None:
-        blurred: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
-        blurred /= full_coverage(density, kernel, bank, arch)[..., None]
-        blurred[..., 3] = np.minimum(blurred[..., 3], 1.0)
-        return blurred
-    coverage = np.stack([weighted[..., 3], density, *2 * [np.zeros_like(density)]], axis=-1)
-    covered, full = np.moveaxis(splat(coverage, kernel, bank, arch)[..., :2], -1, 0)
-    weighted *= np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
-    blurred = splat(weighted, kernel, bank, arch)
-    visible = np.minimum(covered / np.maximum(full, np.float32(_EPSILON)), np.float32(1.0))
-    blurred[..., :3] *= (visible / np.maximum(blurred[..., 3], np.float32(_EPSILON * _REPEATED)))[..., None]
+        blurred[..., :3] /= full[..., None]
+    else:
+        blurred = blurred[..., :4]
+        blurred[..., :3] *= (visible / np.maximum(blurred[..., 3], np.float32(_EPSILON * _REPEATED)))[..., None]
     blurred[..., 3] = visible
     return blurred
 
@@ -112,7 +117,7 @@ def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, a
     if bank.is_one_kernel:
         full = convolve(density, bank)
     else:
-        full = splat(np.repeat(density[..., None], 4, axis=-1), kernel, bank, arch)[..., 0]
+        full = splat(density[..., None], kernel, bank, arch)[..., 0]
     return np.maximum(full, np.float32(_EPSILON))
 
 

@@ -12,6 +12,7 @@ made sharp, and the third moved. Exact maps are left as they are.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -88,21 +89,27 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
     surface = aligned(surface, linear, step)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
     beside = beside_nearer(surface, step)
-    layers, extents, own = [], [], linear.copy()
     used, number = np.unique(number, return_inverse=True)
     number = number.reshape(surface.shape)
-    first = number.copy()
+    extents, first = [], number.copy()
     for i in range(len(used)):
-        seen, here = number == i, first == i
+        here = first == i
         extents.append(here)
-        alpha = here.astype(np.float32)
-        colour, around = linear.copy(), bounding_box(here)
-        colour[around] = _completed(linear[around], seen[around], beside[around])
-        own[seen] = colour[seen]
-        layers.append((colour, alpha, continued(surface, seen)))
         # What is taken away here shows what is nearest behind it.
         if i < len(used) - 1:
             first = np.where(here, nearest_of(first > i).of(first), first)
+
+    def layer(i: int) -> tuple[Picture, Plane, Plane]:
+        seen, here = number == i, extents[i]
+        colour, around = linear.copy(), bounding_box(here)
+        colour[around] = _completed(linear[around], seen[around], beside[around])
+        return colour, here.astype(np.float32), continued(surface, seen)
+
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        layers = list(pool.map(layer, range(len(used))))
+    own = linear.copy()
+    for i, (colour, _, _) in enumerate(layers):
+        own[number == i] = colour[number == i]
     unmix(linear, own, layers, number, beside)
     return Surfaces(layers, extents, number, surface, step)
 
@@ -269,7 +276,7 @@ def continued(disparity: Plane, seen: NDArray[np.bool_]) -> Plane:
     return beyond
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _continue(disparity, seen, nearest, low, high, slopes, beyond):
     """`continued`; the slopes (H W, 2) of planes are found once for each pixel that is continued."""
     height, width = disparity.shape

@@ -10,6 +10,9 @@ the sources in order: the bytes do not depend on the number of threads. On a GPU
 (`renderers.splatting.splat_taichi`), except on Metal, which lacks float64.
 """
 
+from collections.abc import Callable
+from functools import cache
+
 import cv2
 import numba
 import numpy as np
@@ -30,10 +33,10 @@ def splat(
 ) -> NDArray:
     """Sum over sources y of values(y) times the weight of its kernel at x - y.
 
-    values    (H, W, 4) float32, contiguous; on the CPU float64 as well
+    values    (H, W, C) float32, contiguous; on the CPU float64 as well
     kernel    (H, W) int32, index into the bank; sources with a negative one are left out
     signed    whether values may be negative, on the CPU only. Otherwise no sum is: rounding may leave less than nothing
-    returns   (H, W, 4) of the same type; what falls outside the picture is dropped
+    returns   (H, W, C) of the same type; what falls outside the picture is dropped
     raises    BackendError where Taichi runs on something else than `arch`
     """
     if arch in _TAICHI:
@@ -44,7 +47,8 @@ def splat(
     if bank.is_one_kernel and kernel.min() >= 0:
         return convolve(values, bank, signed=signed)
     out = np.empty_like(values)
-    _splat(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
+    run = _splat(values.shape[2])
+    run(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
     return out if signed else np.maximum(out, 0.0, out=out)
 
 
@@ -82,7 +86,7 @@ def gather(
 
 def _correlate(values: NDArray, weight: NDArray[np.float32], signed: bool) -> NDArray:
     """Sum over offsets d of weight(d) values(x + d), at every pixel; by Fourier transform where that is faster."""
-    sums = cv2.filter2D(values, -1, weight, borderType=cv2.BORDER_CONSTANT)
+    sums = cv2.filter2D(values, -1, weight, borderType=cv2.BORDER_CONSTANT).reshape(values.shape)
     return sums if signed else np.maximum(sums, 0.0, out=sums)
 
 
@@ -104,51 +108,46 @@ def _gather(prefix, kernel, reach, first_row, row_taps, offset, step, out):
             out[y, x] = total
 
 
-@numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
-def _splat(values, kernel, reach, first_row, row_taps, offset, step, out):
-    height, width = kernel.shape
-    reach_max = reach.max()
-    row = width + 2 * reach_max + 1
-    for band in numba.prange((height + _BAND_ROWS - 1) // _BAND_ROWS):
-        top = band * _BAND_ROWS
-        bottom = min(top + _BAND_ROWS, height)
-        changes = np.zeros((bottom - top, row * 4), np.float64)
-        for y in range(max(top - reach_max, 0), min(bottom + reach_max, height)):
-            for x in range(width):
-                n = kernel[y, x]
-                if n < 0:
-                    continue
-                h = reach[n]
-                first = max(-h, top - y)
-                last = min(h, bottom - 1 - y)
-                v0 = np.float64(values[y, x, 0])
-                v1 = np.float64(values[y, x, 1])
-                v2 = np.float64(values[y, x, 2])
-                v3 = np.float64(values[y, x, 3])
-                if v0 == v1 == v2 == v3 == 0.0:
-                    continue
-                for dy in range(first, last + 1):
-                    i = first_row[n] + dy + h
-                    line = changes[y + dy - top]
-                    for t in range(row_taps[i], row_taps[i + 1]):
-                        o = (x + reach_max + offset[t]) * 4
-                        w = np.float64(step[t])
-                        cell = line[o : o + 4]
-                        cell[0] += w * v0
-                        cell[1] += w * v1
-                        cell[2] += w * v2
-                        cell[3] += w * v3
-        for y in range(top, bottom):
-            line = changes[y - top]
-            target = out[y]
-            s0 = s1 = s2 = s3 = 0.0
-            for x in range(reach_max + width):
-                s0 += line[4 * x]
-                s1 += line[4 * x + 1]
-                s2 += line[4 * x + 2]
-                s3 += line[4 * x + 3]
-                if x >= reach_max:
-                    target[x - reach_max, 0] = s0
-                    target[x - reach_max, 1] = s1
-                    target[x - reach_max, 2] = s2
-                    target[x - reach_max, 3] = s3
+@cache
+def _splat(channels: int) -> Callable[..., None]:
+    """The kernel for so many channels, which the compiler must know to add them at once."""
+
+    @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+    def run(values, kernel, reach, first_row, row_taps, offset, step, out):
+        height, width = kernel.shape
+        reach_max = reach.max()
+        row = width + 2 * reach_max + 1
+        for band in numba.prange((height + _BAND_ROWS - 1) // _BAND_ROWS):
+            top = band * _BAND_ROWS
+            bottom = min(top + _BAND_ROWS, height)
+            changes = np.zeros((bottom - top, row, channels), np.float64)
+            for y in range(max(top - reach_max, 0), min(bottom + reach_max, height)):
+                for x in range(width):
+                    n = kernel[y, x]
+                    if n < 0:
+                        continue
+                    value = values[y, x]
+                    is_dark = True
+                    for c in range(channels):
+                        is_dark &= value[c] == 0.0
+                    if is_dark:
+                        continue
+                    h = reach[n]
+                    for dy in range(max(-h, top - y), min(h, bottom - 1 - y) + 1):
+                        i = first_row[n] + dy + h
+                        line = changes[y + dy - top]
+                        for t in range(row_taps[i], row_taps[i + 1]):
+                            cell = line[x + reach_max + offset[t]]
+                            w = np.float64(step[t])
+                            for c in range(channels):
+                                cell[c] += w * np.float64(value[c])
+            for y in range(top, bottom):
+                for c in range(channels):
+                    line = changes[y - top, :, c]
+                    total = 0.0
+                    for x in range(reach_max + width):
+                        total += line[x]
+                        if x >= reach_max:
+                            out[y, x - reach_max, c] = total
+
+    return run

@@ -17,7 +17,7 @@ def splat_taichi(values: NDArray[np.float32], kernel: NDArray[np.int32], bank: K
     """`renderers.splatting.splat.splat` on the backend that Taichi runs on."""
     height, width = kernel.shape
     reach_max = int(bank.reach.max())
-    changes = ti.ndarray(ti.f64, (height, reach_max + width + reach_max + 1, 4))
+    changes = ti.ndarray(ti.f64, (height, reach_max + width + reach_max + 1, values.shape[2]))
     changes.fill(0.0)
     _add_changes(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, reach_max, changes)
     out = np.empty_like(values)
@@ -53,13 +53,13 @@ def _add_changes(
                 i = first_row[n] + dy + h
                 for t in range(int(row_taps[i]), int(row_taps[i + 1])):
                     w = ti.cast(step[t], ti.f64)
-                    for c in ti.static(range(4)):
+                    for c in range(values.shape[2]):
                         changes[y + dy, x + reach_max + offset[t], c] += w * values[y, x, c]
 
 
 @ti.kernel
 def _sum_rows(changes: ti.types.ndarray(ti.f64, ndim=3), reach_max: int, out: ti.types.ndarray(ti.f32, ndim=3)):
-    for y, c in ti.ndrange(out.shape[0], 4):
+    for y, c in ti.ndrange(out.shape[0], out.shape[2]):
         total = ti.cast(0.0, ti.f64)
         for x in range(reach_max + out.shape[1]):
             total += changes[y, x, c]
