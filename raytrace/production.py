@@ -4,10 +4,12 @@ Scene i is drawn from `np.random.default_rng([seed, i])` and depends on nothing 
 in any order, and a run may stop and resume at any scene.
 """
 
+import math
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,11 +19,12 @@ from bokehdata.index import IndexEntry
 from bokehdata.kinds.billboards import write_billboards
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
-from raytrace.tracer import TEXTURE_BYTES_MAX, Tracer, texture_bytes
+from raytrace.tracer import TEXTURE_BYTES_MAX, Render, Tracer, texture_bytes
 from runtime.backend import Backend, start
 from runtime.workers import WorkerDied, results
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
+from scenes.dual_pixel import SIDES, Side, half_lens, light_of
 from scenes.lens import ThinLens
 from scenes.recipe import Recipe
 from scenes.sampling import sample_scene
@@ -90,23 +93,57 @@ def produce_scene(job: TracingJob, tracer: Tracer, scene_index: int) -> Produced
         sheet.add_image(image)
         watch.lap("files")
         for blur_index, focus_index, _ in stack.lenses():
-            lens = stack.traced_lens(blur_index, focus_index, scene.width, scene.height)
-            render = tracer.render(scene, lens, gammas=stack.gammas, pixel=stack.pixel, noise=recipe.noise)
-            watch.lap("tracing")
-            for gamma, linear, noise_rmse in zip(stack.gammas, render.linear, render.noise_rmse, strict=True):
-                setting = BokehSetting(blur_index, focus_index, gamma)
-                writer.write_bokeh(setting, linear, noise_rmse=noise_rmse, samples=render.samples)
-            sheet.add_bokeh(blur_index, focus_index, render.linear[0])
-            watch.lap("files")
+            for half, render in traced(
+                tracer, scene, stack, blur_index, focus_index, stack.gammas, recipe.noise
+            ).items():
+                watch.lap("tracing")
+                for gamma, linear, noise_rmse in zip(stack.gammas, render.linear, render.noise_rmse, strict=True):
+                    setting = BokehSetting(blur_index, focus_index, gamma, half)
+                    writer.write_bokeh(setting, linear, noise_rmse=noise_rmse, samples=render.samples)
+                if not half:
+                    sheet.add_bokeh(blur_index, focus_index, render.linear[0])
+                watch.lap("files")
         writer.write_preview(encode_jpeg(sheet.picture()))
     watch.lap("files")
     return Produced(writer.entry, watch.seconds)
 
 
+def traced(
+    tracer: Tracer,
+    scene: Scene,
+    stack: Stack,
+    blur_index: int,
+    focus_index: int,
+    gammas: Sequence[float],
+    noise: float,
+) -> dict[Side | Literal[""], Render]:
+    """The picture of a setting, and its views of dual pixels where the stack has them, by half of the aperture.
+
+    noise   display RMSE of the picture; of each view where there are views, whose mean the picture then is
+    """
+    if not stack.dual_pixel:
+        lens = stack.traced_lens(blur_index, focus_index, scene.width, scene.height)
+        return {"": tracer.render(scene, lens, gammas=gammas, pixel=stack.pixel, noise=noise)}
+    lens = stack.lens(blur_index, focus_index)
+    views: dict[Side | Literal[""], Render] = {
+        side: tracer.render(scene, half_lens(lens, side), gammas=gammas, pixel=stack.pixel, noise=noise)
+        for side in SIDES
+    }
+    share = [light_of(lens.aperture, side) for side in SIDES]
+    parts = list(zip(share, views.values(), strict=True))
+    whole = Render(
+        linear=np.asarray(sum(np.float32(part) * view.linear for part, view in parts)),
+        # Those of the views are independent.
+        noise_rmse=tuple(math.hypot(*(part * view.noise_rmse[g] for part, view in parts)) for g in range(len(gammas))),
+        samples=sum(view.samples for view in views.values()),
+    )
+    return {"": whole, **views}
+
+
 def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, noise: float) -> np.ndarray:
     """Trace one image of a stack again, for `bokehdata.verify`: (H, W, 3) linear light at its gamma."""
-    lens = stack.traced_lens(setting.blur_index, setting.focus_index, scene.width, scene.height)
-    return tracer.render(scene, lens, gammas=[setting.gamma], pixel=stack.pixel, noise=noise).linear[0]
+    blur_index, focus_index, gamma, half = setting
+    return traced(tracer, scene, stack, blur_index, focus_index, [gamma], noise)[half].linear[0]
 
 
 def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:

@@ -98,6 +98,10 @@ class Disk:
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(u), 2.0 * np.pi * v)
 
+    def light_before(self, angle: float) -> float:
+        """Turns, by light, from where `warp` begins to an angle: its v there, and a whole turn more for each."""
+        return angle / (2.0 * math.pi)
+
     def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         return (np.hypot(*points.T) <= 1.0).astype(np.float64)
 
@@ -152,6 +156,9 @@ class Polygon:
         theta = np.interp(v * swept[-1], swept, angle)
         return _polar(self.outline(theta) * np.sqrt(u), theta)
 
+    def light_before(self, angle: float) -> float:
+        return _light_before(angle, *self._cumulative)
+
     def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         x, y = points.T
         return (np.hypot(x, y) <= self.outline(np.arctan2(y, x))).astype(np.float64)
@@ -187,6 +194,9 @@ class Donut:
 
     def warp(self, u: NDArray, v: NDArray) -> NDArray:
         return _polar(np.sqrt(self.inner_radius**2 + u * self.area), 2.0 * np.pi * v)
+
+    def light_before(self, angle: float) -> float:
+        return angle / (2.0 * math.pi)
 
     def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         radius = np.hypot(*points.T)
@@ -354,6 +364,9 @@ class Character:
         at, within = self._table
         return _polar(np.sqrt(np.interp((inner + u * (outer - inner)) * within[-1], within, at)), theta)
 
+    def light_before(self, angle: float) -> float:
+        return _light_before(angle, *self._in_directions)
+
     def transmission_at(self, points: LensPoints) -> NDArray[np.float64]:
         square_radius = np.minimum(np.square(points).sum(axis=-1), 1.0)
         return self.shape.transmission_at(points) * self._brightness(square_radius) / self._brightest
@@ -420,6 +433,12 @@ def _decode_mask(png_base64: str) -> NDArray[np.uint8]:
     if grey is None:
         raise ValueError("the aperture mask is not a PNG picture in base64")
     return np.asarray(grey, np.uint8)
+
+
+def _light_before(angle: float, angles: NDArray, light: NDArray) -> float:
+    """Turns and parts of a turn, by light, from the first of the angles of a turn to any angle."""
+    turns, rest = divmod(angle - angles[0], 2.0 * math.pi)
+    return turns + float(np.interp(angles[0] + rest, angles, light) / light[-1])
 
 
 def _polar(radius: NDArray, angle: NDArray) -> LensPoints:

@@ -77,6 +77,7 @@ def sample_photograph(
         aperture=aperture,
         pixel=recipe.pixel,
         input_blur_index=0,
+        dual_pixel=recipe.dual_pixel,
     )
     return Scene((subject, *companions, background), recipe.width, recipe.height, overscan), stack
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.documents import DocumentError, is_number, read_yaml, shown
-from scenes.aperture import Aperture, Disk, Mask, aperture_from
+from scenes.aperture import Aperture, Disk, Mask, aperture_from, cat_eye_of
 from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
 from scenes.decode import DecodeError, header_of
@@ -100,6 +100,8 @@ class Recipe:
                             picture by `file`, relative to the recipe, which is padded with 0 to a square
     pixel                   "point" or "box"
     noise                   display RMSE that a traced image may have, unless the command gives another
+    dual_pixel              each picture also as the left and the right half of the aperture show it; through thin
+                            lenses, without `cat_eye`
     """
 
     name: str
@@ -134,6 +136,7 @@ class Recipe:
     apertures: tuple[Aperture, ...] = field(default_factory=lambda: (Disk(),))
     pixel: Pixel = "point"
     noise: float = 0.002
+    dual_pixel: bool = False
 
     def __post_init__(self):
         self._require(
@@ -179,6 +182,12 @@ class Recipe:
         self._require(self.pixel in TRACED_PIXELS, "pixel", f"must be one of {', '.join(TRACED_PIXELS)}")
         self._require(0 < self.noise < 1, "noise", "must lie between 0 and 1")
         self._require(self.disparity_gap > 0, "disparity_gap", "must be above 0")
+        has_second_stop = any(cat_eye_of(aperture) > 0.0 for aperture in self.apertures)
+        self._require(
+            not (self.dual_pixel and (has_second_stop or (self.lens is not None and not self.lens.thin))),
+            "dual_pixel",
+            "needs thin lenses with one stop, without cat_eye",
+        )
         low, high = self.background_disparity
         self._require(
             self.background_slant <= low and high + self.background_slant <= 1,
@@ -243,20 +252,22 @@ class Recipe:
 
     @property
     def images_per_scene(self) -> int:
-        """Traced images of one scene: blur x focus x gamma."""
+        """Traced images of one scene: blur x focus x gamma, and their views."""
+        views = 3 if self.dual_pixel else 1
         if self.camera is not None:
-            return len(self.camera.f_numbers) * len(self.gammas)
+            return views * len(self.camera.f_numbers) * len(self.gammas)
         blurs = 1 if self.random_blur is not None else len(self.blur_parameters)
         lenses = 1 if self.lens is None else self.lens.lenses_per_scene
-        return lenses * blurs * self.focus_count * len(self.gammas)
+        return views * lenses * blurs * self.focus_count * len(self.gammas)
 
     def describe(self) -> dict[str, Any]:
         """All keys as plain values, for dataset.yaml. As a YAML file, `load_recipe` reads them again."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         plain["apertures"] = [aperture.describe() for aperture in self.apertures]
         # Datasets are older than these keys. A run that resumes one compares descriptions.
-        if not self.full_range:
-            del plain["full_range"]
+        for key in ("full_range", "dual_pixel"):
+            if not plain[key]:
+                del plain[key]
         if self.width_px is None:
             del plain["width_px"], plain["height_px"]
         else:

@@ -82,6 +82,7 @@ def sample_scene(
         pixel=recipe.pixel,
         mounts=tuple(mount for mount in mounts for _ in blur_parameters),
         inv_m_per_unit=unit if mounts else 1.0,
+        dual_pixel=recipe.dual_pixel,
     )
     return scene, stack
 

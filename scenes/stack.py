@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scenes.aperture import Aperture, Disk
+from scenes.aperture import Aperture, Disk, cat_eye_of
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 from scenes.mounted_lens import MountedLens
@@ -31,6 +31,8 @@ class Stack:
     inv_m_per_unit      what a disparity of 1 is in 1/m, for real lenses
     input_blur_index    KK of the pictures that stand in for the all-in-focus one, as in pairs of photographs, the
                         others being their truths; None for the all-in-focus picture
+    dual_pixel          there are two more pictures of every setting, through the left and the right half of the
+                        aperture (`scenes.dual_pixel`); thin lenses with one stop only
     """
 
     blur_parameters: tuple[float, ...]
@@ -41,6 +43,11 @@ class Stack:
     mounts: tuple[MountedLens, ...] = ()
     inv_m_per_unit: float = 1.0
     input_blur_index: int | None = None
+    dual_pixel: bool = False
+
+    def __post_init__(self):
+        if self.dual_pixel and (self.mounts or cat_eye_of(self.aperture) > 0.0):
+            raise ValueError("dual_pixel is True; only thin lenses with one stop have halves, without cat_eye")
 
     def lens(self, blur_index: int, focus_index: int) -> ThinLens:
         """The lens of file names with KK = blur_index and FF = focus_index."""

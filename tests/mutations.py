@@ -2345,6 +2345,34 @@ FAULTS = [
         "given - np.array(mean, np.float32)",
         "tests/test_estimated_depth.py::test_a_model_of_the_picture_s_size_gets_the_normalized_picture",
     ),
+    Fault(
+        "dual-pixel-views-that-are-swapped",
+        "scenes/dual_pixel.py",
+        'first = -math.pi / 2.0 if self.side == "right" else math.pi / 2.0',
+        'first = -math.pi / 2.0 if self.side == "left" else math.pi / 2.0',
+        "tests/test_dual_pixel.py::test_a_point_of_light_is_half_a_disc_upright_behind_the_focus_and_turned_in_front",
+    ),
+    Fault(
+        "dual-pixel-halves-of-equal-light",
+        "scenes/dual_pixel.py",
+        "return half(aperture, side).area / aperture.area",
+        "return 0.5",
+        "tests/test_dual_pixel.py::test_the_light_of_the_halves_is_that_of_the_whole",
+    ),
+    Fault(
+        "dual-pixel-views-that-nobody-compares",
+        "datasets/bokehdata/kinds/billboards.py",
+        "if stack.dual_pixel and not setting.half:",
+        "if stack.dual_pixel and setting.half is None:",
+        "tests/test_dual_pixel.py::test_a_view_that_is_not_its_half_is_a_problem",
+    ),
+    Fault(
+        "dual-pixel-views-among-the-pictures",
+        "datasets/bokehdata/folder.py",
+        "if not setting.half]",
+        "if True]",
+        "tests/test_dual_pixel.py::test_views_are_no_pictures_of_the_stack",
+    ),
 ]
 
 

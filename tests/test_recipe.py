@@ -34,6 +34,7 @@ def test_the_built_in_recipes_are_those_of_the_papers_and_three_of_our_own():
         "bokehme-small",
         "bokehme-train",
         "default",
+        "dpdd-like",
         "drbokeh-benchmark",
         "drbokeh-thin",
         "ebb-like",

@@ -15,8 +15,8 @@ from bokehdata.format import (
     CameraSettings,
     DatasetError,
     bokeh_file,
-    bokeh_settings,
     info_document,
+    stored_settings,
 )
 from bokehdata.index import IndexEntry
 from runtime.documents import is_number
@@ -32,7 +32,7 @@ FLOAT_ROUNDING = 4e-7
 
 def bokeh_files(folder: SceneFolder, stack: Stack) -> list[str]:
     """Names of the refocused pictures that a stack asks for."""
-    return [bokeh_file(setting, folder.image_format) for setting in bokeh_settings(stack)]
+    return [bokeh_file(setting, folder.image_format) for setting in stored_settings(stack)]
 
 
 def require_info(folder: SceneFolder, settings: CameraSettings) -> None:
@@ -77,7 +77,7 @@ def require_preview(folder: SceneFolder) -> None:
 
 def require_only_the_stack(folder: SceneFolder, stack: Stack) -> None:
     """There is no refocused picture beside those of the stack."""
-    if strangers := set(folder.bokeh_settings()) - set(bokeh_settings(stack)):
+    if strangers := set(folder.stored_settings()) - set(stored_settings(stack)):
         name = bokeh_file(min(strangers), folder.image_format)
         raise DatasetError(f"{folder.path / name}: is not in the stack of {SCENE_FILE}")
 

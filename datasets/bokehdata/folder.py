@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from bokehdata import images
 from bokehdata.documents import read_json
@@ -26,6 +26,7 @@ from bokehdata.origins import Origins, origin_of_file
 from scenes.arrays import Picture, Plane
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
+from scenes.dual_pixel import Side
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 from scenes.stack import Stack
@@ -87,16 +88,24 @@ class SceneFolder:
         """Disparity 1 / depth: (H, W) float32, >= 0, larger is nearer, never rescaled."""
         return images.read_exr_plane(self.path / DISPARITY_FILE)
 
-    def bokeh(self, blur_index: int, focus_index: int, gamma: float = REFERENCE_GAMMA) -> Picture:
+    def bokeh(
+        self, blur_index: int, focus_index: int, gamma: float = REFERENCE_GAMMA, half: Side | Literal[""] = ""
+    ) -> Picture:
         """A refocused picture as stored: (H, W, 3) float32, display ** 2.2 at every gamma.
 
         So ** (1 / 2.2) shows it; its linear light at `gamma` is the stored value ** (gamma / 2.2).
+
+        half   "left" or "right" for a view of a dual pixel
         """
-        setting = BokehSetting(blur_index, focus_index, gamma)
+        setting = BokehSetting(blur_index, focus_index, gamma, half)
         return images.read_linear(self.path / bokeh_file(setting, self.image_format))
 
     def bokeh_settings(self) -> list[BokehSetting]:
-        """(blur index, focus index, gamma) of every refocused picture in the folder, sorted."""
+        """(blur index, focus index, gamma) of every refocused picture in the folder, sorted, without views."""
+        return [setting for setting in self.stored_settings() if not setting.half]
+
+    def stored_settings(self) -> list[BokehSetting]:
+        """Those and the views of dual pixels, sorted."""
         names = (path.name for path in self.path.glob(f"bokeh_*.{self.image_format}"))
         return sorted(setting for name in names if (setting := bokeh_setting(name)))
 

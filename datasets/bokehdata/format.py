@@ -18,6 +18,7 @@ from runtime.files import is_unfinished_name
 from scenes.aperture import aperture_from
 from scenes.arrays import Plane
 from scenes.color import HALF_MAX, REFERENCE_GAMMA
+from scenes.dual_pixel import SIDES, Side
 from scenes.lens import distance_from_disparity, f_number_from_blur_parameter
 from scenes.mounted_lens import MountedLens
 from scenes.stack import TRACED_PIXELS, Pixel, Stack
@@ -34,7 +35,7 @@ PREVIEW_FILE = "preview.jpg"
 
 ImageFormat = Literal["exr", "png"]
 
-_BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?\.(?:exr|png)")
+_BOKEH_NAME = re.compile(r"bokeh_(\d{2,})_(\d{2,})(?:_g(\d+(?:\.\d+)?))?(?:_(left|right))?\.(?:exr|png)")
 _SCENE_FOLDER_NAME = re.compile(r"\d{6,}")
 # What file browsers leave in every folder that they show.
 _BROWSER_NAME = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory")
@@ -54,11 +55,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class BokehSetting(NamedTuple):
-    """One picture of a bokeh stack: indices into blur_parameters and focus_distances, and its gamma."""
+    """One picture of a bokeh stack: indices into blur_parameters and focus_distances, and its gamma.
+
+    half   of the aperture, for a view of a dual pixel; "" for the whole
+    """
 
     blur_index: int
     focus_index: int
     gamma: float
+    half: Side | Literal[""] = ""
 
 
 def scene_folder_name(scene_index: int) -> str:
@@ -97,11 +102,14 @@ def layer_disparity_file(layer_index: int) -> str:
 
 
 def bokeh_file(setting: BokehSetting, image_format: ImageFormat) -> str:
-    """`bokeh_KK_FF.exr` at the reference gamma, `bokeh_KK_FF_gG.exr` at others; G in its shortest exact digits."""
+    """`bokeh_KK_FF.exr` at the reference gamma, `bokeh_KK_FF_gG.exr` at others; G in its shortest exact digits.
+
+    Views of dual pixels have `_left` or `_right` before the suffix.
+    """
     name = f"bokeh_{setting.blur_index:02d}_{setting.focus_index:02d}"
     if setting.gamma != REFERENCE_GAMMA:
         name += f"_g{np.format_float_positional(setting.gamma, trim='-')}"
-    return f"{name}.{image_format}"
+    return f"{name}_{setting.half}.{image_format}" if setting.half else f"{name}.{image_format}"
 
 
 def bokeh_setting(name: str) -> BokehSetting | None:
@@ -109,8 +117,9 @@ def bokeh_setting(name: str) -> BokehSetting | None:
     match = _BOKEH_NAME.fullmatch(name)
     if match is None:
         return None
-    blur, focus, gamma = match.groups()
-    return BokehSetting(int(blur), int(focus), float(gamma) if gamma else REFERENCE_GAMMA)
+    blur, focus, gamma, half = match.groups()
+    side: Any = half or ""
+    return BokehSetting(int(blur), int(focus), float(gamma) if gamma else REFERENCE_GAMMA, side)
 
 
 def bokeh_settings(stack: Stack) -> Iterator[BokehSetting]:
@@ -118,6 +127,15 @@ def bokeh_settings(stack: Stack) -> Iterator[BokehSetting]:
     for blur_index, focus_index, _ in stack.lenses():
         for gamma in stack.gammas:
             yield BokehSetting(blur_index, focus_index, gamma)
+
+
+def stored_settings(stack: Stack) -> Iterator[BokehSetting]:
+    """Every picture of a stack, each followed by its views of dual pixels, where there are any."""
+    for setting in bokeh_settings(stack):
+        yield setting
+        if stack.dual_pixel:
+            for side in SIDES:
+                yield setting._replace(half=side)
 
 
 def stored_from_linear(linear, gamma: float):
@@ -205,6 +223,8 @@ def frame_document(
         document["inv_m_per_unit"] = stack.inv_m_per_unit
     if stack.input_blur_index is not None:
         document["input_blur_index"] = stack.input_blur_index
+    if stack.dual_pixel:
+        document["dual_pixel"] = True
     return document
 
 
@@ -220,6 +240,9 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
     blur_parameters, input_index = listed_numbers(document, "blur_parameters"), document.get("input_blur_index")
     if input_index is not None and input_index not in range(len(blur_parameters)):
         raise ValueError(f"input_blur_index is {shown(input_index)}; it must be that of one of the blur_parameters")
+    dual_pixel = document.get("dual_pixel", False)
+    if not isinstance(dual_pixel, bool):
+        raise ValueError(f"dual_pixel is {shown(dual_pixel)}; it must be true or false")
     mounts, unit = document.get("lenses", []), document.get("inv_m_per_unit", 1.0)
     if not isinstance(mounts, list) or (mounts and len(mounts) != len(blur_parameters)):
         raise ValueError(f"lenses is {shown(mounts)}; it must list one for each of the blur_parameters")
@@ -230,6 +253,7 @@ def stack_from_scene_document(document: Mapping[str, Any]) -> Stack:
         mounts=tuple(map(MountedLens.from_description, mounts)),
         inv_m_per_unit=unit,
         input_blur_index=input_index,
+        dual_pixel=dual_pixel,
         focus_disparities=listed_numbers(document, "focus_disparities"),
         gammas=listed_numbers(document, "gammas", above_zero=True),
         aperture=aperture_from(aperture),

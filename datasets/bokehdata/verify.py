@@ -17,9 +17,9 @@ from bokehdata.format import (
     BokehSetting,
     DatasetError,
     bokeh_file,
-    bokeh_settings,
     is_leftover_name,
     is_scene_folder_name,
+    stored_settings,
 )
 from bokehdata.index import IndexEntry, read_index, unlisted_files, wrong_files
 from bokehdata.kinds.billboards import BillboardFolder
@@ -168,7 +168,7 @@ def _retrace_noisiest(folders: list[BillboardFolder], retrace: Retrace) -> tuple
         (
             (folder, setting, folder.info["noise_rmse"][bokeh_file(setting, folder.image_format)])
             for folder in folders
-            for setting in bokeh_settings(folder.stack())
+            for setting in stored_settings(folder.stack())
         ),
         key=lambda candidate: candidate[2],
     )

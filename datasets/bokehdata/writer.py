@@ -9,7 +9,7 @@ process holds the `DatasetWriter` and with it the index and the lock. Any number
             with SceneWriter(out, scene_index) as writer:      # perhaps in another process
                 write_billboards(writer, scene, stack, seed=0, noise=0.002)
                 writer.write_image(linear)
-                for setting in bokeh_settings(stack):
+                for setting in stored_settings(stack):
                     writer.write_bokeh(setting, linear, noise_rmse=..., samples=...)
                 writer.write_preview(jpeg)
             dataset.add(writer.entry)
@@ -44,7 +44,6 @@ from bokehdata.format import (
     DatasetError,
     ImageFormat,
     bokeh_file,
-    bokeh_settings,
     image_file,
     info_document,
     is_browser_name,
@@ -54,6 +53,7 @@ from bokehdata.format import (
     scene_folder_name,
     stack_from_scene_document,
     stored_from_linear,
+    stored_settings,
     writing,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, unlisted_files, wrong_files
@@ -267,7 +267,7 @@ class SceneWriter:
     def _require_whole(self) -> None:
         image = image_file(self._image_format)
         stack = self._settings.stack
-        pictures = {bokeh_file(setting, self._image_format) for setting in bokeh_settings(stack)}
+        pictures = {bokeh_file(setting, self._image_format) for setting in stored_settings(stack)}
         missing = pictures - self._noise_rmse.keys()
         if not (self._folder / image).is_file():
             missing.add(image)
@@ -356,7 +356,7 @@ def _is_as_written(folder: Path, entry: IndexEntry) -> bool:
     try:
         document, info = read_yaml(folder / SCENE_FILE), read_json(folder / INFO_FILE)
         image_format: ImageFormat = "png" if image_file("png") in entry.files else "exr"
-        settings = bokeh_settings(stack_from_scene_document(document))
+        settings = stored_settings(stack_from_scene_document(document))
         needed = {image_file(image_format), DEPTH_FILE, DISPARITY_FILE, PREVIEW_FILE, INFO_FILE, SCENE_FILE}
         needed |= {bokeh_file(setting, image_format) for setting in settings}
         needed |= {layer["file"] for layer in document.get("layers", [])}

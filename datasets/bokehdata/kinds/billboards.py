@@ -33,10 +33,11 @@ from bokehdata.format import (
     CameraSettings,
     DatasetError,
     bokeh_file,
-    bokeh_settings,
     frame_document,
     image_file,
     layer_file,
+    stored_from_linear,
+    stored_settings,
 )
 from bokehdata.index import IndexEntry
 from bokehdata.origins import Origins, picture_origin, scene_origin
@@ -46,6 +47,7 @@ from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene
 from scenes.camera import Camera
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear
+from scenes.dual_pixel import SIDES, light_of
 from scenes.stack import Stack
 
 KIND = "billboards"
@@ -80,6 +82,8 @@ _ASSET_VALUES: dict[str, Callable[[Any], bool]] = {
 
 # Half floats near 1 are 2^-10 apart, subnormal ones 2^-24. Two roundings of nearly equal numbers differ by one step.
 _HALF_STEP_RELATIVE, _HALF_STEP_ABSOLUTE = 2.0**-10, 2.0**-24
+
+_WITHOUT_LENS = "is not what the layers give without a lens"
 
 
 def billboard_document(scene: Scene, stack: Stack, *, scene_index: int, seed: int, noise: float) -> dict[str, Any]:
@@ -178,7 +182,7 @@ class BillboardFolder(SceneFolder):
             lambda: _require_planes(self, scene),
             lambda: require_preview(self),
             lambda: require_only_the_stack(self, stack),
-            *(partial(_require_bokeh, self, scene, stack, setting) for setting in bokeh_settings(stack)),
+            *(partial(_require_bokeh, self, scene, stack, setting) for setting in stored_settings(stack)),
         ]
 
 
@@ -212,7 +216,7 @@ def _require_assets(folder: BillboardFolder) -> None:
 
 def _require_all_in_focus(folder: BillboardFolder, scene: Scene) -> None:
     path = folder.path / image_file(folder.image_format)
-    _require_equal_pictures(path, checked_picture(path, (scene.height, scene.width)), scene.composite())
+    _require_equal_pictures(path, checked_picture(path, (scene.height, scene.width)), scene.composite(), _WITHOUT_LENS)
 
 
 def _require_planes(folder: BillboardFolder, scene: Scene) -> None:
@@ -234,10 +238,15 @@ def _require_bokeh(folder: BillboardFolder, scene: Scene, stack: Stack, setting:
     is_pinhole = stack.blur_parameters[setting.blur_index] == 0.0 and stack.pixel == "point"
     # At other gammas translucent layers are mixed in other light.
     if is_pinhole and setting.gamma == REFERENCE_GAMMA:
-        _require_equal_pictures(path, linear, folder.image())
+        _require_equal_pictures(path, linear, folder.image(), _WITHOUT_LENS)
+    if stack.dual_pixel and not setting.half:
+        views = (folder.bokeh(*setting._replace(half=side)) ** (setting.gamma / REFERENCE_GAMMA) for side in SIDES)
+        whole = sum(light_of(stack.aperture, side) * view for side, view in zip(SIDES, views, strict=True))
+        stored = stored_from_linear(np.asarray(whole, np.float32), setting.gamma)
+        _require_equal_pictures(path, linear, stored, "is not the mean of its left and right views")
 
 
-def _require_equal_pictures(path: Path, stored: Picture, wanted: Picture) -> None:
+def _require_equal_pictures(path: Path, stored: Picture, wanted: Picture, otherwise: str) -> None:
     """Equal after rounding to what the file can hold, up to one step of it."""
     if path.suffix == ".png":
         error = np.abs(display_from_linear(stored) - display_from_linear(np.clip(wanted, 0.0, 1.0)))
@@ -246,4 +255,4 @@ def _require_equal_pictures(path: Path, stored: Picture, wanted: Picture) -> Non
         is_off = np.abs(stored - wanted) > _HALF_STEP_RELATIVE * wanted + _HALF_STEP_ABSOLUTE
     if is_off.any():
         y, x = np.argwhere(is_off.any(axis=2))[0]
-        raise DatasetError(f"{path}: is not what the layers give without a lens, first at pixel ({x}, {y})")
+        raise DatasetError(f"{path}: {otherwise}, first at pixel ({x}, {y})")
