@@ -131,7 +131,7 @@ def onnx_model(network: nn.Module, interface: Interface, origin: dict[str, str])
         torch.onnx.export(
             network.eval(),
             tuple(port.example() for port in interface.inputs),
-            content,
+            content,  # pyright: ignore[reportArgumentType]  # missing in torch's stubs
             dynamo=False,
             opset_version=OPSET,
             input_names=[port.name for port in interface.inputs],
