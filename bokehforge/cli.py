@@ -14,6 +14,7 @@ COMMANDS = {
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),
     "export": ("bokehforge.export", "write data as pairs in the layout of EBB!"),
+    "onnx": ("bokehforge.to_onnx", "write the networks of a renderer as ONNX files, for other programs"),
     "lens": ("bokehforge.lens", "describe a real lens, draw its section and its point spread functions"),
     "verify": ("bokehforge.verify", "prove a dataset whole: checksums, shapes, ranges, one picture traced again"),
     "view": ("bokehforge.view", "write one self-contained page to look at a dataset"),

@@ -2373,6 +2373,48 @@ FAULTS = [
         "if True]",
         "tests/test_dual_pixel.py::test_views_are_no_pictures_of_the_stack",
     ),
+    Fault(
+        "onnx-for-even-sizes-only",
+        "renderers/neural/onnx_export.py",
+        '"height": 35, "width": 37,',
+        '"height": 36, "width": 38,',
+        "tests/test_onnx.py::test_onnxruntime_computes_what_torch_does",
+    ),
+    Fault(
+        "onnx-of-one-size",
+        "renderers/neural/onnx_export.py",
+        "dynamic_axes={port.name: port.free for port in ports},",
+        "dynamic_axes={},",
+        "tests/test_onnx.py::test_onnxruntime_computes_what_torch_does",
+    ),
+    Fault(
+        "a-division-that-onnx-rounds-the-other-way",
+        "renderers/neural/layers.py",
+        "(max(side, least) + multiple - 1) // multiple * multiple",
+        "-(-max(side, least) // multiple) * multiple",
+        "tests/test_onnx.py::test_onnxruntime_computes_what_torch_does",
+    ),
+    Fault(
+        "a-licence-for-the-weights-of-others",
+        "renderers/neural/onnx_export.py",
+        "if weights.is_relative_to(FOLDER) else {}",
+        "if weights else {}",
+        "tests/test_onnx.py::test_weights_of_one_s_own_are_exported_without_a_licence_of_ours",
+    ),
+    Fault(
+        "defocus-that-the-page-does-not-clip",
+        "docs/onnx_demo/bokehme.js",
+        "(s) => Math.min(Math.max(s, -1), 1)",
+        "(s) => s",
+        "tests/test_onnx_demo.py::test_what_surrounds_the_networks_is_that_of_python",
+    ),
+    Fault(
+        "a-page-that-rounds-as-javascript-does",
+        "docs/onnx_demo/bokehme.js",
+        "x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)",
+        "Math.round(x)",
+        "tests/test_onnx_demo.py::test_what_surrounds_the_networks_is_that_of_python",
+    ),
 ]
 
 

@@ -30,7 +30,7 @@ def padded_to_multiple(x: Tensor, multiple: int, least: int = 0) -> Tensor:
     """
     for dim in (-2, -1):
         side = x.shape[dim]
-        padded = -(-max(side, least) // multiple) * multiple
+        padded = (max(side, least) + multiple - 1) // multiple * multiple
         if padded != side:
             place = torch.arange(padded, device=x.device) % max(2 * side - 2, 1)
             x = x.index_select(dim, torch.minimum(place, (2 * side - 2 - place).abs()))
