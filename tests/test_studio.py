@@ -64,7 +64,7 @@ def write_photo(folder: Path) -> None:
     texture = 0.5 * rng.random((HEIGHT, WIDTH, 1))
     image = np.where(near[..., None], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]) + texture
     images.write_png(folder / "photo.png", image)
-    wall = FAR + 0.02 * np.square((x - WIDTH / 2) / WIDTH)
+    wall = FAR + 0.06 * np.square((x - WIDTH / 2) / WIDTH)
     np.save(folder / "map.npy", np.where(near, NEAR, wall).astype(np.float32))
 
 
@@ -280,6 +280,8 @@ def test_a_sweep_goes_from_the_far_wall_to_the_near_disk_and_back(tab, address, 
 
 def test_a_method_that_refuses_says_why_in_the_page(tab, address):
     open_page(tab, address)
+    # The wall is 0.06 / 4 / 2 of a disparity away from a plane, which is 0.75 px of blur.
+    tab.evaluate("show({ ...at, blur: 100 })")
     tab.locator("#renderer").select_option("oracle-layers")
     tab.locator("#error").wait_for(state="visible")
     assert "is no plane" in tab.locator("#error").inner_text()
@@ -461,11 +463,24 @@ SETTINGS = {"scene": "photo.png", "renderer": "scatter", "blur": 5.0, "focus": 0
         ({**SETTINGS, "aperture": "polygon:2"}, "blades is 2; it must be a whole number of at least 3"),
         ({**SETTINGS, "aperture": "truth"}, "photo.png has no truth"),
         ({**SETTINGS, "aperture": "map.npy"}, "the aperture is 'map.npy'; it must be one of disk, polygon, donut"),
-        ({**SETTINGS, "format": "tiff"}, "the format is 'tiff'; it must be one of png, exr, jpg"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_told_what_is_wrong(address, body, told):
-    status, content = ask(address, "POST", "/save", body)
+    status, content = ask(address, "POST", "/picture", body)
+    assert status == 422 and told in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "told"),
+    [
+        ("/save", {"format": "tiff"}, "the format is 'tiff'; it must be one of png, exr, jpg"),
+        ("/sweep", {"format": "png", "pictures": 5}, "the format is 'png'; it must be gif or mp4"),
+        ("/sweep", {"format": "gif", "pictures": 1}, "pictures is 1; it must lie between 2 and 1000"),
+        ("/sweep", {"format": "gif", "pictures": "5"}, "pictures is '5'; it must be a whole number"),
+    ],
+)
+def test_a_file_that_cannot_be_made_is_told(address, path, more, told):
+    status, content = ask(address, "POST", path, {**SETTINGS, **more})
     assert status == 422 and told in json.loads(content)["error"]
 
 

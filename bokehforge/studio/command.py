@@ -157,6 +157,8 @@ def _listening(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((_HOST, port))
+        # From here on browsers wait for an answer, and are not refused.
+        listening.listen()
     except OSError as error:
         listening.close()
         raise OptionError(
