@@ -142,7 +142,9 @@ const distanceTo = (truth, { blur, focus, gamma }) => {
 const nearestTruth = (wanted) => scene.truths.reduce((a, b) => distanceTo(b, wanted) < distanceTo(a, wanted) ? b : a);
 
 // Everything goes through here: what is shown follows the settings.
-function show(next) {
+function show({ blur, focus, gamma }) {
+  // As many digits as a person can copy; seven are those of a map.
+  const next = { blur: Number(blur.toPrecision(5)), focus: Number(focus.toPrecision(7)), gamma };
   at = next;
   if ($("against").value === TRUTH) {
     const { blur, focus, gamma } = nearestTruth(next);
@@ -199,7 +201,9 @@ function describeCommand() {
   const ofPicture = given === "picture" ? ["--gamma", String(at.gamma)] : lensWords;
   const file = `refocused.${$("format").value}`;
   lines.push([...words, ...ofPicture, "--renderer", name, "--out", file]);
-  $("command").textContent = lines.map((line) => line.map(quoted).join(" ")).join("\n");
+  // Lines break between words, and not at the hyphens of options.
+  const word = (text) => [make("span", { textContent: quoted(text) }), " "];
+  $("command").replaceChildren(...lines.flatMap((line, i) => [i ? "\n" : "", ...line.flatMap(word).slice(0, -1)]));
 }
 
 /* ---------- pictures ---------- */

@@ -42,9 +42,15 @@ out vec4 light;
 
 vec2 place(vec2 at) { return (at + overscan) / extended; }
 
+// S; disks that are smaller than a pixel are one.
+float defocus(vec2 place) {
+  float S = K * (texture(depth, place).r - focus);
+  return abs(S) < 0.5 ? 0.0 : S;
+}
+
 void main() {
   vec2 at = vec2(gl_FragCoord.x * pxPerPixel, frame.y - gl_FragCoord.y * pxPerPixel);
-  float S = K * (texture(depth, place(at)).r - focus);
+  float S = defocus(place(at));
   float radius = abs(S) * texelsPerPx;
   // A mean over more than the disk, without cover: nothing of the layer is near.
   if (textureLod(colour, place(at), ceil(log2(2.0 * radius + 2.0)) + 1.0).a < 1e-6) discard;
@@ -59,7 +65,7 @@ void main() {
     vec2 second = s + catEye * field;
     if (catEye > 0.0 && dot(second, second) > 1.0) continue;
     // Where the ray meets the layer, with the disparity near there.
-    vec2 where = place(at + (isFlat ? S : K * (texture(depth, place(at + S * s)).r - focus)) * s);
+    vec2 where = place(at + (isFlat ? S : defocus(place(at + S * s))) * s);
     vec4 c = textureLod(colour, where, lod);
     // Light that a nearer layer has as well weighs nothing, but where there is no other.
     float weight = repeats ? mix(1e-3, 1.0, texture(depth, where).g) : 1.0;
