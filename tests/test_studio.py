@@ -31,7 +31,9 @@ from bokehdata.kinds.billboards import write_billboards
 from bokehdata.writer import DatasetWriter, SceneWriter
 from bokehforge.cli import main
 from bokehforge.studio.layers import preview_layers
+from bokehforge.studio.pictures import require_aperture
 from bokehforge.studio.subjects import Scenes
+from runtime.command import OptionError
 from scenes.billboard import Billboard, Scene
 from scenes.color import REFERENCE_GAMMA, linear_from_display
 from scenes.stack import Stack
@@ -490,6 +492,13 @@ SETTINGS = {"scene": "photo.png", "renderer": "scatter", "blur": 5.0, "focus": 0
 def test_a_request_that_makes_no_sense_is_told_what_is_wrong(address, body, told):
     status, content = ask(address, "POST", "/picture", body)
     assert status == 422 and told in json.loads(content)["error"]
+
+
+def test_the_only_picture_of_an_aperture_is_that_of_the_command():
+    """A page must not have other files read."""
+    require_aperture("star.png,cat_eye=0.5", "star.png")
+    with pytest.raises(OptionError, match="the aperture is 'other.png'"):
+        require_aperture("other.png", "star.png")
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ import webbrowser
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import tyro
-from tyro.conf import arg
 
 from bokehdata.format import DatasetError
 from bokehdata.kinds.layers import LayersFolder, is_layers
@@ -54,7 +52,7 @@ class Options(MapOptions):
     """Checkpoints of your own for neural renderers, named after their networks, such as arnet.safetensors."""
     arch: Backend = "cpu"
     """Where exact pictures are made."""
-    port: Annotated[int, arg(help_behavior_hint="(default: 0)")] = 0
+    port: int = 0
     """Port of the page on this machine, 0 to 65535; 0 takes one that is free."""
     open: bool = False
     """Open the page in the browser."""
@@ -82,7 +80,7 @@ def _studio(options: Options) -> int:
     worker = Worker(pictures.begin, (subjects, options.weights, options.arch))
     try:
         worker.result(pictures.require_renderer, options.renderer)
-        with waiting(options.analysis):
+        with waiting(subjects.names[0]):
             worker.result(pictures.opened, subjects.names[0])
         with _listening(options.port) as listening:
             address = f"http://{_HOST}:{listening.getsockname()[1]}/"
@@ -133,8 +131,9 @@ def _commands(options: Options) -> dict[str, list[str]]:
     Layers of a picture are found by the first of two commands, "find". {} for a dataset.
     """
     subject = str(options.subject)
+    weights = ["--weights", *map(str, options.weights)] if options.weights else []
     if options.subject.is_dir():
-        render = ["bokehforge", "render", subject]
+        render = ["bokehforge", "render", subject, *weights]
         return {"picture": render, "layers": render} if is_layers(options.subject) else {}
     given: list[str] = []
     for name in ("disparity", "depth"):
@@ -145,9 +144,9 @@ def _commands(options: Options) -> dict[str, list[str]]:
         given += ["--expand-highlights", f"{options.expand_highlights:g}"]
     layers = f"{options.subject.stem}.layers"
     return {
-        "picture": ["bokehforge", "render", subject, *given],
+        "picture": ["bokehforge", "render", subject, *given, *weights],
         "find": ["bokehforge", "layers", subject, *given, "--analysis", options.analysis, "--out", layers],
-        "layers": ["bokehforge", "render", layers],
+        "layers": ["bokehforge", "render", layers, *weights],
     }
 
 

@@ -168,7 +168,6 @@ class Studio:
         subject = await self._subject(request)
         height, width = subject.given.disparity.shape
         low, high = subject.disparities
-        lenses = [case.lens() for case in subject.cases]
         middle = float(subject.given.disparity[height // 2, width // 2])
         document = {
             "name": subject.name,
@@ -182,8 +181,8 @@ class Studio:
             "layers": len(subject.layers.layers),
             "is_true": subject.is_true,
             "truths": [
-                {"blur": lens.blur_parameter, "focus": lens.focus_disparity, "gamma": case.gamma, "name": case.name}
-                for case, lens in zip(subject.cases, lenses, strict=True)
+                {"blur": case.blur_parameter, "focus": case.focus_disparity, "gamma": case.gamma, "name": case.name}
+                for case in subject.cases
             ],
         }
         return JSONResponse(document)

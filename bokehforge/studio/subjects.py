@@ -31,7 +31,7 @@ class Subject:
     given        its disparity
     layers       near to far: the true ones, or those that were found
     is_true      whether the layers are the scene itself
-    cases        its pictures that have a truth, with the lens of each
+    cases        its pictures that have a truth, of which blur parameter and focus are known
     """
 
     name: str
@@ -56,7 +56,7 @@ class Subject:
         """Largest K that the page offers, pixels per unit of disparity: that of the truths. Scenes reach beyond the
         frame as far as these need."""
         if self.cases:
-            return max(case.lens().blur_parameter for case in self.cases)
+            return max(case.blur_parameter or 0.0 for case in self.cases)
         low, high = self.disparities
         longer = max(self.given.disparity.shape)
         return max(round(_RADIUS_MAX * longer), 4) / (high - low) if high > low else 0.0
