@@ -1,6 +1,6 @@
 """Picture of the studio: a scene of a dataset, focused by a click, and another method at the right of the wipe.
 
-    python raytrace/gen.py --recipe blb-levels --scenes 1
+    python raytrace/gen.py --recipe blb-levels --scenes 2
     python docs/studio.py docs/studio.jpg datasets/blb-levels 155,515 identity
 
 155,515 is the pixel to click. It needs playwright and a Chromium on the path.

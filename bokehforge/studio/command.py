@@ -139,6 +139,9 @@ def _commands(options: Options) -> dict[str, list[str]]:
     for name in ("disparity", "depth"):
         if (value := getattr(options, name)) is not None:
             given += [f"--{name}", str(value)]
+    if options.is_estimated:
+        given += ["--depth-mean", *map(str, options.depth_mean), "--depth-std", *map(str, options.depth_std)]
+        given += ["--depth-side", str(options.depth_side)]
     given += [f"--{name}" for name in ("invert", "normalize") if getattr(options, name)]
     if options.expand_highlights:
         given += ["--expand-highlights", f"{options.expand_highlights:g}"]
