@@ -60,6 +60,7 @@ async function binary(response) {
 
 function complain(error) {
   if (error.name === "AbortError" || error.isSuperseded) return;
+  say("");
   $("error").textContent = error.message;
   $("error").hidden = false;
 }
@@ -88,6 +89,9 @@ async function begin() {
 
 async function open(name) {
   $("scene").value = name;
+  at = null;
+  version += 1;
+  $("error").hidden = true;
   say("Opening the scene and its layers …");
   const opened = await (await answerOf(`scene.json?${new URLSearchParams({ scene: name })}`)).json();
   const map = await binary(await answerOf(`disparity.bin?${new URLSearchParams({ scene: name })}`));
@@ -158,9 +162,14 @@ function show({ blur, focus, gamma }) {
   rest();
 }
 
+// Not while a scene is opened.
+function change(more = {}) {
+  if (at) show({ ...at, ...more });
+}
+
 function rest() {
   clearTimeout(restTimer);
-  restTimer = setTimeout(() => { if (!isDragging) askExact(); }, REST_MS);
+  restTimer = setTimeout(() => { if (at && !isDragging) askExact(); }, REST_MS);
 }
 
 function describe() {
@@ -326,6 +335,7 @@ const nameIn = (response) => {
 };
 
 async function save() {
+  if (!at) return;
   $("save").disabled = true;
   $("error").hidden = true;
   say("Saving …");
@@ -342,6 +352,7 @@ async function save() {
 
 async function sweep() {
   if (makingSweep) return makingSweep.abort();
+  if (!at) return;
   const pictures = Number($("sweep-pictures").value);
   makingSweep = new AbortController();
   $("sweep").textContent = "Stop";
@@ -387,11 +398,11 @@ function point(event) {
     isDragging = true;
   }
   if (isDragging) {
-    if (d !== at.focus) show({ ...at, focus: d });
+    if (d !== at.focus) change({ focus: d });
     Object.assign($("ring").style, { left: `${100 * x}%`, top: `${100 * y}%` });
     $("ring").hidden = false;
   }
-  $("probe").textContent = `d ${short(d - scene.shift)}, ${short(Math.abs(defocus(d)), 2)} px`;
+  $("probe").textContent = `d ${short(d - scene.shift)}, ${Math.abs(defocus(d)).toFixed(1)} px`;
 }
 
 function letGo() {
@@ -412,13 +423,13 @@ const sliders = {
 };
 for (const [key, toValue] of Object.entries(sliders)) {
   $(key).addEventListener("pointerdown", () => { isDragging = true; });
-  $(key).addEventListener("input", () => show({ ...at, [key]: toValue(Number($(key).value)) }));
+  $(key).addEventListener("input", () => change({ [key]: toValue(Number($(key).value)) }));
 }
 for (const id of ["spherical", "cat-eye"]) {
   $(id).addEventListener("pointerdown", () => { isDragging = true; });
-  $(id).addEventListener("input", () => show(at));
+  $(id).addEventListener("input", () => change());
 }
-for (const id of ["aperture", "renderer", "against"]) $(id).addEventListener("change", () => show(at));
+for (const id of ["aperture", "renderer", "against"]) $(id).addEventListener("change", () => change());
 $("format").addEventListener("change", describeCommand);
 $("scene").addEventListener("change", () => open($("scene").value).catch(complain));
 const turn = (by) => {
@@ -457,7 +468,7 @@ addEventListener("keydown", (event) => {
   else {
     const key = sideways ? "focus" : "blur";
     const position = clamp(Number($(key).value) + 5 * by, 0, Number($(key).max));
-    show({ ...at, [key]: sliders[key](position) });
+    change({ [key]: sliders[key](position) });
   }
   event.preventDefault();
 });

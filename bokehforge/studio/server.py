@@ -308,7 +308,8 @@ class Studio:
         return await self._open(request.query_params.get("scene", self.names[0]))
 
     async def _open(self, name: str) -> Subject:
-        return await _cached(self._subjects, name, 2, lambda: self.queue.ask(f"open {name}", opened, name))
+        # Every request of its own: none takes the place of that of another page.
+        return await _cached(self._subjects, name, 2, lambda: self.queue.ask(f"open {uuid4()}", opened, name))
 
     async def _exact(self, key: str, settings: Settings, *, is_patient: bool = False) -> Picture:
         if is_patient:  # frames would drive out what is seen
