@@ -79,7 +79,8 @@ def test_of_one_key_the_newest_request_is_answered(worker):
         await asyncio.sleep(0.05)
         newest = asyncio.create_task(ask("left", item=0.02))
         assert (await newest)[0] == 0.02 and (await other)[0] == 0.01
-        assert [type(result) for result in await asyncio.gather(*older, return_exceptions=True)] == 3 * [Superseded]
+        told = await asyncio.wait_for(asyncio.gather(*older, return_exceptions=True), 20.0)
+        assert [type(result) for result in told] == 3 * [Superseded]
 
     in_a_loop(worker, test)
 
