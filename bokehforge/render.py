@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,8 @@ from tyro.conf import arg
 
 import renderers
 from bokehdata.format import DatasetError
-from bokehdata.images import read_disparity
 from bokehdata.kinds.layers import LayersFolder, shifted
+from bokehforge.aperture import aperture_of
 from bokehforge.maps import DisparityMap, MapOptions, disparity_map, map_of_layers, read_map, require_map
 from bokehforge.photograph import MOVING, STILL, Film, Photograph
 from renderers.base import Renderer, RendererError
@@ -24,9 +23,8 @@ from runtime import command
 from runtime.backend import Backend, BackendError
 from runtime.command import OptionError, require_within
 from runtime.progress import Progress, waiting
-from scenes.aperture import CHARACTER, Aperture, Character, Disk, Donut, Mask, Polygon, Shape
 from scenes.arrays import Picture, Plane
-from scenes.color import REFERENCE_GAMMA, byte_levels
+from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens, blur_parameter_from_f_number
 from scenes.planes import billboards
@@ -133,7 +131,7 @@ def _render_with_map(options: Options, name: str, renderer: Renderer, folder: La
     embedded = None if folder is not None else require_map(options, options.image, f"--renderer {name}")
     _require_lens(options)
     _require_place(options.out, STILL if options.sweep is None else (*MOVING, ""))
-    aperture = _aperture(options.aperture)
+    aperture = aperture_of(options.aperture)
     photograph = _photograph(options, folder)
     image = photograph.image
     if folder is None:
@@ -190,7 +188,7 @@ def _render_picture_alone(options: Options, name: str, renderer: Renderer, folde
         if (value := getattr(options, control)) is not None:
             settings[control] = read_map(value, image) if control == "mask" else value
     # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
-    nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0, _aperture(options.aperture))
+    nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0, aperture_of(options.aperture))
     renderer = renderer.on(options.arch).with_controls(**settings)
     with waiting(name):
         picture = renderer(image, nothing, lens, gamma=options.gamma)
@@ -315,27 +313,3 @@ def _blur_parameter(
             f"at most {longer} px, the picture's longer side, are rendered"
         )
     return blur_parameter, blur_parameter * reach
-
-
-def _aperture(words: str) -> Aperture:
-    """The aperture that --aperture means; OptionError that names what is wrong with it."""
-    opening, *settings = words.split(",")
-    shape, *numbers = opening.split(":")
-    makers: dict[str, Callable[..., Shape]] = {
-        "disk": Disk,
-        "polygon": lambda blades, degrees="0": Polygon(int(blades), float(degrees)),
-        "donut": lambda inner_radius: Donut(float(inner_radius)),
-    }
-    try:
-        character = {key: float(value) for key, value in (setting.split("=") for setting in settings)}
-        if shape in makers:
-            plain = makers[shape](*numbers)
-        else:
-            plain = Mask.from_image(byte_levels(read_disparity(Path(opening))))
-        return Character(plain, **character) if character else plain
-    except (ValueError, TypeError, DatasetError) as error:
-        raise OptionError(
-            f"--aperture is {words} ({error}); it must be disk, polygon:BLADES, polygon:BLADES:DEGREES, "
-            "donut:INNER_RADIUS, or a picture; "
-            f"then, for {', '.join(CHARACTER)}, KEY=NUMBER after commas"
-        ) from error

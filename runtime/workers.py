@@ -3,11 +3,14 @@
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +61,53 @@ def results(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+class Worker:
+    """One process that works beside this one, an item at a time. The first item starts it.
+
+    start   called in it first, with `arguments`
+    """
+
+    def __init__(self, start: Callable[..., object], arguments: tuple[Any, ...]):
+        self._start, self._arguments = start, arguments
+        self._process: BaseProcess | None = None
+        self._here: Connection | None = None
+
+    def result(self, work: Callable[[Item], Result], item: Item) -> Result:
+        """`work(item)`; what it raises there is raised here. WorkerDied where the process ends, or is ended.
+
+        Not for two threads at a time.
+        """
+        if self._process is None:
+            self._begin()
+        assert self._here is not None
+        try:
+            self._here.send((work, item))
+            is_done, answer = self._here.recv()
+        except (EOFError, OSError) as error:
+            self.end()
+            raise WorkerDied("a worker process died (out of memory?)") from error
+        if not is_done:
+            raise answer
+        return answer
+
+    def end(self) -> None:
+        """End the process, whatever it does, from any thread. The next item starts another."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.join()
+
+    def _begin(self) -> None:
+        spawn = get_context("spawn")
+        self._here, there = spawn.Pipe()
+        with _interrupts_held_back():
+            process = spawn.Process(target=_answer, args=(there, self._start, self._arguments), daemon=True)
+            process.start()
+        # With no copy left here, its end is the end of the pipe.
+        there.close()
+        self._process = process
+
+
 def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -75,6 +125,22 @@ def _start(start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     # A parent that is killed takes its workers along.
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     start(*arguments)
+
+
+def _answer(there: Connection, start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    """What the process of a `Worker` does."""
+    # A terminal sends Ctrl-C to all of its processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _start(start, arguments)
+    with suppress(EOFError):
+        while True:
+            work, item = there.recv()
+            try:
+                answer = True, work(item)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                answer = False, error
+            there.send(answer)
 
 
 def _exit_with_parent() -> None:

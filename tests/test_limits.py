@@ -22,6 +22,7 @@ NEEDED = {
     "export": ("nowhere", "--to", "pairs", "--out", "pairs"),
     "lens": ("tessar",),
     "view": ("nowhere",),
+    "studio": ("nowhere.png", "--disparity", "nowhere.exr"),
     "layers": ("nowhere.png", "--disparity", "nowhere.exr", "--out", "new.layers"),
     "gen": (),
     "blender": (),
