@@ -18,7 +18,6 @@ from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 from scenes.thick_lens import Paraxial
 
-
 # What a case reads its pixels from.
 Plate = Literal["image", "truth", "disparity"]
 

@@ -1,4 +1,4 @@
-"""What all exports share: the file that says what a folder holds, so that the same command goes on and no other does."""
+"""What exports share: the file that says what a folder holds, so that the same command goes on and no other does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,8 @@ def settle(folder: Path, header: Mapping[str, Any], *, held: Path | None = None,
         for key, value in header.items():
             if found.get(key) != value:
                 raise DatasetError(
-                    f"{folder}: holds {what} with {key} {found.get(key)!r}, this run has {value!r}; choose another --out"
+                    f"{folder}: holds {what} with {key} {found.get(key)!r}, this run has {value!r}; "
+                    "choose another --out"
                 )
         return
     names = (entry.name for entry in held.iterdir())

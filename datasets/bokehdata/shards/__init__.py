@@ -32,6 +32,8 @@ def shard_cases(root: Path) -> list[Case]:
     names = set()
     for case in cases:
         if case.name in names:
-            raise DatasetError(f"{case.files()[0]}: has {case.name} a second time; put each export in a folder of its own")
+            raise DatasetError(
+                f"{case.files()[0]}: has {case.name} a second time; put each export in a folder of its own"
+            )
         names.add(case.name)
     return cases

@@ -3,12 +3,12 @@
     data/train-000000.parquet
     README.md                  the dataset card (`bokehdata.shards.card`)
 
-    image, truth             Image: the file itself where it is PNG, JPEG or WebP; else what a screen shows, PNG of 8 bits
+    image, truth             Image: the file itself where it is PNG, JPEG or WebP; else what a screen shows, 8-bit PNG
     image_file, truth_file   the file itself where `image` is not, such as OpenEXR with its highlights; else null
     disparity                Image: TIFF of 32-bit floating point, to the bit; null where it is not known
     name, ...                the document of the sample (`bokehdata.shards.packed`); aperture and origins are JSON
 
-Equal data and an equal version of pyarrow give equal bytes. A row is a row group, so that any one can be read by itself.
+Equal data and an equal version of pyarrow give equal bytes. A row is a row group and can be read by itself.
 """
 
 import io

@@ -6,7 +6,7 @@
         00000000.truth.exr
         00000000.disparity.exr     where it is known
 
-Stems are the numbers of the pictures in the dataset. Tar files have no time and no user, so equal data give equal bytes.
+Stems are the numbers of the pictures in the dataset. Tar files have no time and no user: equal data give equal bytes.
 """
 
 import io
