@@ -1,6 +1,7 @@
 """A picture, its truth, and what is known beside them: one type to measure on and to train on."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,8 +145,8 @@ class StackCase(Case):
     def truth(self) -> Picture:
         return display_from_linear(self.folder.bokeh(*self.setting))
 
-    def disparity(self) -> Plane:
-        return self.folder.disparity()
+    def disparity(self) -> Plane | None:
+        return self.folder.disparity() if self.folder.has_disparity else None
 
     def stored(self, plate: Plate) -> Stored | None:
         image = image_file(self.folder.image_format)
@@ -209,12 +210,13 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                 StackCase(
                     name=f"{folder.name}/{Path(name).stem}",
                     scene=folder.name,
-                    blur_parameter=stack.blur_parameters[setting.blur_index],
-                    focus_disparity=stack.focus_disparities[setting.focus_index],
+                    blur_parameter=_known(stack.blur_parameters[setting.blur_index]),
+                    focus_disparity=_known(stack.focus_disparities[setting.focus_index]),
                     gamma=setting.gamma,
                     aperture=stack.aperture,
                     level=setting.blur_index + 1,
                     focus_index=setting.focus_index,
+                    number=folder.number,
                     noise_rmse=_noise_of(folder, name),
                     folder=folder,
                     setting=setting,
@@ -222,6 +224,11 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                 )
             )
     return cases
+
+
+def _known(value: float) -> float | None:
+    """A number of a stack; not a number (NaN) is what nobody knows."""
+    return None if math.isnan(value) else value
 
 
 def _noise_of(folder: SceneFolder, name: str) -> float | None:

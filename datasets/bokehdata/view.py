@@ -20,6 +20,7 @@ from tqdm import tqdm
 from bokehdata.folder import SceneFolder
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
 from bokehdata.kinds.billboards import BillboardFolder
+from bokehdata.kinds.imported import is_known
 from bokehdata.kinds.light_field import LightFieldFolder, view_file
 from bokehdata.pages import PAGE_BYTES_MAX, filled, json_for_script, png_uri, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
@@ -119,6 +120,10 @@ def _card(folder: SceneFolder, side_px: int) -> str:
 def _entry(folder: SceneFolder, image: NDArray, side_px: int) -> dict[str, Any]:
     """What the page knows of a scene; `view.html` reads exactly these keys."""
     stack = folder.stack()
+    if not (folder.has_disparity and is_known(stack)):
+        raise DatasetError(
+            f"{folder.path}: its lens or its disparity is not known; the page shows scenes that have both"
+        )
     disparity = folder.disparity()
     size = _reduced_size(image, side_px)
     return {

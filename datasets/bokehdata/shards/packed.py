@@ -70,12 +70,12 @@ def document_of(case: Case) -> dict[str, Any]:
     }
 
 
-def files_of(case: Case) -> dict[Plate, Stored]:
-    """The files of a case by what they hold; without a disparity where there is none.
+def files_of(case: Case) -> dict[str, Stored]:
+    """The files of a case by their plate; without a disparity where there is none.
 
     DatasetError for a picture without a file, and for what cannot be read.
     """
-    found: dict[Plate, Stored] = {}
+    found: dict[str, Stored] = {}
     for plate in PLATES:
         stored = case.stored(plate)
         if stored is not None:

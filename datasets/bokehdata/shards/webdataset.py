@@ -65,7 +65,7 @@ class TarFile:
     archive: Path
     name: str
     offset: int
-    bytes: int
+    size: int
 
     @property
     def suffix(self) -> str:
@@ -75,10 +75,10 @@ class TarFile:
         try:
             with opened(self.archive) as file:
                 file.seek(self.offset)
-                data = file.read(self.bytes)
+                data = file.read(self.size)
         except OSError as error:
             raise DatasetError(f"{self.archive}: cannot be read ({error.strerror})") from error
-        if len(data) < self.bytes:
+        if len(data) < self.size:
             raise DatasetError(f"{self}: is cut off; export again to restore it")
         return data
 
@@ -121,6 +121,6 @@ def _case(path: Path, stem: str, files: Mapping[str, TarFile]) -> Case:
     if "json" not in files:
         raise DatasetError(f"{where}: has no .json, which says what it is; only exports of ours are read")
     document_file = files["json"]
-    if document_file.bytes > _DOCUMENT_BYTES_MAX:
+    if document_file.size > _DOCUMENT_BYTES_MAX:
         raise DatasetError(f"{document_file}: is larger than {_DOCUMENT_BYTES_MAX // 2**20} MiB")
     return case_of(document_file, document_file.read(), {plate: files[plate] for plate in PLATES if plate in files})
