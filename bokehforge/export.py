@@ -58,6 +58,8 @@ class Options:
 _OF_PAIRS = ("part", "format", "misalignment", "colour_drift", "seed")
 _OF_SHARDS = ("shard_size",)
 
+_MEGABYTE = 1_000_000
+
 
 def main(argv: list[str] | None = None, prog: str = "bokehforge export") -> int:
     """Run the command; returns its exit code."""
@@ -119,7 +121,7 @@ def _export_shards(options: Options, cases: Sequence[Case]) -> int:
     layout = PARQUET if options.to == "parquet" else WEBDATASET
     with Progress(len(cases), "picture") as progress:
         made = export_shards(
-            cases, options.out, layout, shard_bytes=options.shard_size * 1_000_000, on_case=progress.add
+            cases, options.out, layout, shard_bytes=options.shard_size * _MEGABYTE, on_case=progress.add
         )
     if layout is PARQUET:
         write_card(options.out, options.dir, cases)

@@ -22,7 +22,7 @@ def archives(root: Path) -> list[Path]:
 def shard_cases(root: Path) -> list[Case]:
     """Every sample of the archives of a folder, in their order.
 
-    DatasetError for an archive that is missing by `export.yaml`, that cannot be read, or that holds something else.
+    DatasetError for an archive that is missing by `shards.jsonl`, that cannot be read, or that holds something else.
     """
     found = archives(root)
     for shard in shards_of(root):

@@ -1,21 +1,26 @@
 """Writing cases into archives of bounded size, shard by shard, so that a kill costs at most the shard in flight.
 
-`export.yaml` has the shards that are finished: their names, sizes, checksums, and which cases are in them. The same
+`shards.jsonl` lists the shards that are finished: their names, sizes, checksums, and which cases are in them. The same
 command makes only what is missing or damaged, and what it makes in the end does not depend on how often it was stopped.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bokehdata.cases import Case, Stored
-from bokehdata.documents import read_yaml, yaml_text
-from bokehdata.exports import EXPORT_FILE, settle
+from bokehdata.documents import json_text
+from bokehdata.exports import settle
 from bokehdata.format import SCHEMA_VERSION, DatasetError, writing
 from bokehdata.shards.packed import document_of, files_of
+from runtime.documents import read_text
 from runtime.files import is_unfinished_name, replacing, sha256_of, write_whole
+
+SHARDS_FILE = "shards.jsonl"
 
 # Tar has a header for every file, and pads files to whole blocks. Parquet takes less.
 _BLOCK = 512
@@ -82,36 +87,40 @@ def export_shards(
             on_case(shard["samples"])
         shards.append(shard)
         done += shard["samples"]
-        rest = [other for file, other in found.items() if file > name]
-        with writing(out / EXPORT_FILE):
-            write_whole(out / EXPORT_FILE, yaml_text({**header, "shards": shards + rest}))
+        _list(out, shards + [other for file, other in found.items() if file > name])
     for name in sorted(found.keys() - {shard["file"] for shard in shards}):
         # Of an export that had more cases: readers would take it for a part of this one.
         with writing(out / name):
             (out / name).unlink(missing_ok=True)
-    with writing(out / EXPORT_FILE):
-        write_whole(out / EXPORT_FILE, yaml_text({**header, "shards": shards}))
+    _list(out, shards)
     return made
 
 
 def shards_of(folder: Path) -> Shards:
-    """The shards that `export.yaml` of a folder lists, [] where there is no such file; DatasetError for an odd one."""
-    path = folder / EXPORT_FILE
+    """The shards that `shards.jsonl` of a folder lists, [] where there is no such file; DatasetError for an odd one."""
+    path = folder / SHARDS_FILE
     if not path.is_file():
         return []
-    shards = read_yaml(path).get("shards", [])
-    for shard in shards if isinstance(shards, list) else [None]:
-        if not (isinstance(shard, dict) and _is_record(shard)):
-            raise DatasetError(f"{path}: does not list shards; remove it, or export again into another folder")
+    try:
+        shards = [json.loads(line) for line in read_text(path).splitlines()]
+        if not all(isinstance(shard, dict) and _is_record(shard) for shard in shards):
+            raise ValueError("a line is no shard")
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: does not list shards; remove it and export again") from error
     return shards
+
+
+def _list(folder: Path, shards: Shards) -> None:
+    with writing(folder / SHARDS_FILE):
+        write_whole(folder / SHARDS_FILE, "".join(json.dumps(shard) + "\n" for shard in shards))
 
 
 def _is_record(shard: Mapping[str, Any]) -> bool:
     file = shard.get("file")
-    is_inside = isinstance(file, str) and not file.startswith("/") and ".." not in file.split("/") and "\0" not in file
     counts = (shard.get(key) for key in ("first", "samples", "bytes"))
     return (
-        is_inside
+        isinstance(file, str)
+        and re.fullmatch(r"(data/)?[a-z]+-\d{6,9}\.(tar|parquet)", file) is not None
         and all(type(count) is int and count >= 0 for count in counts)
         and shard["samples"] > 0
         and all(isinstance(shard.get(key), str) for key in ("names", "sha256"))
@@ -149,7 +158,8 @@ def _write_shard(
     with writing(path), replacing(path) as aside, layout.shard(aside) as shard:
         for number in range(first, len(cases)):
             files, document = layout.files_of(cases[number]), document_of(cases[number])
-            size += sum(2 * _BLOCK + len(stored.data) for stored in files.values())
+            parts = (len(json_text(document).encode()), *(len(stored.data) for stored in files.values()))
+            size += sum(2 * _BLOCK + part for part in parts)
             if end > first and size > shard_bytes:
                 break
             shard.add(number, document, files)
