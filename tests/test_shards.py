@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ from bokehdata.shards.webdataset import tar_cases
 from bokehdata.torch_data import CropSettings, PictureCrops
 from bokehforge.export import main
 
-pytest.importorskip("pyarrow", reason="pyarrow is not installed: the extra [parquet]")
+needs_pyarrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed: the extra [parquet]")
 
 FIELDS = (
     *("name", "scene", "blur_parameter", "focus_disparity", "gamma", "aperture", "level", "focus_index", "number"),
     *("noise_rmse", "origins"),
 )
-LAYOUTS = ("webdataset", "parquet")
+LAYOUTS = ("webdataset", pytest.param("parquet", marks=needs_pyarrow))
 
 
 @pytest.fixture(scope="module", params=["exr", "png"])
@@ -98,6 +99,7 @@ def test_training_samples_are_those_of_the_dataset(layout, dataset, tmp_path):
             assert value == packed[n][key] if isinstance(value, str) else np.array_equal(value, packed[n][key]), key
 
 
+@needs_pyarrow
 def test_one_archive_becomes_another_without_loss(dataset, tmp_path):
     assert export(dataset, "parquet", tmp_path / "rows") == 0
     assert export(tmp_path / "rows", "webdataset", tmp_path / "tars") == 0
@@ -167,6 +169,7 @@ def test_tar_files_are_those_of_webdataset(dataset, tmp_path):
         assert stored is not None and sample[f"truth.{suffix}"] == stored.data
 
 
+@needs_pyarrow
 def test_parquet_shows_pictures_where_hugging_face_looks_for_them(dataset, tmp_path):
     import pyarrow.parquet as pq
 
@@ -185,6 +188,7 @@ def test_parquet_shows_pictures_where_hugging_face_looks_for_them(dataset, tmp_p
         assert row["blur_parameter"] == case.blur_parameter
 
 
+@needs_pyarrow
 def test_the_card_has_the_header_that_the_site_reads(dataset, pairs, tmp_path):
     assert export(dataset, "parquet", tmp_path / "out") == 0
     _, header, text = (tmp_path / "out" / "README.md").read_text().split("---\n", 2)
