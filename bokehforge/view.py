@@ -9,10 +9,12 @@ import tyro
 from bokehdata.format import DatasetError
 from bokehdata.kinds.layers import LayersFolder, is_layers
 from bokehdata.layers_view import write_layers_page
+from bokehdata.reader import Dataset
 from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
 from bokehdata.writer import size_text
 from runtime import command
 from runtime.command import counted
+from runtime.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,15 @@ class Options:
     """Write one self-contained page of a dataset: scenes, sliders for blur and focus, disparity and layers.
 
     Of a folder that `bokehforge layers` has written, it shows the layers. The page needs no server and no network: open
-    it in any browser.
+    it in any browser. More than 300 scenes make a folder, DIR.view, whose index.html is the page; the same command
+    resumes it.
     Example: bokehforge view datasets/default
     """
 
     dir: tyro.conf.Positional[Path]
     """Folder of the dataset, ours or in the layout of BLB, or of layers."""
     out: Path | None = None
-    """File of the page. Default: DIR.html beside the dataset."""
+    """File of the page, or its folder. Default: DIR.html or DIR.view beside the dataset."""
     scenes: int = DEFAULT_SCENES
     """Show at most this many scenes, 1 to 1,000,000."""
     side: int = DEFAULT_SIDE_PX
@@ -50,7 +53,9 @@ def _view(options: Options) -> int:
         size = write_layers_page(LayersFolder.at(options.dir), out, side_px=options.side)
         print(f"{size_text(size)}, open it in a browser: {out}")
         return command.DONE
-    page = write_page(options.dir, out, scenes=options.scenes, side_px=options.side)
+    total = min(options.scenes, len(Dataset(options.dir)))
+    with Progress(total, "scene") as progress:
+        page = write_page(options.dir, out, scenes=options.scenes, side_px=options.side, on_scene=progress.add)
     left_out = f" ({page.scenes_left_out} left out; see --scenes)" if page.scenes_left_out else ""
     print(
         f"{counted(page.scenes_shown, 'scene')}{left_out}, {size_text(page.bytes)}, open it in a browser: {page.path}"

@@ -2492,6 +2492,62 @@ FAULTS = [
         "            pass\n",
         "tests/test_latest.py::test_a_picture_that_nobody_waits_for_is_ended_after_a_while",
     ),
+    Fault(
+        "archives-of-the-sharp-picture-twice",
+        "datasets/bokehdata/cases.py",
+        'path = self.folder.path / {"image": image, "truth": truth,',
+        'path = self.folder.path / {"image": image, "truth": image,',
+        "tests/test_shards.py::test_an_archive_gives_the_cases_of_the_dataset_to_the_bit",
+    ),
+    Fault(
+        "archives-without-shapes-of-apertures",
+        "datasets/bokehdata/shards/packed.py",
+        "aperture=aperture_from(aperture)",
+        'aperture=aperture_from({"shape": "disk"})',
+        "tests/test_shards.py::test_an_archive_gives_the_cases_of_the_dataset_to_the_bit",
+    ),
+    Fault(
+        "tar-files-with-a-time",
+        "datasets/bokehdata/shards/webdataset.py",
+        "member.size = len(data)",
+        "member.size, member.mtime = len(data), 1",
+        "tests/test_shards.py::test_tar_files_are_those_of_webdataset",
+    ),
+    Fault(
+        "shards-that-stay-short",
+        "datasets/bokehdata/shards/writing.py",
+        'or (end < len(cases) and not shard["is_full"])',
+        "",
+        "tests/test_shards.py::test_equal_data_make_equal_bytes_however_often_it_was_stopped",
+    ),
+    Fault(
+        "imports-with-light-below-zero",
+        "datasets/bokehdata/kinds/imported.py",
+        "return np.clip(linear, 0.0, HALF_MAX)",
+        "return np.minimum(linear, HALF_MAX)",
+        "tests/test_importing.py::test_a_folder_of_blb_becomes_a_dataset_that_is_whole",
+    ),
+    Fault(
+        "imports-that-guess-a-lens",
+        "datasets/bokehdata/cases.py",
+        "return None if math.isnan(value) else value",
+        "return 0.0 if math.isnan(value) else value",
+        "tests/test_importing.py::test_pairs_become_a_dataset_without_a_lens",
+    ),
+    Fault(
+        "sheets-that-keep-what-has-changed",
+        "datasets/bokehdata/sheets.py",
+        'if told.pop("digest") != digest:',
+        'if told.pop("digest") is None:',
+        "tests/test_sheets.py::test_a_scene_that_changed_is_made_anew",
+    ),
+    Fault(
+        "sheets-that-lead-back-to-their-begin",
+        "datasets/bokehdata/view.html",
+        "const name = SHEETS?.[sheet + by]?.[by < 0 ? 1 : 0];",
+        "const name = SHEETS?.[sheet + by]?.[0];",
+        "tests/test_sheets.py::test_an_address_leads_to_any_scene_and_its_neighbours_are_those_of_the_data",
+    ),
 ]
 
 

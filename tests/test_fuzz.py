@@ -4,8 +4,10 @@ Files are whole, and damaged: bytes are overwritten, cut, repeated; in documents
 examples are the same in every run. `pytest tests/test_fuzz.py --hypothesis-profile=long` tries a hundred times as many.
 """
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,10 @@ from bokehdata.kinds.billboards import write_billboards
 from bokehdata.kinds.layers import LayersFolder, RevealedPhotograph, write_layers
 from bokehdata.opening import open_cases
 from bokehdata.pairs.pair import fits
+from bokehdata.shards.packed import document_of, files_of
 from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter, SceneWriter
+from bokehforge import export, importing
 from evaluation import report
 from evaluation.results import ResultsError, RowLog
 from renderers.base import RendererError
@@ -317,6 +321,82 @@ def test_a_dataset_with_a_damaged_picture_is_read_or_named(name, whole_dataset, 
 
     fuzz()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module", params=["webdataset", "parquet"])
+def whole_archive(request, whole_dataset, tmp_path_factory) -> Path:
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed: the extra [parquet]")
+    root = tmp_path_factory.mktemp(request.param)
+    assert export.main([str(whole_dataset), "--to", request.param, "--out", str(root), "--limit", "2"]) == 0
+    return root
+
+
+def test_a_damaged_archive_is_read_or_named(whole_archive, tmp_path, capfd):
+    root = shutil.copytree(whole_archive, tmp_path / "archive")
+    (path,) = (path for path in root.rglob("*.*") if path.suffix in (".tar", ".parquet"))
+    read_all(root)
+    whole = path.read_bytes()
+
+    # The table of contents of Parquet is at its end.
+    @FUZZED
+    @given(damaged_bytes(whole) | damaged_bytes(whole[::-1]).map(lambda data: data[::-1]))
+    def fuzz(data: bytes) -> None:
+        path.write_bytes(data)
+        require_read_or_refused(read_all, root, (DatasetError,))
+
+    fuzz()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_sample_with_an_odd_document_is_read_or_named(whole_dataset, tmp_path):
+    path = tmp_path / "shard-000000.tar"
+    (case, *_) = open_cases(whole_dataset)
+    files, document = files_of(case), document_of(case)
+
+    @FUZZED
+    @given(damaged_document(document, json.dumps))
+    def fuzz(data: bytes) -> None:
+        with tarfile.open(path, "w") as tar:
+            texts = {f"0.{plate}{stored.suffix}": stored.data for plate, stored in files.items()}
+            for name, content in {"0.json": data, **texts}.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        require_read_or_refused(read_all, tmp_path, (DatasetError,))
+
+    fuzz()
+
+
+def test_an_odd_list_of_shards_is_read_or_named(whole_archive, tmp_path):
+    root = shutil.copytree(whole_archive, tmp_path / "archive")
+    text = (root / "shards.jsonl").read_text()
+
+    @FUZZED
+    @given(damaged_document(json.loads(text), json.dumps) | damaged_bytes(text.encode()))
+    def fuzz(data: bytes) -> None:
+        (root / "shards.jsonl").write_bytes(data)
+        require_read_or_refused(open_cases, root, (DatasetError,))
+
+    fuzz()
+
+
+def test_an_imported_scene_with_an_odd_document_is_read_or_named(whole_pictures, tmp_path):
+    for name in ("image", "truth"):
+        (tmp_path / "plain" / name).mkdir(parents=True)
+        shutil.copy(whole_pictures / "plain.png", tmp_path / "plain" / name / "one.png")
+    assert importing.main([str(tmp_path / "plain"), "--out", str(tmp_path / "out")]) == 0
+    scene = tmp_path / "out" / "000000"
+    (tmp_path / "out" / "dataset.yaml").unlink(), (tmp_path / "out" / "index.jsonl").unlink()
+    text = (scene / "scene.yaml").read_text()
+
+    @FUZZED
+    @given(damaged_document(yaml.safe_load(text), as_yaml) | damaged_bytes(text.encode()))
+    def fuzz(data: bytes) -> None:
+        (scene / "scene.yaml").write_bytes(data)
+        check_dataset(tmp_path / "out")
+
+    fuzz()
 
 
 def test_odd_settings_of_a_plain_folder_are_named(whole_pictures, tmp_path):

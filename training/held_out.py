@@ -10,6 +10,7 @@ from bokehdata.format import DATASET_FILE, DatasetError
 from bokehdata.index import read_index
 from bokehdata.origins import Origin, Origins
 from bokehdata.reader import Dataset
+from bokehdata.shards.writing import shards_of
 from runtime.command import counted
 
 
@@ -80,9 +81,11 @@ def described(folder: Path, cases: Sequence[Case], role: str) -> dict[str, Any]:
 
 
 def digest(folder: Path, cases: Sequence[Case]) -> str:
-    """sha256 of a dataset's content: of its index, which has the checksum of every file; else of the cases in it."""
+    """sha256 of a dataset's content: of what lists the checksum of every file; else of the cases in it."""
     if (folder / DATASET_FILE).is_file():
         parts = [entry.to_line() for entry in read_index(folder)[0].values()]
+    elif shards := shards_of(folder):
+        parts = [shard["sha256"] for shard in shards]
     else:
         parts = [case.digest() for case in cases]
     return hashlib.sha256("".join(parts).encode()).hexdigest()

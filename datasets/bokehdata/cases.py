@@ -1,21 +1,33 @@
 """A picture, its truth, and what is known beside them: one type to measure on and to train on."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from bokehdata.folder import SceneFolder
-from bokehdata.format import INFO_FILE, BokehSetting, DatasetError, bokeh_file
+from bokehdata.format import DISPARITY_FILE, INFO_FILE, BokehSetting, DatasetError, bokeh_file, image_file
 from bokehdata.origins import Origins
 from runtime.documents import is_number, shown
-from runtime.files import sha256_of
+from runtime.files import opened, sha256_of
 from scenes.aperture import Aperture, Disk
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_from_linear
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 from scenes.thick_lens import Paraxial
+
+# What a case reads its pixels from.
+Plate = Literal["image", "truth", "disparity"]
+
+
+class Stored(NamedTuple):
+    """A file as it is: its suffix in small letters, ".exr", and its bytes."""
+
+    suffix: str
+    data: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +98,10 @@ class Case:
         """What the picture, its disparity, its layers and its truth are read from."""
         raise NotImplementedError
 
+    def stored(self, plate: Plate) -> Stored | None:
+        """The file that one of them is read from, None where there is no such file."""
+        return None
+
     def digest(self) -> str:
         """sha256 of the files and of the lens: equal digests give equal measurements."""
         lens = (self.blur_parameter, self.focus_disparity, self.gamma, self.aperture.describe())
@@ -129,8 +145,17 @@ class StackCase(Case):
     def truth(self) -> Picture:
         return display_from_linear(self.folder.bokeh(*self.setting))
 
-    def disparity(self) -> Plane:
-        return self.folder.disparity()
+    def disparity(self) -> Plane | None:
+        return self.folder.disparity() if self.folder.has_disparity else None
+
+    def stored(self, plate: Plate) -> Stored | None:
+        image = image_file(self.folder.image_format)
+        if self.input_setting is not None:
+            image = bokeh_file(self.input_setting, self.folder.image_format)
+        truth = bokeh_file(self.setting, self.folder.image_format)
+        path = self.folder.path / {"image": image, "truth": truth, "disparity": DISPARITY_FILE}[plate]
+        # BLB has no file of disparities.
+        return None if plate == "disparity" and not path.is_file() else stored_file(path)
 
     def layers(self) -> LayeredScene | None:
         return self.folder.layers()
@@ -185,12 +210,13 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                 StackCase(
                     name=f"{folder.name}/{Path(name).stem}",
                     scene=folder.name,
-                    blur_parameter=stack.blur_parameters[setting.blur_index],
-                    focus_disparity=stack.focus_disparities[setting.focus_index],
+                    blur_parameter=_known(stack.blur_parameters[setting.blur_index]),
+                    focus_disparity=_known(stack.focus_disparities[setting.focus_index]),
                     gamma=setting.gamma,
                     aperture=stack.aperture,
                     level=setting.blur_index + 1,
                     focus_index=setting.focus_index,
+                    number=folder.number,
                     noise_rmse=_noise_of(folder, name),
                     folder=folder,
                     setting=setting,
@@ -200,6 +226,11 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
     return cases
 
 
+def _known(value: float) -> float | None:
+    """A number of a stack; not a number (NaN) is what nobody knows."""
+    return None if math.isnan(value) else value
+
+
 def _noise_of(folder: SceneFolder, name: str) -> float | None:
     """What `info.json` says of a picture's noise; BLB's says nothing."""
     told = folder.info.get("noise_rmse", {})
@@ -207,6 +238,15 @@ def _noise_of(folder: SceneFolder, name: str) -> float | None:
     if noise is not None and not is_number(noise):
         raise DatasetError(f"{folder.path / INFO_FILE}: noise_rmse of {name} is {shown(noise)}")
     return noise
+
+
+def stored_file(path: Path) -> Stored:
+    """A file as it is; DatasetError where it cannot be read."""
+    try:
+        with opened(path) as file:
+            return Stored(path.suffix.lower(), file.read())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def known_disparity(case: Case) -> Plane:

@@ -57,6 +57,16 @@ class SceneFolder:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     @property
+    def number(self) -> int | None:
+        """In the numbering of a public set, where the scene was imported from one; else None."""
+        return None
+
+    @property
+    def has_disparity(self) -> bool:
+        """Whether its disparity is known."""
+        return True
+
+    @property
     def name(self) -> str:
         """Name of the folder: "000012", or BLB's "277"."""
         return self.path.absolute().name

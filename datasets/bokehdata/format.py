@@ -124,9 +124,10 @@ def bokeh_setting(name: str) -> BokehSetting | None:
 
 def bokeh_settings(stack: Stack) -> Iterator[BokehSetting]:
     """Every picture of a stack, blur outermost, gamma innermost."""
-    for blur_index, focus_index, _ in stack.lenses():
-        for gamma in stack.gammas:
-            yield BokehSetting(blur_index, focus_index, gamma)
+    for blur_index in range(len(stack.blur_parameters)):
+        for focus_index in range(len(stack.focus_disparities)):
+            for gamma in stack.gammas:
+                yield BokehSetting(blur_index, focus_index, gamma)
 
 
 def stored_settings(stack: Stack) -> Iterator[BokehSetting]:

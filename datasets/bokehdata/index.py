@@ -26,18 +26,18 @@ class IndexEntry:
     folder           name of its folder, "000012"
     files            record of every file by its path relative to the folder, sorted
     images           number of rendered pictures; the all-in-focus picture counts where its noise is known
-    noise_rmse_max   largest display RMSE among them
+    noise_rmse_max   largest display RMSE among them; None where it is not known
     """
 
     folder: str
     files: dict[str, FileRecord]
     images: int
-    noise_rmse_max: float
+    noise_rmse_max: float | None
 
     def __post_init__(self):
         if not (isinstance(self.folder, str) and is_scene_folder_name(self.folder)):
             raise ValueError(f"folder is {shown(self.folder)}")
-        if not is_number(self.noise_rmse_max):
+        if not (self.noise_rmse_max is None or is_number(self.noise_rmse_max)):
             raise ValueError(f"noise_rmse_max is {shown(self.noise_rmse_max)}")
         for name, record in self.files.items():
             # Not what leads out of the folder, nor what the system takes for the end of a name.

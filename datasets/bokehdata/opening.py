@@ -1,4 +1,4 @@
-"""Open any folder that has pictures and their truth: our datasets, folders of BLB, plain folders, sets of pairs."""
+"""Open any folder that has pictures and their truth: our datasets, folders of BLB, plain folders, pairs, archives."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from bokehdata.pairs import layout_of
 from bokehdata.pairs.pair import OnMisfit, refuse
 from bokehdata.plain import is_plain, plain_cases
 from bokehdata.reader import Dataset
+from bokehdata.shards import archives, shard_cases
 
 
 def open_cases(root: Path, on_misfit: OnMisfit = refuse) -> list[Case]:
@@ -21,6 +22,8 @@ def open_cases(root: Path, on_misfit: OnMisfit = refuse) -> list[Case]:
         cases = plain_cases(root)
     elif not (root / DATASET_FILE).is_file() and (layout := layout_of(root)):
         cases = layout.cases(root, on_misfit)
+    elif not (root / DATASET_FILE).is_file() and archives(root):
+        cases = shard_cases(root)
     else:
         cases = stack_cases(Dataset(root))
     if not cases:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bokehdata.cases import Case
+from bokehdata.cases import Case, Plate, Stored, stored_file
 from bokehdata.documents import read_json
 from bokehdata.format import DatasetError
 from bokehdata.images import read_disparity, read_display
@@ -62,6 +62,10 @@ class PlainCase(Case):
 
     def disparity(self) -> Plane | None:
         return None if self.disparity_file is None else read_disparity(self.disparity_file)
+
+    def stored(self, plate: Plate) -> Stored | None:
+        path = {"image": self.image_file, "truth": self.truth_file, "disparity": self.disparity_file}[plate]
+        return None if path is None else stored_file(path)
 
     def files(self) -> list[Path]:
         return [path for path in (self.image_file, self.disparity_file, self.truth_file) if path is not None]

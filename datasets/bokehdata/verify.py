@@ -23,6 +23,7 @@ from bokehdata.format import (
 )
 from bokehdata.index import IndexEntry, read_index, unlisted_files, wrong_files
 from bokehdata.kinds.billboards import BillboardFolder
+from bokehdata.kinds.imported import ImportedFolder
 from bokehdata.kinds.layers import is_layers
 from bokehdata.reader import Dataset
 from scenes.billboard import Scene
@@ -104,7 +105,8 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
     else:
         retraced, problem = _retrace_noisiest(traced, retrace)
         problems += problem
-    return Report(tuple(problems), _noise_notes(traced), tuple(unchecked), len(dataset), retraced)
+    notes = (*_noise_notes(traced), *_missing_notes(whole))
+    return Report(tuple(problems), notes, tuple(unchecked), len(dataset), retraced)
 
 
 def _stray_folders(root: Path, entries: Mapping[str, IndexEntry]) -> list[Problem]:
@@ -160,6 +162,14 @@ def _noise_notes(folders: list[BillboardFolder]) -> tuple[str, ...]:
         f"{count} {'picture has' if count == 1 else 'pictures have'} more noise than the {asked:g} asked for "
         "(the tracer's largest set of lens points)"
         for asked, count in above.items()
+    )
+
+
+def _missing_notes(folders: list[SceneFolder]) -> tuple[str, ...]:
+    missing = Counter(what for folder in folders if isinstance(folder, ImportedFolder) for what in folder.missing)
+    return tuple(
+        f"{count} {'scene has' if count == 1 else 'scenes have'} no {what}: not in what was imported"
+        for what, count in missing.items()
     )
 
 

@@ -1,11 +1,15 @@
-"""One self-contained HTML page that shows a dataset: a grid of scenes, and each scene's pictures under sliders.
+"""An HTML page that shows a dataset: a grid of scenes, and each scene's pictures under sliders.
 
 The page needs no server and no network: pictures are WebP inside it, the program is in `view.html`. A scene's pictures
-lie in a JSON block that the browser parses only when the scene is opened, so that a page of 60 MB opens at once.
+lie in a JSON block that the browser parses only when the scene is opened, so that a page of 60 MB opens at once. Of
+more scenes than `PAGE_SCENES` it is a folder, from which the browser loads what is looked at (`bokehdata.sheets`).
 """
 
+import hashlib
 import html
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,15 +19,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from bokehdata.folder import SceneFolder
 from bokehdata.format import BokehSetting, DatasetError, bokeh_file, bokeh_settings, writing
+from bokehdata.index import read_index
+from bokehdata.kinds import open_scene
 from bokehdata.kinds.billboards import BillboardFolder
+from bokehdata.kinds.imported import is_known
 from bokehdata.kinds.light_field import LightFieldFolder, view_file
 from bokehdata.pages import PAGE_BYTES_MAX, filled, json_for_script, png_uri, webp_uri
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
 from bokehdata.reader import Dataset
+from bokehdata.sheets import INDEX_NAME, Card, Chunk, write_sheets
 from runtime.command import counted
 from runtime.files import replacing
 from scenes.color import REFERENCE_GAMMA
@@ -33,6 +40,12 @@ from scenes.stack import Stack
 # At this side a default scene (512 px, ten traced images) takes about 0.4 MB.
 DEFAULT_SIDE_PX = 512
 DEFAULT_SCENES = 100
+
+# Scenes in one file; a page of more is a folder.
+PAGE_SCENES = 300
+
+# Changes with what a card has, so that no old one is used again.
+_CARDS = 1
 
 _THUMBNAIL_PX = 288
 _LAYER_PX = 208
@@ -44,7 +57,7 @@ _VIEWS_SIDE = 9
 
 @dataclass(frozen=True)
 class Page:
-    """A page as written: where, its size, how many scenes it shows and how many did not fit."""
+    """A page as written: the file to open, the size of all, how many scenes it shows and how many it does not."""
 
     path: Path
     bytes: int
@@ -58,14 +71,17 @@ def write_page(
     *,
     scenes: int = DEFAULT_SCENES,
     side_px: int = DEFAULT_SIDE_PX,
+    on_scene: Callable[[], None] = lambda: None,
 ) -> Page:
     """Write the page of a dataset: ours, or folders in the layout of BLB.
 
-    scenes    show at most this many, the first ones; fewer where the page would pass 250 MB
-    side_px   longest side of the pictures in the page, never enlarged
+    scenes     show at most this many, the first ones. Up to `PAGE_SCENES` they are in one file, fewer where it would
+               pass 250 MB; more are in a folder, NAME.view for `out_html` NAME.html
+    side_px    longest side of the pictures in the page, never enlarged
+    on_scene   called after each scene
 
-    The page appears under its name when it is complete. DatasetError for a folder without finished scenes, a file that
-    cannot be read or written, and counts below 1.
+    The page appears under its name when it is complete. What a stopped run has written of a folder is used by the next.
+    DatasetError for a folder without finished scenes, a file that cannot be read or written, and counts below 1.
     """
     if scenes < 1 or side_px < 1:
         raise DatasetError(f"a page of {scenes} scenes with pictures of {side_px} px; both must be at least 1")
@@ -73,52 +89,86 @@ def write_page(
     if not len(dataset):
         raise DatasetError(f"{dataset.root}: holds no finished scene; run the generator again to finish some")
 
-    out_html = Path(out_html)
+    out_html, shown = Path(out_html), min(scenes, len(dataset))
+    if shown > PAGE_SCENES:
+        folder = out_html.with_suffix(".view") if out_html.suffix == ".html" else out_html
+        head, tail = _template(dataset, side_px)
+        page = head, filled(tail, shown=_shown(shown, len(dataset), "by --scenes"))
+        size = write_sheets(folder, page, _chunks(dataset, shown, side_px), on_scene=on_scene)
+        return Page(folder / INDEX_NAME, size, shown, len(dataset) - shown)
     with writing(out_html), replacing(out_html) as aside, aside.open("wb") as page:
-        shown = _write(page, dataset, scenes, side_px)
+        shown = _write(page, dataset, scenes, side_px, on_scene)
     return Page(out_html, out_html.stat().st_size, shown, len(dataset) - shown)
 
 
-def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int) -> int:
-    """Streams the page scene by scene; returns how many scenes it holds."""
+def _template(dataset: Dataset, side_px: int) -> tuple[str, str]:
+    """What stands before the scenes and after them."""
     template = resources.files("bokehdata").joinpath("view.html").read_text("utf-8")
     head, tail = template.split("<!-- scenes -->\n")
     made = "traced" if isinstance(dataset[0], BillboardFolder) else "rendered"
     tail = filled(tail, side_px=str(side_px), palette=disparity_palette().tobytes().hex(), made=made)
     title = dataset.root.resolve().name
-    page.write(filled(head, title=title, scenes=counted(len(dataset), "scene"), made=made).encode())
+    return filled(head, title=title, scenes=counted(len(dataset), "scene"), made=made), tail
 
+
+def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int, on_scene: Callable[[], None]) -> int:
+    """Streams the page scene by scene; returns how many scenes it holds."""
+    head, tail = _template(dataset, side_px)
+    page.write(filled(head, sheets="null", scripts="'unsafe-inline'").encode())
     shown = 0
-    # The bar appears for runs of more than two seconds, on terminals.
-    for folder in tqdm(dataset[:scenes], desc="pictures", unit="scene", delay=2.0, disable=None):
-        card = _card(folder, side_px).encode()
+    for folder in dataset[:scenes]:
+        card = _item(_card(folder, side_px)).encode()
         if shown and page.tell() + len(card) + len(tail) > PAGE_BYTES_MAX:
             break
         page.write(card)
         shown += 1
+        on_scene()
 
-    page.write(filled(tail, shown=_shown(shown, len(dataset))).encode())
+    page.write(filled(tail, shown=_shown(shown, len(dataset), "to keep the page small")).encode())
     return shown
 
 
-def _card(folder: SceneFolder, side_px: int) -> str:
+def _chunks(dataset: Dataset, scenes: int, side_px: int) -> Iterator[Chunk]:
+    """The scenes of a page in many files. They are opened one by one and not kept."""
+    entries = read_index(dataset.root)[0] if dataset.is_indexed else {}
+    for path in dataset.paths[:scenes]:
+        line = entries[path.name].to_line() if path.name in entries else None
+        # Without checksums nobody knows whether what is there is of these files.
+        digest = line and hashlib.sha256(f"{_CARDS} {side_px} {line}".encode()).hexdigest()
+        yield Chunk(digest, partial(_card_at, path, side_px))
+
+
+def _card_at(path: Path, side_px: int) -> Card:
+    return _card(open_scene(path), side_px)
+
+
+def _card(folder: SceneFolder, side_px: int) -> Card:
     """A scene in the grid, with all that the page needs to open it."""
     image = folder.image()
     entry = _entry(folder, image, side_px)
     thumbnail = _webp(display_tile(image, _reduced_size(image, _THUMBNAIL_PX)))
     content = counted(len(entry["layers"]), "layer") if entry["layers"] else counted(len(entry["bokeh"]), "image")
-    name = html.escape(folder.name)
+    return Card(folder.name, content, thumbnail, entry)
+
+
+def _item(card: Card) -> str:
+    """A card in the page itself."""
+    name = html.escape(card.name)
     return (
-        f'<li><a href="#{urlencode({"scene": folder.name})}" data-scene="{name}">'
-        f'<img src="{thumbnail}" alt="" loading="lazy">'
-        f'<span class="line"><span>{name}</span><span class="faint">{content}</span></span></a>\n'
-        f'<script type="application/json">{json_for_script(entry)}</script></li>\n'
+        f'<li><a href="#{urlencode({"scene": card.name})}" data-scene="{name}">'
+        f'<img src="{card.thumbnail}" alt="" loading="lazy">'
+        f'<span class="line"><span>{name}</span><span class="faint">{card.content}</span></span></a>\n'
+        f'<script type="application/json">{json_for_script(card.entry)}</script></li>\n'
     )
 
 
 def _entry(folder: SceneFolder, image: NDArray, side_px: int) -> dict[str, Any]:
     """What the page knows of a scene; `view.html` reads exactly these keys."""
     stack = folder.stack()
+    if not (folder.has_disparity and is_known(stack)):
+        raise DatasetError(
+            f"{folder.path}: its lens or its disparity is not known; the page shows scenes that have both"
+        )
     disparity = folder.disparity()
     size = _reduced_size(image, side_px)
     return {
@@ -203,9 +253,9 @@ def _webp(picture: NDArray[np.uint8]) -> str:
     return webp_uri(Image.fromarray(picture))
 
 
-def _shown(shown: int, total: int) -> str:
+def _shown(shown: int, total: int, why: str) -> str:
     if shown == total:
         return f"All {total} scenes of the dataset." if total > 1 else "The only scene of the dataset."
     left_out = total - shown
     were = "was" if left_out == 1 else "were"
-    return f"The first {shown} of {total} scenes; {left_out} {were} left out to keep the page small."
+    return f"The first {shown} of {total} scenes; {left_out} {were} left out {why}."

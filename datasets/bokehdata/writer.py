@@ -59,6 +59,7 @@ from bokehdata.format import (
 from bokehdata.index import IndexEntry, read_index, record_of, unlisted_files, wrong_files
 from runtime.files import sync, unfinished, write_whole
 from scenes.arrays import Plane
+from scenes.stack import Stack
 
 # The one key of the header that may change between the runs that fill a dataset.
 SOFTWARE_KEY = "software"
@@ -114,8 +115,8 @@ class DatasetWriter:
 
     @property
     def noise_rmse_max(self) -> float:
-        """Largest estimated noise of any picture, display RMSE; 0 for an empty dataset."""
-        return max((entry.noise_rmse_max for entry in self._entries.values()), default=0.0)
+        """Largest estimated noise of any picture, display RMSE; 0 where there is none."""
+        return max((entry.noise_rmse_max or 0.0 for entry in self._entries.values()), default=0.0)
 
     def indexed(self, wanted: Iterable[int]) -> set[int]:
         """Those of the wanted scenes that are in the index."""
@@ -181,6 +182,8 @@ class SceneWriter:
         self.scene_index = scene_index
         self._image_format: ImageFormat = image_format
         self._folder = unfinished(root / scene_folder_name(scene_index))
+        self._pictures: set[str] = set()
+        self._info: Mapping[str, Any] | None = None
         self._noise_rmse: dict[str, float] = {}
         self._samples: dict[str, int] = {}
 
@@ -198,7 +201,12 @@ class SceneWriter:
 
     def write_documents(self, scene_document: Mapping[str, Any], settings: CameraSettings) -> None:
         """`scene.yaml` now, and `info.json` when the noise of every picture is known."""
-        self._settings = settings
+        self._settings, self._stack = settings, settings.stack
+        _write(self._folder / SCENE_FILE, yaml_text(scene_document).encode())
+
+    def write_given_documents(self, scene_document: Mapping[str, Any], info: Mapping[str, Any], stack: Stack) -> None:
+        """`scene.yaml`, and `info.json` as it is given, of a scene that others made."""
+        self._info, self._stack = info, stack
         _write(self._folder / SCENE_FILE, yaml_text(scene_document).encode())
 
     def write_layer(self, name: str, rgba: NDArray[np.float16]) -> None:
@@ -223,6 +231,7 @@ class SceneWriter:
         name = image_file(self._image_format)
         images.write_linear(self._folder / name, linear)
         if noise_rmse is not None and samples is not None:
+            self._pictures.add(name)
             self._noise_rmse[name] = noise_rmse
             self._samples[name] = samples
 
@@ -233,17 +242,23 @@ class SceneWriter:
         noise_rmse   estimate of its display RMSE against the converged picture
         samples      lens samples per pixel
         """
+        self.write_stored_bokeh(setting, stored_from_linear(linear, setting.gamma))
         name = bokeh_file(setting, self._image_format)
-        images.write_linear(self._folder / name, stored_from_linear(linear, setting.gamma))
         self._noise_rmse[name] = noise_rmse
         self._samples[name] = samples
+
+    def write_stored_bokeh(self, setting: BokehSetting, stored: NDArray) -> None:
+        """A refocused picture that others made, as files hold it (`stored_from_linear`); nobody knows its noise."""
+        name = bokeh_file(setting, self._image_format)
+        images.write_linear(self._folder / name, stored)
+        self._pictures.add(name)
 
     def write_preview(self, jpeg: bytes) -> None:
         """The contact sheet for people, an encoded JPEG."""
         _write(self._folder / PREVIEW_FILE, jpeg)
 
     def _finish(self) -> None:
-        info = info_document(self._settings, self._noise_rmse, self._samples)
+        info = self._info or info_document(self._settings, self._noise_rmse, self._samples)
         _write(self._folder / INFO_FILE, json_text(info).encode())
         self._require_whole()
 
@@ -254,8 +269,8 @@ class SceneWriter:
         self.entry = IndexEntry(
             folder=scene_folder_name(self.scene_index),
             files={path.relative_to(self._folder).as_posix(): record_of(path) for path in files},
-            images=len(self._noise_rmse),
-            noise_rmse_max=max(self._noise_rmse.values(), default=0.0),
+            images=len(self._pictures),
+            noise_rmse_max=max(self._noise_rmse.values(), default=None if self._pictures else 0.0),
         )
         final = self._root / self.entry.folder
         if final.is_symlink() or final.is_file():
@@ -266,14 +281,13 @@ class SceneWriter:
 
     def _require_whole(self) -> None:
         image = image_file(self._image_format)
-        stack = self._settings.stack
-        pictures = {bokeh_file(setting, self._image_format) for setting in stored_settings(stack)}
-        missing = pictures - self._noise_rmse.keys()
+        pictures = {bokeh_file(setting, self._image_format) for setting in stored_settings(self._stack)}
+        missing = pictures - self._pictures
         if not (self._folder / image).is_file():
             missing.add(image)
         if missing:
             raise ValueError(f"scene {self.scene_index} was closed without {', '.join(sorted(missing))}")
-        if unasked := self._noise_rmse.keys() - pictures - {image}:
+        if unasked := self._pictures - pictures - {image}:
             raise ValueError(f"scene {self.scene_index}: {', '.join(sorted(unasked))} is not in its stack")
 
 
@@ -355,6 +369,8 @@ def _is_as_written(folder: Path, entry: IndexEntry) -> bool:
         return False
     try:
         document, info = read_yaml(folder / SCENE_FILE), read_json(folder / INFO_FILE)
+        if "files" in document:
+            return {*document["files"], SCENE_FILE} == entry.files.keys()
         image_format: ImageFormat = "png" if image_file("png") in entry.files else "exr"
         settings = stored_settings(stack_from_scene_document(document))
         needed = {image_file(image_format), DEPTH_FILE, DISPARITY_FILE, PREVIEW_FILE, INFO_FILE, SCENE_FILE}

@@ -8,11 +8,14 @@ from bokehdata.format import SCENE_FILE, DatasetError
 from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.kinds.blb import BlbFolder
 from bokehdata.kinds.camera import CameraFolder
+from bokehdata.kinds.imported import ImportedFolder
 from bokehdata.kinds.layers import LayersFolder
 from bokehdata.kinds.light_field import LightFieldFolder
 
 # By the `kind` of `scene.yaml`.
-DESCRIBED_KINDS = {folder.kind: folder for folder in (BillboardFolder, CameraFolder, LightFieldFolder, LayersFolder)}
+DESCRIBED_KINDS = {
+    folder.kind: folder for folder in (BillboardFolder, CameraFolder, LightFieldFolder, LayersFolder, ImportedFolder)
+}
 
 
 def open_scene(path: Path | str) -> SceneFolder:

@@ -8,20 +8,19 @@ OUT/Training/export.yaml        how they were made
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bokehdata.cases import Case
-from bokehdata.documents import read_yaml, yaml_text
+from bokehdata.exports import settle
 from bokehdata.format import SCHEMA_VERSION, DatasetError, writing
 from bokehdata.images import write_exr_plane
-from bokehdata.pairs.pair import EXPORT_FILE
 from bokehdata.plain import DISPARITY_FOLDER, SETTINGS_FILE
 from runtime.files import replacing, write_whole
 from scenes.arrays import Picture
@@ -97,7 +96,7 @@ def export_pairs(
     with writing(folder):
         for name in (IMAGE_FOLDER, TRUTH_FOLDER, DISPARITY_FOLDER):
             (folder / name).mkdir(parents=True, exist_ok=True)
-    _settle(folder / EXPORT_FILE, header)
+    settle(folder, header, held=folder / TRUTH_FOLDER, what="pairs")
     made, settings = 0, {}
     for number, case in enumerate(cases):
         files = [folder / name / f"{number}.{suffix}" for name in (IMAGE_FOLDER, TRUTH_FOLDER)]
@@ -147,22 +146,3 @@ def _encoded(display: Picture, suffix: str) -> bytes:
 
 def _direction(turns: float) -> tuple[float, float]:
     return math.cos(2.0 * math.pi * turns), math.sin(2.0 * math.pi * turns)
-
-
-def _settle(path: Path, header: Mapping[str, Any]) -> None:
-    if path.is_file():
-        found = read_yaml(path)
-        for key, value in header.items():
-            if found.get(key) != value:
-                raise DatasetError(
-                    f"{path.parent}: holds pairs with {key} {found.get(key)!r}, this run has {value!r}; "
-                    "choose another --out"
-                )
-        return
-    strangers = sorted(name.name for name in (path.parent / TRUTH_FOLDER).iterdir())
-    if strangers:
-        raise DatasetError(
-            f"{path.parent}: holds {TRUTH_FOLDER}/{strangers[0]}, which no export made; choose another --out"
-        )
-    with writing(path):
-        write_whole(path, yaml_text(header))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from bokehdata.cases import Case
+from bokehdata.exports import EXPORT_FILE
 from bokehdata.format import DatasetError
 from bokehdata.images import read_display
 from bokehdata.plain import (
@@ -26,9 +27,6 @@ from scenes.decode import DecodeError, upright_size
 
 # What is done with a file that does not fit: its path and the reason. A reader leaves its pair out and goes on.
 OnMisfit = Callable[[Path, str], None]
-
-# What `bokehforge export` writes beside its pairs. Their numbers are not those of a public set.
-EXPORT_FILE = "export.yaml"
 
 # Detail is compared over about this many pixels.
 _DETAIL_PX = 8.0
@@ -148,6 +146,7 @@ def pairs_of(
     """
     images, truths = (pictures(part / name) for name in folders)
     shown = {name: pictures(part / name) for name in views}
+    # Numbers of an export are not those of a public set.
     known, is_ours = _Known(part), (part / EXPORT_FILE).is_file()
     cases: list[Case] = []
     for stem, image in images.items():
