@@ -180,7 +180,8 @@ def test_other_scenes_are_their_all_in_focus_picture_wherever_they_lie(tmp_path)
 def test_an_unknown_kind_is_named_with_its_file(tmp_path, value):
     path = write_dataset(tmp_path, "camera")
     edit_yaml(path / "scene.yaml", lambda document: document.update(kind=value))
-    message = f"kind is {value!r}, this version reads billboards, camera, light-field, layers; use a matching version"
+    known = "billboards, camera, light-field, layers, imported"
+    message = f"kind is {value!r}, this version reads {known}; use a matching version"
     with pytest.raises(DatasetError, match=re.escape(f"000000/scene.yaml: {message}")):
         open_scene(path)
     with pytest.raises(DatasetError, match=re.escape(message)):

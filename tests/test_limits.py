@@ -20,6 +20,7 @@ NEEDED = {
     "benchmark": ("--data", "nowhere", "--out", "results", "--renderers", "identity"),
     "report": ("nowhere",),
     "export": ("nowhere", "--to", "pairs", "--out", "pairs"),
+    "import": ("nowhere", "--out", "new"),
     "lens": ("tessar",),
     "view": ("nowhere",),
     "studio": ("nowhere.png", "--disparity", "nowhere.exr"),

@@ -155,7 +155,10 @@ def test_a_method_that_has_learned_its_lens_needs_the_picture_alone(files, tmp_p
         (["--renderer", "ampn", "--blur", "9"], "has learned its lens; leave out --blur"),
         (["--renderer", "ampn", "--sweep", "3"], "leave out --sweep"),
         (["--renderer", "ampn", "--f-stop", "2"], "the f-stop is 2"),
-        (["--renderer", "ampn"], "ampn.safetensors: there are no such weights; train them with `bokehforge train`"),
+        (
+            ["--renderer", "cocnet-b3"],
+            "cocnet-b3.safetensors: there are no such weights; train them with `bokehforge train`",
+        ),
         (["--renderer", "ampn", "--mask", "absent.png"], "absent.png"),
         (["--renderer", "cocnet-b3", "--f-stop", "1"], "--renderer cocnet-b3 has no --f-stop"),
         (["--renderer", "scatter", "--mask", "m.png"], "--renderer scatter has no --mask"),

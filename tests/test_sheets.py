@@ -20,7 +20,7 @@ from bokehdata.view import write_page
 from bokehforge.view import main
 
 # Of the page alone, on two cores that others use too; at rest it takes a quarter of it.
-OPENING_S = 2.0
+OPENING_S = 6.0
 
 MANY = 10_000
 

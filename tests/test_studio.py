@@ -48,6 +48,8 @@ IN_NEAR, IN_FAR = (slice(24, 40), slice(24, 40)), (slice(8, 56), slice(72, 92))
 def running(*words: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command, and the address that it prints."""
     command = [sys.executable, "-m", "bokehforge", "studio", *words]
+    # A command that is started with Ctrl-C ignored, as in the background of a shell, goes on ignoring it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as studio:
         try:
             assert studio.stdout is not None and studio.stderr is not None

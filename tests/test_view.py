@@ -60,7 +60,7 @@ def write_scene(root: Path, scene_index: int):
         write_billboards(writer, layered_scene(), STACK, seed=0, noise=0.002)
         writer.write_image(flat(ALL_IN_FOCUS))
         for setting in bokeh_settings(STACK):
-            k, f, gamma = setting
+            k, f, gamma, _ = setting
             colour = colour_of(k, f, STACK.gammas.index(gamma))
             writer.write_bokeh(setting, flat(colour, gamma), noise_rmse=0.001 * (1 + k + 2 * f), samples=64)
     return writer.entry
