@@ -2548,6 +2548,20 @@ FAULTS = [
         "const name = SHEETS?.[sheet + by]?.[0];",
         "tests/test_sheets.py::test_an_address_leads_to_any_scene_and_its_neighbours_are_those_of_the_data",
     ),
+    Fault(
+        "searches-that-forget-the-real-lens",
+        "datasets/bokehdata/cases.py",
+        "if lens.blur_parameter == self.blur_parameter and (real",
+        "if blur_parameter is None and (real",
+        "tests/test_real_lens_scenes.py::test_a_scene_is_traced_through_every_lens_to_be_swapped",
+    ),
+    Fault(
+        "dual-pixel-views-of-the-truth-alone",
+        "datasets/bokehdata/cases.py",
+        "seen = self.input_setting or self.setting",
+        "seen = self.setting",
+        "tests/test_dual_pixel.py::test_a_recipe_like_dpdd_has_views_of_its_input",
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from raytrace.production import retrace, traced
 from raytrace.tracer import Tracer
 from scenes.aperture import Character, Disk, Mask, Polygon, aperture_points
 from scenes.billboard import Billboard, Scene
+from scenes.color import linear_from_display
 from scenes.dual_pixel import SIDES, half, half_lens, light_of
 from scenes.lens import ThinLens
 from scenes.recipe import RecipeError, load_recipe
@@ -148,7 +149,12 @@ def test_a_dataset_has_both_views_of_every_picture_and_is_whole(dataset):
 def test_views_are_no_pictures_of_the_stack(dataset):
     folder = Dataset(dataset)[0]
     assert len(folder.bokeh_settings()) == 4 and not any(setting.half for setting in folder.bokeh_settings())
-    assert len(open_cases(dataset)) == 8
+    cases = open_cases(dataset)
+    assert len(cases) == 8
+    # Where the all-in-focus picture is given, they are those of the truth.
+    left, right = (linear_from_display(cases[0].views()[side]) for side in SIDES)
+    share = light_of(cases[0].aperture, "left")
+    np.testing.assert_allclose(share * left + (1 - share) * right, folder.bokeh(0, 0), rtol=2e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("gamma", ["", "_g5"])
@@ -170,6 +176,9 @@ def test_a_recipe_like_dpdd_has_views_of_its_input(tmp_path):
     assert np.abs(left - right).max() > 0.01
     (case,) = open_cases(tmp_path / "set")
     assert case.name == "000000/bokeh_01_00"
+    # As DPDD's own are: of the picture that is given.
+    np.testing.assert_allclose(np.mean([*case.views().values()], axis=0), case.image(), atol=0.05)
+    np.testing.assert_allclose(linear_from_display(case.views()["left"]), left, rtol=1e-4, atol=1e-6)
     assert not verify(tmp_path / "set").problems
 
 

@@ -15,6 +15,7 @@ from runtime.files import opened, sha256_of
 from scenes.aperture import Aperture, Disk
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, display_from_linear
+from scenes.dual_pixel import SIDES
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 from scenes.thick_lens import Paraxial
@@ -130,9 +131,10 @@ class StackCase(Case):
         return self.folder.origins
 
     def lens(self, blur_parameter: float | None = None) -> ThinLens:
-        """That of any case; it tells the real lens of the truth to those who trace rays."""
+        """That of any case; at the blur parameter of the truth it tells its real lens to those who trace rays."""
         lens = super().lens(blur_parameter)
-        if blur_parameter is None and (real := self.folder.real_lens(self.setting)) is not None:
+        # A search for the best blur parameter comes by it too.
+        if lens.blur_parameter == self.blur_parameter and (real := self.folder.real_lens(self.setting)) is not None:
             return Paraxial(lens.blur_parameter, lens.focus_disparity, lens.aperture, real)
         return lens
 
@@ -141,6 +143,13 @@ class StackCase(Case):
         if self.input_setting is not None:
             return display_from_linear(self.folder.bokeh(*self.input_setting))
         return display_from_linear(self.folder.image())
+
+    def views(self) -> Mapping[str, Picture]:
+        """Those of dual pixels: of the picture that is given in place of the all-in-focus one, else of the truth."""
+        if not self.folder.scene_document.get("dual_pixel", False):
+            return {}
+        seen = self.input_setting or self.setting
+        return {side: display_from_linear(self.folder.bokeh(*seen._replace(half=side))) for side in SIDES}
 
     def truth(self) -> Picture:
         return display_from_linear(self.folder.bokeh(*self.setting))
