@@ -50,7 +50,7 @@ def test_a_signal_while_scenes_are_made_leaves_nothing_behind(workers, number, t
         "--recipe",
         "tiny.yaml",
         "--scenes",
-        "100000",
+        "1000",
         "--workers",
         workers,
         "--arch",
