@@ -128,12 +128,17 @@ def test_what_a_real_lens_costs_is_paired_picture_by_picture_in_the_headline_reg
             row["psnr"] -= 3.0 * better_db
             row["regions"]["border_cropped"]["psnr"] += better_db
         rows.append({**rows[0], "image": "000000/failed", "error": "it cannot"})
+        # A picture that only one side has measured does not count.
+        rows.append({**rows[0], "image": f"000000/{name}"})
+        rows[-1]["regions"] = {"border_cropped": {"psnr": 99.0}}
         (tmp_path / name / "results.json").write_text(json.dumps({**document, "rows": rows}))
     script = Path(__file__).parents[1] / "docs" / "aberration_cost.py"
     words = [sys.executable, str(script), str(tmp_path / "real"), str(tmp_path / "thin")]
     told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
     assert told[0] == "PSNR, border cropped" and len(told) == 4 + len(RENDERERS)
     assert all(line.endswith("| -1.00 [-1.00, -1.00] |") for line in told[4:])
+    means = [[float(cell) for cell in line.split("|")[2:4]] for line in told[4:]]
+    assert all(thin - real == pytest.approx(1.0, abs=0.011) for real, thin in means)
 
 
 def test_the_levels_are_laid_out_as_bokehmes_table_1(document):
