@@ -41,7 +41,7 @@ from bokehdata.format import DatasetError
 from bokehdata.kinds.light_field import GRID_MAX
 from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
-from runtime.command import OptionError, counted
+from runtime.command import OptionError, counted, counted_are
 from runtime.files import sha256_of
 from runtime.progress import Progress
 from scenes.aperture import Disk, Polygon
@@ -270,7 +270,7 @@ def _render(options: Options, prog: str) -> int:
         return command.BAD_INPUT
     made = len(missing) - len(failed)
     print(
-        f"{counted(there, 'scene')} {'is' if there == 1 else 'are'} in {job.root}: "
+        f"{counted_are(there, 'scene')} in {job.root}: "
         f"{made} made in {time.monotonic() - begin:.0f} s, largest noise {noise:.4f}\n"
         f"look at them:  bokehforge view {job.root}\n"
         f"check them:    bokehforge verify {job.root}"

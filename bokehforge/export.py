@@ -19,7 +19,7 @@ from bokehdata.shards.parquet import PARQUET
 from bokehdata.shards.webdataset import WEBDATASET
 from bokehdata.shards.writing import export_shards
 from runtime import command
-from runtime.command import counted
+from runtime.command import counted, counted_are
 from runtime.progress import Progress
 
 
@@ -110,10 +110,7 @@ def _export_pairs(options: Options, cases: Sequence[Case]) -> int:
             seed=options.seed,
             on_pair=progress.add,
         )
-    print(
-        f"{counted(len(cases), 'pair')} {'is' if len(cases) == 1 else 'are'} in {options.out / options.part}: "
-        f"{made} written now"
-    )
+    print(f"{counted_are(len(cases), 'pair')} in {options.out / options.part}: {made} written now")
     return command.DONE
 
 
@@ -125,10 +122,7 @@ def _export_shards(options: Options, cases: Sequence[Case]) -> int:
         )
     if layout is PARQUET:
         write_card(options.out, options.dir, cases)
-    print(
-        f"{counted(len(cases), 'picture')} {'is' if len(cases) == 1 else 'are'} in {options.out}: "
-        f"{counted(made, 'file')} written now"
-    )
+    print(f"{counted_are(len(cases), 'picture')} in {options.out}: {counted(made, 'file')} written now")
     return command.DONE
 
 
@@ -140,7 +134,7 @@ def _export_blb(options: Options) -> int:
         made = export_blb(scenes, options.out, on_scene=progress.add)
     for lost in left_behind(scenes):
         print(f"left behind: {lost}")
-    print(f"{counted(len(scenes), 'scene')} {'is' if len(scenes) == 1 else 'are'} in {options.out}: {made} written now")
+    print(f"{counted_are(len(scenes), 'scene')} in {options.out}: {made} written now")
     return command.DONE
 
 

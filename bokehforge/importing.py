@@ -11,7 +11,7 @@ import tyro
 from bokehdata.format import DatasetError
 from bokehdata.importing import found_in, import_scenes
 from runtime import command
-from runtime.command import counted
+from runtime.command import counted, counted_are
 from runtime.progress import Progress
 
 
@@ -53,10 +53,7 @@ def _import(options: Options) -> int:
         report = import_scenes(found, options.out, software=software, on_scene=progress.add)
     for what, count in report.missing.items():
         print(f"missing: {what}, in {counted(count, 'scene')}")
-    print(
-        f"{counted(len(found.scenes), 'scene')} {'is' if len(found.scenes) == 1 else 'are'} in {options.out}: "
-        f"{report.made} written now"
-    )
+    print(f"{counted_are(len(found.scenes), 'scene')} in {options.out}: {report.made} written now")
     return command.DONE
 
 

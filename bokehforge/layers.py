@@ -21,7 +21,7 @@ from runtime import command
 from runtime.command import OptionError, counted, require_within
 from runtime.files import sha256_of
 from runtime.progress import waiting
-from scenes.color import HALF_MAX, linear_from_display
+from scenes.color import HALF_MAX, storable_light
 from scenes.layered_depth import LayeredDepthImage
 
 
@@ -74,7 +74,7 @@ def _layers(options: Options) -> int:
             f"the map spans {given.disparity.max():.6g}; at most {HALF_MAX:.0f} is stored: add --normalize"
         )
     # As renderers do that find layers themselves.
-    linear = np.minimum(linear_from_display(photograph.image), np.float32(HALF_MAX))
+    linear = storable_light(photograph.image)
     reach_px = math.inf if options.reach is None else options.reach
     own: dict[str, Any] = {} if options.weights is None else {"weights": options.weights}
     with waiting(options.analysis):

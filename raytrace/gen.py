@@ -27,7 +27,7 @@ from bokehdata.format import DatasetError
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
-from runtime.command import OptionError, counted
+from runtime.command import OptionError, counted, counted_are
 from runtime.progress import Progress
 from runtime.workers import available_cores, memory_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder
@@ -233,7 +233,7 @@ def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counte
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {100.0 * s / total:.0f} %" for part, s in seconds.items()) if total else "nothing to do"
     print(
-        f"{counted(scenes, 'scene')} {'is' if scenes == 1 else 'are'} in {out}: "
+        f"{counted_are(scenes, 'scene')} in {out}: "
         f"{made} made in {elapsed_s:.0f} s ({shares}), largest noise {noise:.2g}\n"
         f"look at them:  bokehforge view {out}\n"
         f"check them:    bokehforge verify {out}"

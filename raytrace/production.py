@@ -24,7 +24,7 @@ from runtime.backend import Backend, start
 from runtime.workers import WorkerDied, results
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
-from scenes.dual_pixel import SIDES, Side, half_lens, light_of
+from scenes.dual_pixel import SIDES, Side, half_lens, light_of, mean_of_views
 from scenes.lens import ThinLens
 from scenes.recipe import Recipe
 from scenes.sampling import sample_scene
@@ -125,16 +125,15 @@ def traced(
         lens = stack.traced_lens(blur_index, focus_index, scene.width, scene.height)
         return {"": tracer.render(scene, lens, gammas=gammas, pixel=stack.pixel, noise=noise)}
     lens = stack.lens(blur_index, focus_index)
-    views: dict[Side | Literal[""], Render] = {
+    views: dict[Side, Render] = {
         side: tracer.render(scene, half_lens(lens, side), gammas=gammas, pixel=stack.pixel, noise=noise)
         for side in SIDES
     }
-    share = [light_of(lens.aperture, side) for side in SIDES]
-    parts = list(zip(share, views.values(), strict=True))
+    shares = [(light_of(lens.aperture, side), view.noise_rmse) for side, view in views.items()]
     whole = Render(
-        linear=np.asarray(sum(np.float32(part) * view.linear for part, view in parts)),
+        linear=mean_of_views(lens.aperture, {side: view.linear for side, view in views.items()}),
         # Those of the views are independent.
-        noise_rmse=tuple(math.hypot(*(part * view.noise_rmse[g] for part, view in parts)) for g in range(len(gammas))),
+        noise_rmse=tuple(math.hypot(*(share * noise[g] for share, noise in shares)) for g in range(len(gammas))),
         samples=sum(view.samples for view in views.values()),
     )
     return {"": whole, **views}
@@ -143,7 +142,10 @@ def traced(
 def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, noise: float) -> np.ndarray:
     """Trace one image of a stack again, for `bokehdata.verify`: (H, W, 3) linear light at its gamma."""
     blur_index, focus_index, gamma, half = setting
-    return traced(tracer, scene, stack, blur_index, focus_index, [gamma], noise)[half].linear[0]
+    if half:
+        lens = half_lens(stack.lens(blur_index, focus_index), half)
+        return tracer.render(scene, lens, gammas=[gamma], pixel=stack.pixel, noise=noise).linear[0]
+    return traced(tracer, scene, stack, blur_index, focus_index, [gamma], noise)[""].linear[0]
 
 
 def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:

@@ -56,6 +56,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def counted_are(number: int, noun: str) -> str:
+    """The beginning of a sentence: "1 scene is", "2 scenes are"."""
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+
+
 def skipped(path: Path, reason: str) -> None:
     """Say on standard error which of the input is left out, and why."""
     print(printable(f"skipped {path}: {reason}"), file=sys.stderr)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,16 @@ def is_unfinished_name(name: str, of: str) -> bool:
     """Whether a killed process may have left `name` of a file or folder called `of`."""
     stem, suffix = os.path.splitext(of)
     return re.fullmatch(rf"\.{re.escape(stem)}\.\d+{re.escape(suffix)}", name) is not None
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes may have left of a file or a folder; its own folder exists."""
+    for left in path.parent.iterdir():
+        if is_unfinished_name(left.name, of=path.name):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:

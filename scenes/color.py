@@ -28,6 +28,11 @@ def regraded(display, gamma: float, other: float):
     return display if gamma == other else display ** (gamma / other)
 
 
+def storable_light(display: NDArray) -> NDArray[np.float32]:
+    """Linear light of display values at the reference gamma, cut at the largest half float, as layers store it."""
+    return np.minimum(linear_from_display(display), np.float32(HALF_MAX))
+
+
 def byte_levels(values: NDArray) -> NDArray[np.uint8]:
     """Values of any shape, clipped to [0, 1], as levels from 0 to 255."""
     return np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -7,6 +7,7 @@ by the light of the halves (Abuolaim and Brown 2020, section 3; theirs are photo
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
@@ -75,6 +76,12 @@ def half_lens(lens: ThinLens, side: Side) -> ThinLens:
 def light_of(aperture: Aperture, side: Side) -> float:
     """The share of the light that passes one half, in (0, 1)."""
     return half(aperture, side).area / aperture.area
+
+
+def mean_of_views(aperture: Aperture, views: Mapping[Side, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Linear light of the whole aperture from that of its two halves, any shape, weighted by their light."""
+    left, right = (np.float32(light_of(aperture, side)) * views[side] for side in SIDES)
+    return left + right
 
 
 def _half_mask(mask: Mask, side: Side) -> Mask:

@@ -1140,8 +1140,8 @@ FAULTS = [
     Fault(
         "layers-at-the-gamma-of-the-blur",
         "renderers/layering/renderer.py",
-        "linear_from_display(image)",
-        "linear_from_display(image, gamma)",
+        "storable_light(image)",
+        "storable_light(image ** (gamma / REFERENCE_GAMMA))",
         "tests/test_layering.py",
     ),
     Fault(

@@ -22,6 +22,7 @@ FOLDERS = {
     "blender_scripts": ROOT / "blender_scripts",
     "renderers": ROOT / "renderers",
     "evaluation": ROOT / "evaluation",
+    "inverse": ROOT / "inverse",
     "training": ROOT / "training",
     "bokehforge": ROOT / "bokehforge",
 }
@@ -36,7 +37,11 @@ ALLOWED = {
     "blender_scripts": {"runtime", "scenes", "bokehdata"},
     "renderers": {"runtime", "scenes", "bokehdata"},
     "evaluation": {"runtime", "scenes", "bokehdata", "renderers"},
-    "training": {"runtime", "scenes", "bokehdata", "raytrace", "renderers", "evaluation.metrics", "evaluation.lpips"},
+    "inverse": {"runtime", "scenes", "bokehdata", "renderers", "evaluation.metrics", "evaluation.lpips"},
+    "training": {
+        *("runtime", "scenes", "bokehdata", "raytrace", "renderers", "inverse"),
+        *("evaluation.metrics", "evaluation.lpips"),
+    },
     "bokehforge": set(FOLDERS),
 }
 # Single files that may import more: the ground truth as a renderer, and batches for training.
@@ -44,7 +49,7 @@ EXCEPTIONS = {("renderers/classical/oracle.py", "raytrace"), ("datasets/bokehdat
 
 # Which packages may import what is heavy or belongs to one stage; none but these.
 HEAVY = {
-    "torch": {"renderers", "evaluation", "training"},
+    "torch": {"renderers", "evaluation", "inverse", "training"},
     "lightning": {"training"},
     "taichi": {"runtime", "raytrace", "renderers"},
     "bpy": {"blender_scripts"},

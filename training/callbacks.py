@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save
 
 from renderers.neural.training_record import metadata_of
-from runtime.files import is_unfinished_name, replacing, write_whole
+from runtime.files import remove_unfinished, replacing, write_whole
 from runtime.progress import Progress
 from training.module import Training
 
@@ -57,9 +57,8 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the files that a killed run was writing."""
         if trainer.is_global_zero:
-            for path in self._checkpoint.parent.iterdir():
-                if any(is_unfinished_name(path.name, whole.name) for whole in (self._checkpoint, self._weights)):
-                    path.unlink()
+            remove_unfinished(self._checkpoint)
+            remove_unfinished(self._weights)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         # All processes stop at the same step, whichever of them got the signal.

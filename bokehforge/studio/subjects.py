@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from bokehdata.cases import Case, known_disparity
 from bokehdata.format import DatasetError
 from bokehdata.kinds.layers import LayersFolder
@@ -15,7 +13,7 @@ from renderers.layering import layering
 from runtime.command import OptionError
 from scenes.aperture import Aperture
 from scenes.arrays import Picture, Plane
-from scenes.color import HALF_MAX, linear_from_display
+from scenes.color import HALF_MAX, storable_light
 from scenes.layered import LayeredScene
 
 # Largest blur radius that the page offers of a picture without a truth, as a part of its longer side.
@@ -133,7 +131,7 @@ def found_layers(image: Picture, disparity: Plane, analysis: str) -> LayeredScen
     """The layers of a picture, display values, for blur of any radius, as `bokehforge layers` finds them."""
     if not disparity.max() <= HALF_MAX:
         raise DatasetError(f"the map spans {disparity.max():.6g}; layers are found up to {HALF_MAX:.0f}")
-    linear = np.minimum(linear_from_display(image), np.float32(HALF_MAX))
+    linear = storable_light(image)
     return layering(analysis)(linear, disparity)
 
 

@@ -21,13 +21,14 @@ from bokehdata.format import (
     BokehSetting,
     DatasetError,
     bokeh_file,
+    bokeh_setting,
     image_file,
     is_browser_name,
-    is_unfinished_name,
     writing,
 )
 from bokehdata.images import write_exr_rgb
-from runtime.files import unfinished
+from bokehdata.origins import as_pairs
+from runtime.files import remove_unfinished, unfinished
 from scenes.color import REFERENCE_GAMMA
 
 # In BLB's order.
@@ -52,7 +53,7 @@ def export_blb(scenes: Sequence[SceneFolder], out: Path, *, on_scene: Callable[[
         out.mkdir(parents=True, exist_ok=True)
     settle(
         out,
-        {"schema": SCHEMA_VERSION, "to": "blb", "first": sorted(map(list, scenes[0].origins), key=str)},
+        {"schema": SCHEMA_VERSION, "to": "blb", "first": as_pairs(scenes[0].origins)},
         what="scenes",
     )
     made = 0
@@ -93,16 +94,14 @@ def _write_scene(scene: SceneFolder, folder: Path) -> bool:
             return False
         shutil.rmtree(folder)
     aside = unfinished(folder)
-    for left in folder.parent.iterdir():
-        if is_unfinished_name(left.name, of=folder.name):
-            shutil.rmtree(left)
+    remove_unfinished(folder)
     try:
         with writing(folder):
             aside.mkdir()
             for name, source in files.items():
                 if source is None:
-                    linear = scene.image() if name == image_file("exr") else scene.bokeh(*_setting(name, settings))
-                    write_exr_rgb(aside / name, linear)
+                    setting = bokeh_setting(name)
+                    write_exr_rgb(aside / name, scene.bokeh(*setting) if setting else scene.image())
                 else:
                     _copy(source, aside / name)
             # Last: it is what a scene is known by.
@@ -119,10 +118,6 @@ def _sources(scene: SceneFolder, settings: Sequence[BokehSetting]) -> Iterator[t
     is_exr = scene.image_format == "exr"
     for name in (image_file("exr"), *(bokeh_file(setting, "exr") for setting in settings)):
         yield name, scene.path / name if is_exr else None
-
-
-def _setting(name: str, settings: Sequence[BokehSetting]) -> BokehSetting:
-    return next(setting for setting in settings if bokeh_file(setting, "exr") == name)
 
 
 def _is_whole(folder: Path, files: Mapping[str, Path | None]) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -107,12 +107,16 @@ class Case:
         """sha256 of the files and of the lens: equal digests give equal measurements."""
         lens = (self.blur_parameter, self.focus_disparity, self.gamma, self.aperture.describe())
         digest = hashlib.sha256(repr(lens).encode())
+        for of_file in self._file_digests():
+            digest.update(of_file)
+        return digest.hexdigest()
+
+    def _file_digests(self) -> Iterator[bytes]:
         for path in self.files():
             try:
-                digest.update(bytes.fromhex(sha256_of(path)))
+                yield bytes.fromhex(sha256_of(path))
             except OSError as error:
                 raise DatasetError(f"{path}: {error.strerror}") from error
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,7 @@ class StackCase(Case):
 
     def views(self) -> Mapping[str, Picture]:
         """Those of dual pixels: of the picture that is given in place of the all-in-focus one, else of the truth."""
-        if not self.folder.scene_document.get("dual_pixel", False):
+        if not self.folder.stack().dual_pixel:
             return {}
         seen = self.input_setting or self.setting
         return {side: display_from_linear(self.folder.bokeh(*seen._replace(half=side))) for side in SIDES}

@@ -27,6 +27,7 @@ from bokehdata.format import (
 from bokehdata.kinds.blb import BlbFolder
 from bokehdata.kinds.imported import ImportedFolder, ImportedPreview, ImportedScene, in_range, write_imported
 from bokehdata.opening import open_cases
+from bokehdata.origins import as_pairs
 from bokehdata.pairs import layout_of
 from bokehdata.pairs.pair import OnMisfit, PhotoPair, refuse
 from bokehdata.plain import is_plain
@@ -91,7 +92,7 @@ def import_scenes(
     """
     header = {
         "generator": "bokehforge import",
-        "source": {"layout": found.layout, "first": _first(found.scenes[0])},
+        "source": {"layout": found.layout, "first": as_pairs(found.scenes[0].origins)},
         "pixel_rule": "box: mean over the area" if found.layout == "blb" else "that of a camera",
         "border_rule": "that of the source",
         "colour": "linear = display ** gamma; files without a suffix at gamma 2.2",
@@ -103,8 +104,9 @@ def import_scenes(
         finished = dataset.finished(wanted)
         for scene_index in wanted:
             if scene_index not in finished:
-                with SceneWriter(out, scene_index, image_format=_format(found.scenes[scene_index])) as writer:
-                    _write(writer, found.scenes[scene_index], found.layout)
+                image_format = _format(found.scenes[scene_index])
+                with SceneWriter(out, scene_index, image_format=image_format) as writer:
+                    _write(writer, found.scenes[scene_index], found.layout, image_format)
                 dataset.add(writer.entry)
                 made += 1
             on_scene()
@@ -112,11 +114,11 @@ def import_scenes(
     return Imported(made, Counter(what for folder in folders for what in folder.missing))
 
 
-def _write(writer: SceneWriter, source: BlbFolder | Case, layout: str) -> None:
+def _write(writer: SceneWriter, source: BlbFolder | Case, layout: str, image_format: ImageFormat) -> None:
     where = source.path if isinstance(source, SceneFolder) else source.name
     scene = _of_blb(source) if isinstance(source, BlbFolder) else _of_case(source, layout)
     try:
-        write_imported(writer, scene, _format(source))
+        write_imported(writer, scene, image_format)
     except ValueError as error:
         raise DatasetError(f"{where}: {error}") from error
     preview = ImportedPreview(scene, f"scene {writer.scene_index:06d}")
@@ -216,8 +218,3 @@ def _is_floating(stored: Stored) -> bool:
             return header_of(Path(aside.name)).sample_bytes == 4
         except DecodeError as error:
             raise DatasetError(f"its image: {error}") from error
-
-
-def _first(source: BlbFolder | Case) -> list:
-    """What tells one source from another: what its first picture shows."""
-    return sorted(map(list, source.origins), key=str)

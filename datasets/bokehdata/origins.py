@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bokehdata.format import DatasetError
+from runtime.documents import shown
 from runtime.files import sha256_of
 
 
@@ -59,6 +60,22 @@ def listed(origins: Iterable[Origin]) -> dict[str, list]:
         else:
             values.append([value, value])
     return document
+
+
+def as_pairs(origins: Origins) -> list[list]:
+    """Origins as plain values: [kind, value] of each, sorted. What strangers may write has no runs of numbers."""
+    return sorted(map(list, origins), key=str)
+
+
+def from_pairs(key: str, pairs: Any) -> Origins:
+    """The origins that `as_pairs` wrote, at least one; ValueError for what a document holds else under a key."""
+    try:
+        origins = frozenset(Origin(kind, value) for kind, value in pairs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} is {shown(pairs)}; it must list [kind, value]") from error
+    if not origins or not all(isinstance(o.kind, str) and isinstance(o.value, str | int) for o in origins):
+        raise ValueError(f"{key} is {shown(pairs)}; it must list [kind, value]")
+    return origins
 
 
 def from_list(document: Mapping[str, Sequence[Any]]) -> Origins:

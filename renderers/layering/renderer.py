@@ -10,7 +10,7 @@ from renderers.base import Information, Renderer, WithoutNetworks, require_contr
 from renderers.layering import layering
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
-from scenes.color import HALF_MAX, REFERENCE_GAMMA, linear_from_display
+from scenes.color import REFERENCE_GAMMA, storable_light
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
 
@@ -58,7 +58,7 @@ class LayeringRenderer(WithoutNetworks):
         if lens.is_pinhole:
             return image.copy()
         # Layers are linear at the reference gamma, whatever gamma they are blurred at.
-        linear = np.minimum(linear_from_display(image), np.float32(HALF_MAX))
+        linear = storable_light(image)
         reach_px = float(np.abs(lens.defocus_px(disparity)).max())
         found = layering(self.layers)(linear, disparity, reach_px=reach_px, **self.options)
         return self.renderer(image, disparity, lens, gamma=gamma, scene=found)

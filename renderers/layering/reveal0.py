@@ -109,7 +109,8 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
         layers = list(pool.map(layer, range(len(used))))
     own = linear.copy()
     for i, (colour, _, _) in enumerate(layers):
-        own[number == i] = colour[number == i]
+        seen = number == i
+        own[seen] = colour[seen]
     unmix(linear, own, layers, number, beside)
     return Surfaces(layers, extents, number, surface, step)
 

@@ -358,18 +358,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "no-render-loss": {"rendered": 0.0},
 }
 
-_CPU = RevealPreset(
+_CPU = replace(
+    RevealPreset.cpu(),
     crop_px=192,
     batch=3,
     learning_rate=3e-4,
     steps=9000,
-    schedule="cosine",
-    gradient_norm_max=1.0,
-    ema_decay=0.999,
     augmentation=0.3,
     blur_parameter_max=24.0,
-    validate_every=1000,
-    checkpoint_every=200,
     validation_pictures=24,
 )
 

@@ -47,7 +47,7 @@ from scenes.arrays import Picture
 from scenes.billboard import Billboard, Scene
 from scenes.camera import Camera
 from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear
-from scenes.dual_pixel import SIDES, light_of
+from scenes.dual_pixel import SIDES, Side, mean_of_views
 from scenes.stack import Stack
 
 KIND = "billboards"
@@ -240,9 +240,9 @@ def _require_bokeh(folder: BillboardFolder, scene: Scene, stack: Stack, setting:
     if is_pinhole and setting.gamma == REFERENCE_GAMMA:
         _require_equal_pictures(path, linear, folder.image(), _WITHOUT_LENS)
     if stack.dual_pixel and not setting.half:
-        views = (folder.bokeh(*setting._replace(half=side)) ** (setting.gamma / REFERENCE_GAMMA) for side in SIDES)
-        whole = sum(light_of(stack.aperture, side) * view for side, view in zip(SIDES, views, strict=True))
-        stored = stored_from_linear(np.asarray(whole, np.float32), setting.gamma)
+        power = setting.gamma / REFERENCE_GAMMA
+        views: dict[Side, Picture] = {side: folder.bokeh(*setting._replace(half=side)) ** power for side in SIDES}
+        stored = stored_from_linear(mean_of_views(stack.aperture, views), setting.gamma)
         _require_equal_pictures(path, linear, stored, "is not the mean of its left and right views")
 
 

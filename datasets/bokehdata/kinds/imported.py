@@ -31,7 +31,7 @@ from bokehdata.format import (
     stack_from_scene_document,
 )
 from bokehdata.index import IndexEntry
-from bokehdata.origins import Origin, Origins
+from bokehdata.origins import Origins, as_pairs, from_pairs
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from runtime.documents import shown
@@ -117,7 +117,7 @@ def write_imported(writer: SceneWriter, scene: ImportedScene, image_format: Imag
     document = {
         **frame,
         "missing": list(scene.missing),
-        "shows": sorted(map(list, scene.origins), key=str),
+        "shows": as_pairs(scene.origins),
         "source": dict(scene.source),
         "files": sorted(files),
     }
@@ -141,10 +141,7 @@ class ImportedFolder(SceneFolder):
     @cached_property
     def origins(self) -> Origins:
         with self.interpreting():
-            origins = frozenset(Origin(kind, value) for kind, value in self.scene_document["shows"])
-            if not origins or not all(isinstance(o.kind, str) and isinstance(o.value, int | str) for o in origins):
-                raise ValueError(f"shows is {shown(self.scene_document['shows'])}; it must list [kind, value]")
-            return origins
+            return from_pairs("shows", self.scene_document["shows"])
 
     @property
     def missing(self) -> list[str]:

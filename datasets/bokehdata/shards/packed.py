@@ -22,7 +22,7 @@ import numpy as np
 from bokehdata.cases import Case, Plate, StackCase, Stored
 from bokehdata.format import SCHEMA_VERSION, DatasetError
 from bokehdata.images import read_disparity, read_display, read_linear
-from bokehdata.origins import Origin, Origins
+from bokehdata.origins import Origins, as_pairs, from_pairs
 from runtime.documents import is_number, shown
 from runtime.files import is_utf8
 from scenes.aperture import aperture_from
@@ -66,7 +66,7 @@ def document_of(case: Case) -> dict[str, Any]:
         "noise_rmse": case.noise_rmse,
         # Pictures of a stack are stored as linear light, and of gamma 2.2 in PNG too.
         "is_linear": _is_linear(case),
-        "origins": sorted(map(list, case.origins), key=str),
+        "origins": as_pairs(case.origins),
     }
 
 
@@ -126,13 +126,10 @@ class PackedCase(Case):
     def files(self) -> list[Path]:
         return list(dict.fromkeys(packed.archive for packed in self.packed.values()))
 
-    def digest(self) -> str:
-        lens = (self.blur_parameter, self.focus_disparity, self.gamma, self.aperture.describe())
-        digest = hashlib.sha256(repr(lens).encode())
+    def _file_digests(self) -> Iterator[bytes]:
         for plate in PLATES:
             if plate in self.packed:
-                digest.update(hashlib.sha256(self.packed[plate].read()).digest())
-        return digest.hexdigest()
+                yield hashlib.sha256(self.packed[plate].read()).digest()
 
     def _picture(self, plate: Plate) -> Picture:
         with unpacked(self.packed[plate]) as path:
@@ -176,7 +173,7 @@ def _case_of(document: Mapping[str, Any], packed: Mapping[Plate, Packed]) -> Pac
         aperture=aperture_from(aperture),
         packed=packed,
         is_linear=is_linear,
-        shows=_origins(document.get("origins")),
+        shows=from_pairs("origins", document.get("origins")),
         **numbers,
         **counts,
     )
@@ -194,6 +191,26 @@ def unpacked(packed: Packed) -> Iterator[Path]:
             raise DatasetError(str(error).replace(str(path), str(packed))) from error
 
 
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever a library raises of a broken archive into a DatasetError of one line.
+
+    kind   that it should be, in words
+    """
+    try:
+        yield
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or _in_a_line(error)})") from error
+    except Exception as error:  # broken data makes them raise many types
+        raise DatasetError(f"{path}: not {kind} ({_in_a_line(error)})") from error
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
 def _is_linear(case: Case) -> bool:
     return case.is_linear if isinstance(case, PackedCase) else isinstance(case, StackCase)
 
@@ -202,16 +219,6 @@ def _npy(plane: Plane) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, plane)
     return buffer.getvalue()
-
-
-def _origins(listed: Any) -> Origins:
-    try:
-        origins = frozenset(Origin(kind, value) for kind, value in listed)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"origins is {shown(listed)}; it must list [kind, value]") from error
-    if not origins or not all(isinstance(o.kind, str) and isinstance(o.value, str | int) for o in origins):
-        raise ValueError(f"origins is {shown(listed)}; it must list [kind, value]")
-    return origins
 
 
 def _number(document: Mapping[str, Any], key: str) -> float | None:

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bokehdata.cases import Case, Plate, Stored, known_disparity
-from bokehdata.format import DatasetError
-from bokehdata.shards.packed import PLATES, Packed, case_of, files_of
+from bokehdata.shards.packed import PLATES, Packed, case_of, files_of, reading
 from bokehdata.shards.writing import Layout
 from runtime.files import opened
 from scenes.color import byte_levels
@@ -166,19 +165,8 @@ def _case(path: Path, number: int, row: Mapping[str, Any]) -> Case:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """An open Parquet file; whatever pyarrow raises becomes a DatasetError of one line."""
+    """An open Parquet file; errors as of `reading`."""
     import pyarrow.parquet as pq
 
-    try:
-        with opened(path) as stream, pq.ParquetFile(stream) as archive:
-            yield archive
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or _in_a_line(error)})") from error
-    except Exception as error:  # broken data makes it raise many types
-        raise DatasetError(f"{path}: not a Parquet file of pictures ({_in_a_line(error)})") from error
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    with reading(path, "a Parquet file of pictures"), opened(path) as stream, pq.ParquetFile(stream) as archive:
+        yield archive

@@ -19,7 +19,7 @@ from typing import Any
 from bokehdata.cases import Case, Stored
 from bokehdata.documents import json_text
 from bokehdata.format import DatasetError
-from bokehdata.shards.packed import PLATES, case_of
+from bokehdata.shards.packed import PLATES, case_of, reading
 from bokehdata.shards.writing import Layout
 from runtime.documents import shown
 from runtime.files import opened
@@ -100,20 +100,17 @@ def tar_cases(path: Path) -> list[Case]:
 
 
 def _members(path: Path) -> Iterator[TarFile]:
-    try:
-        with opened(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            size = path.stat().st_size
-            for member in tar:
-                if member.isreg() and not member.issparse():
-                    if member.offset_data + member.size > size:
-                        raise DatasetError(f"{path}: {shown(member.name)}: is cut off; export again to restore it")
-                    yield TarFile(path, member.name, member.offset_data, member.size)
-    except DatasetError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # broken headers make it raise many types
-        raise DatasetError(f"{path}: not a whole tar file ({' '.join(str(error).split())[:200]})") from error
+    with (
+        reading(path, "a whole tar file"),
+        opened(path) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as tar,
+    ):
+        size = path.stat().st_size
+        for member in tar:
+            if member.isreg() and not member.issparse():
+                if member.offset_data + member.size > size:
+                    raise DatasetError(f"{path}: {shown(member.name)}: is cut off; export again to restore it")
+                yield TarFile(path, member.name, member.offset_data, member.size)
 
 
 def _case(path: Path, stem: str, files: Mapping[str, TarFile]) -> Case:

@@ -18,7 +18,7 @@ from bokehdata.exports import settle
 from bokehdata.format import SCHEMA_VERSION, DatasetError, writing
 from bokehdata.shards.packed import document_of, files_of
 from runtime.documents import read_text
-from runtime.files import is_unfinished_name, replacing, sha256_of, write_whole
+from runtime.files import remove_unfinished, replacing, sha256_of, write_whole
 
 SHARDS_FILE = "shards.jsonl"
 
@@ -83,11 +83,11 @@ def export_shards(
         if shard is None or not _is_finished(out, shard, cases, done):
             shard = _write_shard(out / name, name, cases, done, layout, shard_bytes, on_case)
             made += 1
+            _list(out, [*shards, shard, *(other for file, other in found.items() if file > name)])
         else:
             on_case(shard["samples"])
         shards.append(shard)
         done += shard["samples"]
-        _list(out, shards + [other for file, other in found.items() if file > name])
     for name in sorted(found.keys() - {shard["file"] for shard in shards}):
         # Of an export that had more cases: readers would take it for a part of this one.
         with writing(out / name):
@@ -152,9 +152,7 @@ def _write_shard(
     size, end = 0, first
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        for left in path.parent.iterdir():
-            if is_unfinished_name(left.name, of=path.name):
-                left.unlink()
+        remove_unfinished(path)
     with writing(path), replacing(path) as aside, layout.shard(aside) as shard:
         for number in range(first, len(cases)):
             files, document = layout.files_of(cases[number]), document_of(cases[number])

@@ -15,7 +15,7 @@ from renderers.neural.reveal.rims import Rims, rims
 from renderers.neural.tensors import tensor_from_plane
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
-from scenes.color import HALF_MAX, REFERENCE_GAMMA, display_from_linear, linear_from_display
+from scenes.color import REFERENCE_GAMMA, display_from_linear, linear_from_display, storable_light
 from scenes.layered_depth import LayeredDepthImage
 from scenes.lens import ThinLens
 
@@ -55,7 +55,7 @@ class Revealed:
 def analysed(network: nn.Module, image: Picture, disparity: Plane) -> Revealed:
     """What a picture, display values at the reference gamma, and its disparity show, and what they hide."""
     device = next(network.parameters()).device
-    linear = np.minimum(linear_from_display(image), np.float32(HALF_MAX))
+    linear = storable_light(image)
     layers, picture = tensors(rims(linear, disparity), device), tensor_from_plane(image).to(device)
     with torch.inference_mode():
         if layers.distance_px.any():
