@@ -146,8 +146,8 @@ def gather(
     blur_parameter: float,
     focus_disparity: float,
     moved_per_px: float,
-    width: int,
-    height: int,
+    middle_x: float,
+    middle_y: float,
     first: int,
     last: int,
     out: Texels,
@@ -157,10 +157,9 @@ def gather(
     planes          (L) disparity at the centre of the first pixel of the frame, its slope per pixel in x and y, and 0
     points          (N) lens point (x, y) and offset inside the pixel (x, y)
     moved_per_px    how far the second stop is moved by a pixel, in radii; 0 stops no ray
-    width, height   of the frame, pixels
+    middle          of the frame, pixels from the centre of its first one
     The other arguments are as in `shift`. Pixels whose every ray is stopped are black.
     """
-    middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
     num_samples = points.shape[0]
     for i in range(tiles.shape[0] * TILE_HEIGHT * TILE_WIDTH):
         tile, y, x = place(i, tiles, tiles_per_row)

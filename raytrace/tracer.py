@@ -5,8 +5,8 @@
 
 All pixels of an image share one set of lens points. On a disk it is Vogel's spiral, whose error is far below that of
 independent points. Every lens point shifts a layer that faces the camera as a whole, which costs four multiply-adds a
-channel. Slanted layers are gathered ray by ray (`kernels`), and so is all that is seen through two stops, or through
-real lenses (`kernels_surfaces`).
+channel. Slanted layers are gathered ray by ray (`gather` in `kernels` and `kernels_cpu`), and so is all that is seen
+through two stops, or through real lenses (`kernels_surfaces`).
 """
 
 import math
@@ -19,7 +19,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from raytrace.convergence import BlockErrors, Converged, DeviceBlockErrors, HostBlockErrors, trace_to_noise
-from raytrace.transport import TextureKind, Textures, Transport, is_shift
+from raytrace.transport import TextureKind, Textures, Transport
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -48,10 +48,9 @@ class Render:
 class Tracer:
     """Renders scenes on a backend that `backend.start` has started. It keeps the textures of the last scene.
 
-    backend   name of the backend. On "cpu", numba traces scenes that face the camera, and real lenses. Taichi traces
-              slanted scenes, and all scenes on other backends
-    taichi    True: use Taichi for all scenes on the CPU. It has the same algorithms up to rounding, half the speed,
-              and a tenth of it through real lenses
+    backend   name of the backend. On "cpu" numba traces, on others Taichi
+    taichi    True: use Taichi on the CPU too. It has the same algorithms up to rounding, half the speed, a fifth of it
+              where layers are slanted, and a tenth through real lenses
     """
 
     def __init__(self, backend: str = "cpu", *, taichi: bool = False):
@@ -93,7 +92,7 @@ class Tracer:
         if pixel not in TRACED_PIXELS:
             raise ValueError(f"pixel is {pixel!r}; it must be one of {', '.join(TRACED_PIXELS)}")
         scene.require_overscan(lens)
-        kind = self._kind(scene, lens)
+        kind = self._kind(lens)
         parts = []
         for group in _gamma_groups(scene, tuple(gammas), kind):
             transport = Transport(self._textures_of(scene, group, kind), lens, pixel, turn)
@@ -110,12 +109,10 @@ class Tracer:
             samples=max(part.samples for part in parts),
         )
 
-    def _kind(self, scene: Scene, lens: ThinLens | ThickLens) -> TextureKind:
+    def _kind(self, lens: ThinLens | ThickLens) -> TextureKind:
         if not self._numba:
             return "device"
-        if is_shift(scene, lens):
-            return "planes"
-        return "texels" if isinstance(lens, ThickLens) else "device"
+        return "texels" if isinstance(lens, ThickLens) else "planes"
 
     def _textures_of(self, scene: Scene, gammas: tuple[float, ...], kind: TextureKind) -> Textures:
         if self._scene is not scene:

@@ -15,7 +15,7 @@ from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_gr
 from scenes.aperture import Disk, aperture_points, cat_eye_of
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, slanted_defocus_px
 from scenes.stack import Pixel
 from scenes.thick_lens import ThickLens
 
@@ -127,8 +127,12 @@ class Transport:
         frame = (self.tile_layers, tiles, columns, self._scene.overscan)
         if self._textures.kind == "planes":
             assert isinstance(out, np.ndarray)
-            offsets, weights = self._shift_tables(points, jitter)
-            kernels_cpu.shift(self._textures.planes, self._textures.row, offsets, weights, *frame, out)
+            textures = (self._textures.planes, self._textures.row)
+            if is_shift(self._scene, self._lens):
+                kernels_cpu.shift(*textures, *self._shift_tables(points, jitter), *frame, out)
+            else:
+                rays = np.concatenate([points, jitter], axis=1).astype(np.float32)
+                kernels_cpu.gather(*textures, rays, self._defocus_table(points), self._stop(points), *frame, out)
             return
         layout = (*frame, self._textures.row, self._textures.plane)
         if self._textures.kind == "texels":
@@ -158,10 +162,7 @@ class Transport:
                 yield kernel, num_layers + self._real_lens.num_surfaces
         else:
             focus = (self._lens.blur_parameter, self._lens.focus_disparity)
-            # The one ray of a pixel that is in focus stands for all.
-            cat_eye = cat_eye_of(self._lens.aperture) if len(points) > 1 else 0.0
-            width, height = self._scene.width, self._scene.height
-            stop = (cat_eye / (math.hypot(width, height) / 2.0), width, height)
+            stop = (float(n) for n in self._stop(points))
             yield partial(kernels.gather, texels, planes, rays, *layout, *focus, *stop), num_layers
 
     def _shift_tables(self, points: NDArray, jitter: NDArray) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -174,6 +175,24 @@ class Transport:
         offsets = whole[..., 1] * self._textures.row + whole[..., 0]
         weights = np.stack([1.0 - fx, fx, 1.0 - fy, fy], axis=-1)
         return offsets.astype(np.int32), weights.astype(np.float32)
+
+    def _defocus_table(self, points: NDArray) -> NDArray[np.float32]:
+        """(L, N, 3) where rays meet planes: signed defocus at the centre of pixel (0, 0), its slopes in x and y."""
+        assert isinstance(self._lens, ThinLens)
+        planes = self._planes()[:, None, :3]
+        along = planes[..., 1] * points[:, 0] + planes[..., 2] * points[:, 1]
+        # A slope is a disparity beyond a focus of 0.
+        at_focus = np.array([self._lens.focus_disparity, 0.0, 0.0])
+        return slanted_defocus_px(planes, along[..., None], self._lens.blur_parameter, at_focus).astype(np.float32)
+
+    def _stop(self, points: NDArray) -> NDArray[np.float32]:
+        """How far a pixel moves the second stop, in radii (0 stops no ray), and the middle of the frame in x and y."""
+        width, height = self._scene.width, self._scene.height
+        # The one ray of a pixel that is in focus stands for all.
+        cat_eye = cat_eye_of(self._lens.aperture) if len(points) > 1 else 0.0
+        return np.array(
+            [cat_eye / (math.hypot(width, height) / 2.0), (width - 1) / 2.0, (height - 1) / 2.0], np.float32
+        )
 
     def _planes(self) -> NDArray[np.float64]:
         """(L, 4): disparity at the centre of pixel (0, 0), slope in x, slope in y, 0."""

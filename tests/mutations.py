@@ -482,6 +482,20 @@ FAULTS = [
         "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
     ),
     Fault(
+        "slope-down-the-picture-forgotten",
+        "raytrace/kernels_cpu.py",
+        "first_px += defocus[layer, s, 2] * (np.float32(y) + jy)",
+        "first_px += defocus[layer, s, 2] * jy",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
+        "rays-looked-up-beyond-their-texels",
+        "raytrace/kernels_cpu.py",
+        "return x + 1 + int(min(max(leaves",
+        "return x + 3 + int(min(max(leaves",
+        "tests/test_tracer.py::test_kernels_equal_the_integral_in_slow_numpy",
+    ),
+    Fault(
         "columns-interpolated-the-wrong-way-round-in-taichi",
         "raytrace/kernels.py",
         "row, w[0], w[1], w[2], w[3])",
