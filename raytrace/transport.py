@@ -13,6 +13,7 @@ from raytrace import kernels, kernels_cpu
 from raytrace.real_lens import RealLens, vectors
 from raytrace.visibility import TILE_HEIGHT, TILE_WIDTH, TileVisibility, tile_grid
 from scenes.aperture import Disk, aperture_points, cat_eye_of
+from scenes.arrays import single
 from scenes.billboard import Scene, largest_blur_radius_px
 from scenes.color import REFERENCE_GAMMA, premultiplied
 from scenes.lens import ThinLens, slanted_defocus_px
@@ -63,7 +64,7 @@ class Textures:
             for g, gamma in enumerate(self.gammas):
                 rgba_premul = premultiplied(_at_gamma(layer.rgba, gamma))
                 of_layer[3 * g : 3 * g + 3, :height, :width] = rgba_premul[..., :3].transpose(2, 0, 1)
-            of_layer[-1, :height, :width] = layer.rgba[..., 3]
+            of_layer[-1, :height, :width] = single(layer.rgba[..., 3])
 
     def _filled_texels(self, num_rows: int) -> NDArray[np.float32]:
         (gamma,) = self.gammas
@@ -244,6 +245,6 @@ def _at_gamma(rgba: NDArray[np.float16], gamma: float) -> NDArray:
     """Straight linear RGBA at the reference gamma, converted to another gamma through display values."""
     if gamma == REFERENCE_GAMMA:
         return rgba
-    rgba_at_gamma = rgba.astype(np.float32)
+    rgba_at_gamma = single(rgba)
     rgba_at_gamma[..., :3] **= gamma / REFERENCE_GAMMA
     return rgba_at_gamma

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scenes.arrays import single
 from scenes.billboard import Scene
 
 # Wide tiles suit the vector units of a CPU (`kernels_cpu`). Low tiles have short layer lists.
@@ -31,8 +32,9 @@ class TileVisibility:
         self._grid = tile_grid(scene.width, scene.height)
         self._overscan = scene.overscan
         self._texels = scene.layers[0].rgba.shape[:2]
-        self._covered = [_cell_counts(layer.rgba[..., 3] > 0.0, np.any) for layer in scene.layers]
-        self._opaque = [_cell_counts(layer.rgba[..., 3] >= 1.0, np.all) for layer in scene.layers]
+        alphas = [single(layer.rgba[..., 3]) for layer in scene.layers]
+        self._covered = [_cell_counts(alpha > 0.0, np.any) for alpha in alphas]
+        self._opaque = [_cell_counts(alpha >= 1.0, np.all) for alpha in alphas]
 
     def tile_layers(self, reach_px: NDArray[np.float64]) -> NDArray[np.int32]:
         """Layer lists for rays that meet layer l at most `reach_px[l]` pixels from their pixel.

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.arrays import HalfRgba, Picture, Plane
+from scenes.arrays import HalfRgba, Picture, Plane, single
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
 
@@ -51,9 +51,10 @@ class LayeredScene:
         for i, layer in enumerate(self.layers):
             if layer.rgba.shape != shape or layer.rgba.dtype != np.float16:
                 raise SceneError(f"layer {i} is {layer.rgba.shape} {layer.rgba.dtype}, not {shape} float16")
-            if not np.isfinite(layer.rgba).all() or layer.rgba.min() < 0.0:
+            rgba = single(layer.rgba)
+            if not np.isfinite(rgba).all() or rgba.min() < 0.0:
                 raise SceneError(f"layer {i} holds values that are negative or not finite")
-            if layer.rgba[..., 3].max() > 1.0:
+            if rgba[..., 3].max() > 1.0:
                 raise SceneError(f"layer {i} has alpha {layer.rgba[..., 3].max()}; it must lie in [0, 1]")
         if self.layers[-1].rgba[..., 3].min() < 1.0:
             raise SceneError("the last layer must be opaque")
@@ -92,7 +93,7 @@ class LayeredScene:
         """All-in-focus picture: (H, W, 3) float32 linear light, each layer over the ones behind it."""
         linear = np.zeros((self.height, self.width, 3), np.float32)
         for i in reversed(range(len(self.layers))):
-            rgba = self.frame_rgba(i).astype(np.float32)
+            rgba = single(self.frame_rgba(i))
             linear = linear * (1.0 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:]
         return linear
 

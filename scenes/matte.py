@@ -17,9 +17,12 @@ from scenes.color import premultiplied
 
 def straight(rgba_premul: Rgba) -> Rgba:
     """Straight alpha from premultiplied. Colour is 0 where alpha is 0. Alpha above 1, from rounding, becomes 1."""
-    alpha = rgba_premul[..., 3:]
-    colour = np.divide(rgba_premul[..., :3], alpha, out=np.zeros_like(rgba_premul[..., :3]), where=alpha > 0.0)
-    return np.concatenate([colour, np.minimum(alpha, 1.0)], axis=-1)
+    rgba = np.array(rgba_premul)
+    divisor = np.where(rgba[..., 3] > 0.0, rgba[..., 3], np.float32(1.0))
+    for channel in range(3):
+        rgba[..., channel] /= divisor
+    np.minimum(rgba[..., 3], 1.0, out=rgba[..., 3])
+    return rgba
 
 
 def crop_to_alpha(rgba: NDArray) -> NDArray:
@@ -37,11 +40,10 @@ def extend_colour(rgba: Rgba) -> Rgba:
     the alpha-weighted mean of the finest level that covers it. The extension is therefore smooth and stays in the range
     of the covered colours. A picture with alpha 0 everywhere is returned unchanged.
     """
-    empty = rgba[..., 3:] == 0.0
+    empty = rgba[..., 3] == 0.0
     if empty.all() or not empty.any():
         return rgba
-    filled = _pull_push(premultiplied(rgba))
-    return np.concatenate([np.where(empty, filled, rgba[..., :3]), rgba[..., 3:]], axis=-1)
+    return _filled(rgba, _pull_push(premultiplied(rgba)), empty)
 
 
 def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
@@ -62,7 +64,7 @@ def resized(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
 
 
 def rotate_rgba(rgba: Rgba, degrees: float) -> Rgba:
-    """The picture rotated anticlockwise as seen, cropped to alpha. Colour is extended.
+    """The picture rotated anticlockwise as seen, cropped to alpha. Colour under alpha 0 is anything.
 
     Multiples of 90 degrees move texels without filtering. Other angles use bilinear interpolation.
     """
@@ -70,7 +72,7 @@ def rotate_rgba(rgba: Rgba, degrees: float) -> Rgba:
     rgba = np.rot90(rgba, int(quarter_turns) % 4)
     if remainder:
         rgba = straight(_rotated(premultiplied(rgba), remainder))
-    return extend_colour(np.ascontiguousarray(crop_to_alpha(rgba)))
+    return np.array(crop_to_alpha(rgba))
 
 
 def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
@@ -91,8 +93,16 @@ def _pull_push(rgba_premul: Rgba) -> Picture:
     """Straight colour of every texel: its own if its alpha is above 0, else that of the next coarser level."""
     height, width = rgba_premul.shape[:2]
     alpha = rgba_premul[..., 3]
-    colour = straight(rgba_premul)[..., :3]
+    colour = straight(rgba_premul)
     if alpha.all():
-        return colour
+        return colour[..., :3]
     coarser = _pull_push(resized(rgba_premul, ((height + 1) // 2, (width + 1) // 2)))
-    return np.where(alpha[..., None] > 0.0, colour, resized(coarser, (height, width)))
+    return _filled(colour, resized(coarser, (height, width)), alpha <= 0.0)[..., :3]
+
+
+def _filled(rgba: Rgba, colour: Picture, empty: NDArray[np.bool_]) -> Rgba:
+    """The picture with another colour at some texels."""
+    filled = rgba.copy()
+    for channel in range(3):
+        np.copyto(filled[..., channel], colour[..., channel], where=empty)
+    return filled

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes.arrays import HalfRgba, Picture, Rgba
+from scenes.arrays import HalfRgba, Picture, Rgba, half
 from scenes.assets import Cutouts
 from scenes.color import HALF_MAX
 from scenes.matte import extend_colour, rotate_rgba
@@ -51,4 +51,4 @@ def opaque_half(rgb: Picture) -> HalfRgba:
 
 
 def _half(rgba: Rgba) -> HalfRgba:
-    return np.clip(rgba, 0.0, HALF_MAX).astype(np.float16)
+    return half(np.clip(rgba, 0.0, HALF_MAX))

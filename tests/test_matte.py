@@ -160,7 +160,7 @@ def test_a_turn_by_a_degree_is_near_the_turn_by_none(degrees):
 
 
 def test_turning_a_disk_gives_the_disk_tightly_cropped_without_halo():
-    turned = rotate_rgba(disk(100), 31.0)
+    turned = extend_colour(rotate_rgba(disk(100), 31.0))
     # The disk is 80 texels wide; bilinear edges reach one texel further on each side.
     assert all(80 <= side <= 82 for side in turned.shape[:2])
     # The area of the disk is kept: bilinear weights sum to 1, up to OpenCV's 1/32 texel coordinates.

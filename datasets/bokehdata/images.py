@@ -19,7 +19,7 @@ from bokehdata.format import DatasetError, writing
 from runtime.documents import shown
 from runtime.files import replacing
 from runtime.silence import quiet_libraries
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, half, single
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display, premultiplied
 from scenes.decode import DecodeError, decode, expanded, fits_png, opaque
 
@@ -69,8 +69,8 @@ def write_exr_parts(path: Path, parts: Sequence[Part]) -> None:
     """
     written = []
     for part in parts:
-        half = _as_half(path, premultiplied(part.rgba))
-        colour = {channel: np.ascontiguousarray(half[..., i]) for i, channel in enumerate("RGBA")}
+        stored = _as_half(path, premultiplied(part.rgba))
+        colour = {channel: np.ascontiguousarray(stored[..., i]) for i, channel in enumerate("RGBA")}
         depth = "depth" if part.name == "rgba" else f"{part.name}_depth"
         for name, planes in ((part.name, colour), (depth, {"Z": np.ascontiguousarray(part.depth, np.float32)})):
             # The library writes the name into the header that it is given.
@@ -247,11 +247,12 @@ def _decoded(path: Path) -> NDArray:
 
 
 def _as_half(path: Path, values: NDArray) -> NDArray[np.float16]:
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all() or half.min() < 0.0:
+    stored = half(values)
+    rounded = single(stored)
+    # Values that are no numbers fail both comparisons.
+    if not (rounded.min() >= 0.0 and rounded.max() <= HALF_MAX):
         raise ValueError(_out_of_range(path))
-    return half
+    return stored
 
 
 def _out_of_range(path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from scenes.arrays import single
 from scenes.color import byte_levels, display_from_linear, linear_from_display, premultiplied
 from scenes.lens import signed_defocus_px
 from scenes.stack import Stack
@@ -48,7 +49,7 @@ def display_tile(linear_rgb: NDArray, size: tuple[int, int]) -> NDArray[np.uint8
 
 def layer_tile(rgba_straight: NDArray, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A layer over a checkerboard: (H, W, 4) straight RGBA in linear light to (h, w, 3) uint8 of `size` (w, h)."""
-    rgba_premul = _resized(premultiplied(np.clip(rgba_straight, 0.0, 1.0)), size)
+    rgba_premul = _resized(premultiplied(np.clip(single(rgba_straight), 0.0, 1.0)), size)
     return _encoded(rgba_premul[..., :3] + (1.0 - rgba_premul[..., 3:]) * _checkerboard(size)[..., None])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenes.arrays import Picture, Rgba
+from scenes.color import premultiplied
 from scenes.matte import crop_to_alpha
 from scenes.procedural import outlines, plants, solids
 from scenes.procedural.light import dapple
@@ -137,11 +138,12 @@ def _heap(
     high = longer * rng.uniform(0.07, 0.13)
     radii = power_law_radii(height * width, longer / smallest / 2, high, 4.0, rng=rng)
     order = np.argsort(np.log(radii) + rng.normal(0.0, 0.6, len(radii)))
+    of_two_sizes = [_of_two_sizes(sprite) for sprite in sprites]
     for rank, r in enumerate(radii[order]):
         # Deeper copies are darker, because less light of the sky reaches them.
         open_sky = np.float32(0.5 + 0.5 * min(1.0, 1.4 * rank / len(radii)))
-        sprite = sprites[rng.integers(len(sprites))]
-        turned = _turned_copy(sprite, float(r), tilt, rng=rng)
+        sprite = of_two_sizes[rng.integers(len(sprites))]
+        turned = _turned_copy(*sprite, float(r), tilt, rng=rng)
         tint = np.float32(open_sky) * rng.normal(1.0, [0.06, 0.05, 0.06]).astype(np.float32)
         turned[..., :3] *= np.exp(np.float32(rng.normal(0.0, 0.16))) * tint
         left = round(rng.uniform(0.0, width) - turned.shape[1] / 2)
@@ -153,7 +155,13 @@ def _heap(
     return picture
 
 
-def _turned_copy(sprite: Rgba, radius: float, tilt: float, *, rng: np.random.Generator) -> Rgba:
+def _of_two_sizes(sprite: Rgba) -> tuple[Rgba, Rgba]:
+    """The picture and its half, both premultiplied."""
+    half = np.asarray(cv2.resize(sprite, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
+    return premultiplied(sprite), premultiplied(half)
+
+
+def _turned_copy(sprite: Rgba, half: Rgba, radius: float, tilt: float, *, rng: np.random.Generator) -> Rgba:
     """A copy of the given radius, rotated in the picture plane, with straight alpha."""
     scale = 2.0 * radius / max(sprite.shape[:2])
     n = math.ceil(2.0 * radius * 1.2) + 2
@@ -162,15 +170,14 @@ def _turned_copy(sprite: Rgba, radius: float, tilt: float, *, rng: np.random.Gen
     )
     turn[:, 2] += n / 2 - np.array([sprite.shape[1], sprite.shape[0]]) / 2
     if scale < 0.5:
-        # Bilinear lookups skip texels below half size, so the picture is halved first.
-        half = cv2.resize(sprite, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        # Bilinear lookups skip texels below half size.
         return _warped(half, turn @ np.diag([2.0, 2.0, 1.0]), n)
     return _warped(sprite, turn, n)
 
 
-def _warped(sprite: Rgba, matrix: NDArray, n: int) -> Rgba:
-    premultiplied = sprite.copy()
-    premultiplied[..., :3] *= premultiplied[..., 3:]
-    copy = cv2.warpAffine(premultiplied, matrix, (n, n), flags=cv2.INTER_LINEAR)
-    copy[..., :3] /= np.maximum(copy[..., 3:], np.float32(1e-4))
+def _warped(rgba_premul: Rgba, matrix: NDArray, n: int) -> Rgba:
+    copy = np.asarray(cv2.warpAffine(rgba_premul, matrix, (n, n), flags=cv2.INTER_LINEAR), np.float32)
+    divisor = np.maximum(copy[..., 3], np.float32(1e-4))
+    for channel in range(3):
+        copy[..., channel] /= divisor
     return copy

@@ -131,4 +131,4 @@ def _oklab(display: Colour) -> Colour:
 
 def _display(lab: Colour) -> Colour:
     rgb = (lab @ _LMS_FROM_LAB.T) ** 3 @ _RGB_FROM_LMS.T
-    return np.clip(rgb, 0.0, 1.0) ** (1.0 / 2.2)
+    return np.minimum(np.maximum(rgb, 0.0), 1.0) ** (1.0 / 2.2)

@@ -88,4 +88,6 @@ def cast_shadow(image: NDArray, alpha: Field, left: int, top: int, *, softness: 
     pad = math.ceil(2.5 * softness)
     grown = np.pad(alpha, pad)
     window, shade = overlap(image, np.clip(blurred(grown, softness), 0.0, 1.0), left - pad, top - pad)
-    window *= 1.0 - np.float32(strength) * shade[..., None]
+    light = 1.0 - np.float32(strength) * shade
+    for channel in range(3):
+        window[..., channel] *= light

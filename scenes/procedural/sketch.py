@@ -139,8 +139,9 @@ def text_width(text: str, font: int, height: float) -> float:
 def paste(image: NDArray, rgba: NDArray, left: int, top: int, *, opacity: float = 1.0) -> None:
     """Composite a straight-alpha patch over a linear RGB image in place. Parts outside the image are cut off."""
     window, part = overlap(image, rgba, left, top)
-    alpha = part[..., 3:] * np.float32(opacity)
-    window += (part[..., :3] - window) * alpha
+    alpha = part[..., 3] * np.float32(opacity)
+    for channel in range(3):
+        window[..., channel] += (part[..., channel] - window[..., channel]) * alpha
 
 
 def lay(lower: NDArray, upper: NDArray, left: int, top: int) -> None:
@@ -176,5 +177,5 @@ def extended(rgba: NDArray) -> NDArray:
 
 
 def _bytes(colour: Colour) -> tuple[int, int, int, int]:
-    r, g, b = (int(c) for c in np.clip(np.asarray(colour) * 255.0 + 0.5, 0.0, 255.0))
+    r, g, b = (int(min(max(float(c) * 255.0 + 0.5, 0.0), 255.0)) for c in colour)
     return r, g, b, 255
