@@ -110,14 +110,10 @@ class IFAN(nn.Module):
 
         The paper does not do this.
         """
-        for layer in (self.last[0], self.filters):
-            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        assert self.filters.bias is not None
-        with torch.no_grad():
-            taps = self.filters.bias[: 2 * _TAPS * self.steps * self.widths[-1]]
-            taps.view(-1, _TAPS)[:, 1] = 1.0
+        last = self.last[0]
+        assert isinstance(last, nn.Conv2d)
+        _set_to_zero(last)
+        _set_to_middle_tap(self.filters)
 
     def forward(self, image: Tensor) -> Tensor:
         """
@@ -127,7 +123,7 @@ class IFAN(nn.Module):
         return self.with_filters(image)[0]
 
     def with_filters(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The picture, and where gradients are wanted the filters (B, 7 N C, H / 8, W / 8) of `adaptive_convolution`."""
+        """The picture, and where gradients are wanted the filters of `adaptive_convolution`, else None."""
         _require_multiple(image)
         levels = self.levels(image)
         features, filters = self.adapted(levels.pop(), self.of_filters(image))
@@ -199,11 +195,18 @@ class Reblurring(nn.Module):
     def __init__(self, network: IFAN, *, steps: int = 17):
         super().__init__()
         width = network.widths[-1]
-        self.shared_vh = network.shared_vh
-        self.layers = nn.Sequential(
-            _conv(network.filters.out_channels, width), _stack(width), _stack(width), _linear(width, _VALUES * steps * 3)
-        )
+        self.steps, self.shared_vh = steps, network.shared_vh
+        self.layers = nn.Sequential(_conv(network.filters.out_channels, width), _stack(width), _stack(width))
+        self.filters = _linear(width, _VALUES * steps * 3)
         _initialize(self)
+
+    def start_from_identity(self) -> None:
+        """Begin with the sharp picture: all filters are the middle tap, but the last, which is 0."""
+        _set_to_middle_tap(self.filters)
+        assert self.filters.bias is not None
+        with torch.no_grad():
+            taps = self.filters.bias[: 2 * _TAPS * self.steps * 3].view(2 * self.steps, 3, _TAPS)
+            taps[-2 if self.shared_vh else -1] = 0.0
 
     def forward(self, sharp: Tensor, filters: Tensor) -> Tensor:
         """
@@ -211,12 +214,12 @@ class Reblurring(nn.Module):
         filters   of `IFAN.with_filters`
         returns   blurred display values of the size of `sharp`
         """
-        own = self.layers(filters).contiguous()
+        own = self.filters(self.layers(filters)).contiguous()
         return sharp + adaptive_convolution(sharp, own, shared_vh=self.shared_vh, ends_linear=True)
 
 
 class Residual(nn.Module):
-    """x <- LReLU(x + conv(LReLU(conv(x)))), `blocks` times; where there are several, the first x is added at the end."""
+    """x <- LReLU(x + conv(LReLU(conv(x)))), `blocks` times; of several, the first x is added at the end."""
 
     def __init__(self, channels: int, blocks: int = 1):
         super().__init__()
@@ -263,6 +266,21 @@ def _initialize(network: nn.Module, gain: float = 1.0) -> None:
             nn.init.xavier_uniform_(layer.weight, gain)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+
+
+def _set_to_zero(layer: nn.Conv2d) -> None:
+    assert layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+def _set_to_middle_tap(filters: nn.Conv2d) -> None:
+    """Have a layer predict the same filters everywhere, which leave features that are not negative as they are."""
+    _set_to_zero(filters)
+    assert filters.bias is not None
+    taps = filters.out_channels // _VALUES * 2 * _TAPS
+    with torch.no_grad():
+        filters.bias[:taps].view(-1, _TAPS)[:, 1] = 1.0
 
 
 def _require_multiple(image: Tensor) -> None:
