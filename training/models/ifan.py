@@ -132,17 +132,18 @@ def varied(pictures: Mapping[str, Picture], inner: tuple[slice, slice], rng: np.
 
 
 def _at_scale(picture: Picture, inner: tuple[slice, slice], scale: float) -> Picture:
-    """What is around the middle of the crop, made smaller to its size; less of it where the window ends."""
+    """The crop and what is around it, made smaller to its size; less of it where the picture ends near the crop."""
     if scale == 1.0:
         return picture[inner]
     shape = [part.stop - part.start for part in inner]
-    around: list[slice] = []
-    scale = max(scale, *(side / whole for side, whole in zip(shape, picture.shape[:2], strict=True)))
-    for part, side, whole in zip(inner, shape, picture.shape[:2], strict=True):
-        wanted = min(round(side / scale), whole)
-        begin = min(max(part.start - (wanted - side) // 2, 0), whole - wanted)
-        around.append(slice(begin, begin + wanted))
-    return cv2.resize(picture[tuple(around)], shape[::-1], interpolation=cv2.INTER_AREA)
+    room = min(
+        distance
+        for part, side in zip(inner, picture.shape[:2], strict=True)
+        for distance in (part.start, side - part.stop)
+    )
+    extra = min(round(max(shape) * (1.0 / scale - 1.0) / 2.0), room)
+    around = tuple(slice(part.start - extra, part.stop + extra) for part in inner)
+    return cv2.resize(picture[around], shape[::-1], interpolation=cv2.INTER_AREA)
 
 
 class IfanTraining(Training[DeblurringBatch, WholeBatch]):
@@ -211,7 +212,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "nearest": {"nearest": True},
 }
 
-_SMOKE = replace(for_pairs(IfanPreset.smoke()), crop_px=64, gradient_norm_max=0.5, from_identity=True)
+_SMOKE = replace(for_pairs(IfanPreset.smoke()), gradient_norm_max=0.5, from_identity=True)
 _CPU = replace(
     for_pairs(IfanPreset.cpu()),
     crop_px=128,
@@ -219,7 +220,6 @@ _CPU = replace(
     steps=6000,
     gradient_norm_max=0.5,
     ema_decay=0.995,
-    augmentation=0.0,
     from_identity=True,
     validate_every=250,
     checkpoint_every=50,
@@ -234,7 +234,6 @@ _PAPER = for_pairs(
         steps=600_000,
         halved_at=(500 / 600, 550 / 600),
         gradient_norm_max=0.5,
-        augmentation=0.0,
     )
 )
 PRESETS: dict[PresetName, IfanPreset] = {"smoke": _SMOKE, "cpu": _CPU, "paper": _PAPER}
@@ -252,4 +251,4 @@ def _model(name: str) -> Model[IfanPreset]:
     )
 
 
-IFAN = {name: _model(name) for name in NETWORKS}
+IFAN = {name: _model(name) for name in ("ifan", "ifan-small")}
