@@ -45,7 +45,7 @@ class Options:
     """
 
     pictures: tyro.conf.Positional[tuple[Path, ...]]
-    """Blurred pictures, or folders of them. With --score one folder of pairs: DPDD, a dataset of dpdd-like, or any other
+    """Blurred pictures, or folders of them. With --score one folder of pairs: DPDD, a dataset of dpdd-like, or others
     that `bokehforge benchmark` reads. Where it has a part called test, only that is measured."""
     out: Path
     """File to write for a single picture: .png (16 bit), .jpg, .exr (linear light). For several a folder; with --score
