@@ -20,12 +20,12 @@ NETWORKS: Mapping[str, Callable[[], IFAN]] = {
     "ifan": IFAN,
     # For weights of the released code.
     "ifan-shared-vh": functools.partial(IFAN, shared_vh=True),
-    # A third of the channels and 7 of 17 steps: it reaches 56 px instead of 136.
+    # About a third of the channels, and 7 of 17 steps: it reaches 56 px instead of 136.
     "ifan-small": functools.partial(IFAN, widths=(12, 24, 40, 40), steps=7),
 }
 
-# Pixels that full-size layers see around a tile: the encoder 45 to each side, the decoder 43.
-REACH = 96
+# Pixels that what is tiled sees to each side: an encoder 45, the decoder 43 with what it skips to.
+REACH = 64
 
 # Side of the tiles that full-size layers work on, without their surroundings: 32 channels take 0.2 GB.
 TILE = 1024
