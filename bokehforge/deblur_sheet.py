@@ -33,7 +33,7 @@ class Sheet:
         window = _busiest(change)
         parts = {"blurred": blurred, **shown}
         size = fitted_size(blurred.shape[1], blurred.shape[0], _WHOLE, _SIDE)
-        width = _WHOLE + len(parts) * (_SIDE + _GAP) + _GAP
+        width = _WHOLE + len(parts) * (_SIDE + _GAP) + 2 * _GAP
         row = Image.new("RGB", (width, _SIDE + _CAPTION + _GAP), _PAPER)
         draw = ImageDraw.Draw(row)
         row.paste(Image.fromarray(cv2.resize(byte_levels(blurred), size, interpolation=cv2.INTER_AREA)), (_GAP, 0))
@@ -48,7 +48,7 @@ class Sheet:
         )
         self._caption(draw, _GAP, name)
         for i, (label, picture) in enumerate(parts.items()):
-            x = _WHOLE + _GAP + i * (_SIDE + _GAP)
+            x = _WHOLE + 2 * _GAP + i * (_SIDE + _GAP)
             part = byte_levels(np.clip(picture, 0.0, 1.0))[window]
             row.paste(Image.fromarray(np.ascontiguousarray(part)), (x, 0))
             self._caption(draw, x, label)
