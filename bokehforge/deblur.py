@@ -116,14 +116,25 @@ def _write(options: Options, method: Deblurrer) -> int:
         for path, to in made.items():
             if path in waiting:
                 assert deblur is not None
-                photograph = Photograph.read(path)
+                try:
+                    photograph = Photograph.read(path)
+                except DatasetError as error:
+                    command.skipped(path, str(error).removeprefix(f"{path}: "))
+                    continue
                 photograph.write(to, deblur(photograph.image))
                 progress.add()
             if path in shown:
                 sheet.add(path.name, np.clip(read_display(path), 0.0, 1.0), {method.name: read_display(to)})
+    done = sum(to.is_file() for to in made.values())
+    if not done:
+        raise OptionError("none of the pictures can be read")
     if len(sheet):
         sheet.write(options.out / SHEET_FILE)
-    print(f"{options.out}: {command.counted(len(files), 'picture')} by {method.name}")
+    left = len(files) - done
+    print(
+        f"{options.out}: {command.counted(done, 'picture')} by {method.name}"
+        + (f"; {command.counted(left, 'picture')} skipped" if left else "")
+    )
     return command.DONE
 
 

@@ -71,6 +71,18 @@ def test_a_folder_goes_on_where_it_stopped(weights, tmp_path, capsys):
     assert "of another method or other weights" in capsys.readouterr().err
 
 
+def test_a_broken_picture_among_good_ones_is_named_and_left_out(weights, tmp_path, capsys):
+    photograph(tmp_path / "blurred" / "a.png")
+    (tmp_path / "blurred" / "b.png").write_bytes(b"no picture")
+    out = tmp_path / "sharp"
+    assert deblur(tmp_path / "blurred", "--out", out, "--checkpoint", weights, "--no-sheet") == 0
+    told = capsys.readouterr()
+    assert (
+        f"skipped {tmp_path / 'blurred' / 'b.png'}: " in told.err and "1 picture by ifan-small; 1 picture" in told.out
+    )
+    assert {path.name for path in out.iterdir()} == {"a.png", "deblurred.json"}
+
+
 @pytest.mark.parametrize(
     "words, culprit",
     [
