@@ -97,9 +97,10 @@ def main() -> int:
 
 def _mixed(options: Options) -> list[Path]:
     """The two folders, each as often as makes the share of adversarial pairs what it is to be."""
-    counts = [len(open_cases(folder, on_misfit=skipped)) for folder in (options.data, options.pairs)]
-    a, b = times(*counts, options.mix)
-    print(f"{options.pairs}: {b * counts[1] / (a * counts[0] + b * counts[1]):.0%} of the pairs of {ADVERSARIAL}")
+    original, adversarial = (len(open_cases(folder, on_misfit=skipped)) for folder in (options.data, options.pairs))
+    a, b = times(original, adversarial, options.mix)
+    share = b * adversarial / (a * original + b * adversarial)
+    print(f"{options.pairs}: {share:.0%} of the pairs of {ADVERSARIAL}")
     return [options.data] * a + [options.pairs] * b
 
 
@@ -110,7 +111,8 @@ def times(original: int, adversarial: int, mix: float) -> tuple[int, int]:
         share = pair[1] * adversarial / (pair[0] * original + pair[1] * adversarial)
         return round(abs(share - mix), 3), sum(pair)
 
-    return min(product(range(1, _TIMES_MAX + 1), repeat=2), key=miss)
+    counts = range(1, _TIMES_MAX + 1)
+    return min(product(counts, counts), key=miss)
 
 
 def _run(options: Options, kind: str, seed: int) -> Path:

@@ -1,6 +1,8 @@
 """bokehforge deblur: pictures of any size and kind, honest words for what cannot be, and the scores of DPDD."""
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -198,6 +200,42 @@ def test_wieners_filter_takes_a_disk_out_again():
     assert np.mean((found - sharp)[inner] ** 2) < 0.25 * np.mean((blurred - sharp)[inner] ** 2)
     plain = np.full((40, 50, 3), 0.5, np.float32)
     np.testing.assert_allclose(deblurrer("wiener").ready()(plain), plain, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def f_ifan():
+    path = Path(__file__).parents[1] / "docs" / "f_ifan.py"
+    spec = importlib.util.spec_from_file_location("f_ifan", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules["f_ifan"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "original, adversarial, mix, expected", [(60, 60, 0.5, (1, 1)), (60, 120, 0.5, (2, 1)), (350, 350, 0.25, (3, 1))]
+)
+def test_folders_are_named_as_often_as_makes_the_mix(f_ifan, original, adversarial, mix, expected):
+    assert f_ifan.times(original, adversarial, mix) == expected
+
+
+def test_a_gain_is_compared_seed_by_seed_with_the_control(f_ifan):
+    """Seeds that are good for both leave no spread in the difference."""
+
+    def rows(psnr: float):
+        return {n: {"scene": n, "psnr": psnr + i, "ssim": 0.5, "lpips": None} for i, n in enumerate("abc")}
+
+    found = {"ifan": rows(20.0)}
+    for seed, level in enumerate((30.0, 31.0, 32.5)):
+        found |= {f"control-{seed}": rows(level), f"f-ifan-{seed}": rows(level + 0.25)}
+    text = f_ifan.table(found, 3)
+    spread = np.std([30.0, 31.0, 32.5], ddof=1)
+    assert f"| control | {93.5 / 3 + 1:.5f} ± {spread:.5f} | 0.50000 ± 0.00000 | - |" in text
+    assert "| F-IFAN minus control | +0.25000 ± 0.00000 | +0.00000 ± 0.00000 | - |" in text
+    assert "| paper: the difference | +0.01491 | +0.00002 | +0.00097 |" in text
+    assert "+0.2500 [+0.2500, +0.2500] dB" in text
 
 
 def test_a_network_that_has_seen_the_pictures_says_so(weights, tmp_path, capsys):
