@@ -41,10 +41,11 @@ class Options:
     """Deblur pictures that are out of focus, by IFAN (Lee et al. 2021); or with --score measure deblurrers on pairs.
 
     Example: bokehforge deblur photo.jpg --out sharp.png
-    Example: bokehforge deblur datasets/dpdd-like --score --methods identity wiener ifan-small --out results/deblurring
     """
 
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    pictures: tyro.conf.Positional[
+        Annotated[tuple[Path, ...], arg(metavar="PICTURES", help_behavior_hint="(required)")]
+    ]
     """Blurred pictures, or folders of them. With --score one folder of pairs: DPDD, a dataset of dpdd-like, or others
     that `bokehforge benchmark` reads. Where it has a part called test, only that is measured."""
     out: Path
