@@ -61,6 +61,7 @@ from training.models.cocnet import COCNET
 from training.models.deepfocus import DEEPFOCUS, DeepfocusTraining, deepfocus_planes
 from training.models.dmshn import DMSHN
 from training.models.error_map import precision_and_recall
+from training.models.ifan import IFAN
 from training.models.iunet import IUNET, IunetTraining
 from training.models.pairs import PairTraining
 from training.models.sharp_start import start_sharp
@@ -813,10 +814,13 @@ def test_the_paper_is_trained_as_it_says():
         **dict.fromkeys(MPIB_NETWORKS, (1e-4, 8, 50, None, 256)),
         # RevealNet has no paper.
         "reveal": (1e-4, 16, 50, None, 256),
+        # IFAN's release: 600,000 steps of 8 crops.
+        **dict.fromkeys(IFAN, (1e-4, 8, None, 600_000, 256)),
     }
-    for stage in STAGES.values():
+    for name, stage in STAGES.items():
         preset = stage.presets["paper"]
-        assert (preset.schedule, preset.gradient_norm_max, preset.ema_decay) == ("constant", None, None)
+        norm = 0.5 if name in IFAN else None
+        assert (preset.schedule, preset.gradient_norm_max, preset.ema_decay) == ("constant", norm, None)
         # Three of four disparities are imperfect (methods, 6.4).
         assert preset.augmentation == 0.75 and getattr(preset, "elsewhere", 1.0) == 1.0
 
@@ -1051,7 +1055,8 @@ def test_pictures_alone_are_cut_as_small_as_their_crops(name, data):
         assert all(torch.equal(cut[key], whole[key]) for key in model.samples.keys - {"name"})
     assert max(max(window) for window in windows[::2]) <= 24 + 2 * margin
     if model.information == "picture":
-        assert margin == 0
+        # A crop of IFAN's 256 px, made smaller by 0.7, shows 55 px more on each side.
+        assert margin == (55 if name in IFAN else 0)
     # And so the run cuts them.
     loaders = Loaders(data_on_disk([data], None, model), model, model.presets["smoke"], seed=2, workers=0)
     assert loaders._cropped.margin_px == margin

@@ -62,7 +62,7 @@ _LINE_EVERY, _LINES_MIN = 50, 20
 
 @dataclass(frozen=True)
 class Options:
-    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, MPIB, RevealNet, CoCNet, D2F, AMPN, DMSHN.
+    """Train networks on ground truth: BokehMe's, DeepFocus, DeepLens, MPIB, RevealNet, CoCNet, D2F, AMPN, DMSHN, IFAN.
 
     Writes checkpoints, weights (safetensors), metrics.jsonl, TensorBoard logs, and run.json with everything that the
     result depends on. The same command goes on where the last one stopped.

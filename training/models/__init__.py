@@ -14,6 +14,7 @@ from training.models.deepfocus import DEEPFOCUS
 from training.models.deeplens import DEEPLENS
 from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
+from training.models.ifan import IFAN
 from training.models.iunet import IUNET
 from training.models.mpib import MPIB, MPIB_SMALL
 from training.models.reveal import REVEAL
@@ -30,5 +31,5 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "mpib": MPIB,
     "reveal": (REVEAL,),
     **{model.name: (model,) for model in (*DEEPLENS, *MPIB, MPIB_SMALL, *D2F, *D2F_SMALL)},
-    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN}.items()},
+    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN, **IFAN}.items()},
 }
