@@ -1,7 +1,7 @@
-"""Where compiled kernels are kept between runs: where numba and Taichi put them, or a temporary folder.
+"""What is kept on this machine between runs: compiled kernels, where numba and Taichi put them, and copies of objects.
 
-A package that is installed read-only, for a user without a home, has no such place. numba then raises when it is
-imported, and Taichi crashes when the process ends.
+Where the user's own place cannot be written, a temporary folder takes it. A package that is installed read-only, for a
+user without a home, has no such place. numba then raises when it is imported, and Taichi crashes when the process ends.
 """
 
 import os
@@ -19,6 +19,19 @@ def settle_numba() -> None:
 def taichi_folder() -> Path | None:
     """The folder for Taichi; None where its own choice can be written."""
     return None if _is_writable(_users("taichi")) else _temporary() / "taichi"
+
+
+def copies_folder() -> Path:
+    """The folder for copies of what lies in object stores (`runtime.copies`)."""
+    own = _users("bokehforge") / "copies"
+    return own if _is_writable(own) else _temporary() / "copies"
+
+
+def workshop() -> Path:
+    """A folder for what is made here to be sent elsewhere, on the disk for temporary files."""
+    folder = _temporary() / "made"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _users(name: str) -> Path:
