@@ -176,7 +176,9 @@ class Url:
         try:
             return _filesystem(f"{protocol}://{rest.partition('/')[0]}")
         except ImportError as error:
-            missing = error.name or {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(protocol, "a package of fsspec's")
+            missing = (error.name or "").partition(".")[0] or {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(
+                protocol, "a package of fsspec's"
+            )
             advice = f"needs {missing}, which is not installed; pip install -c constraints.txt -e '.[cloud]'"
             raise StorageError(errno.ENOENT, advice, str(self)) from error
         except ValueError as error:
