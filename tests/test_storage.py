@@ -312,15 +312,17 @@ def test_a_scene_that_is_sent_again_is_not_there_meanwhile(faulty, quiet, tmp_pa
     (scene / "layers").mkdir(parents=True)
     for name in ("info.json", "image.exr", "layers/00.exr"):
         (scene / name).write_text(f"new {name}")
-    for killed_at in range(1, 9):
+    before = dict(FaultyStore.store)
+    for killed_at in range(1, 8):
+        FaultyStore.store.update(before)
         FaultyStore.begin(killed_at=killed_at)
         with pytest.raises(Killed):
             publish(scene, faulty / "000000", last="info.json")
         FaultyStore.begin()
         there = {name: (faulty / "000000" / name).read() for name in (faulty / "000000").tree()}
-        if "info.json" in there:
-            assert there["image.exr"].startswith(b"new") == there["info.json"].startswith(b"new")
-            assert there["info.json"].startswith(b"new") == ("depth.exr" not in there)
+        if "info.json" in there:  # it is all old, since the last call writes the new one
+            assert there == {name: before[f"/bucket/tiny/000000/{name}"].getvalue() for name in there}
+            assert len(there) == sum("/000000/" in name for name in before)
 
 
 def test_a_store_that_stays_away_ends_in_one_line_and_the_same_command_goes_on(faulty, quiet, capsys):
@@ -404,8 +406,7 @@ def test_what_does_not_belong_is_named(memory):
 def test_a_kill_while_damaged_scenes_are_made_again_forgets_none(faulty, quiet):
     """Until it is made again, a damaged scene is in no part of the index."""
     fill(faulty)
-    number = len(FaultyStore.calls)
-    for killed_at in range(2, 80, 9):
+    for killed_at in range(2, 60, 9):
         FaultyStore.begin()
         (faulty / "000001" / "depth.exr").write(b"damage")
         FaultyStore.begin(killed_at=killed_at)
@@ -416,7 +417,8 @@ def test_a_kill_while_damaged_scenes_are_made_again_forgets_none(faulty, quiet):
             # A kill before it was found leaves it to the next check.
             if fill(faulty) == 0:
                 fill(faulty, recheck=True)
-        assert contents(faulty) == quiet, f"killed at call {killed_at} of {number}"
+        FaultyStore.begin()
+        assert contents(faulty) == quiet, f"killed at call {killed_at}"
 
 
 # The index
@@ -706,14 +708,13 @@ def test_the_commands_take_urls_and_a_killed_run_goes_on(s3, tmp_path):
         said("benchmark", "--data", data, "--renderers", "identity", "--out", f"results-{Path(data).name}")
         said("export", data, "--to", "webdataset", "--out", f"shards-{Path(data).name}")
     assert contents(tmp_path / "shards-made") == contents(tmp_path / "shards-here")
-    said("train", "--model", "arnet", "--data", url, "--preset", "check", "--out", "run", "--dry-run")
+    said("train", "--model", "arnet", "--data", url, "--preset", "smoke", "--out", "run", "--dry-run")
     said("export", url, "--to", "blb", "--out", "blb")
     said("import", "blb", "--out", "s3://bucket/imported")
     assert "no problems" in said("verify", "s3://bucket/imported")
     shutil.copytree(tmp_path / "blb", tmp_path / "copy")
     assert "4 scenes are in" in said("import", "blb", "--out", "imported")
     assert contents(Url("s3://bucket/imported")) == contents(tmp_path / "imported")
-    assert "cannot be" in said("verify", "s3://bucket/nothing", code=2) or True
     out = run("--recipe", "tiny.yaml", "--out", "s3://nowhere/x", cwd=tmp_path)
     assert out.returncode == 2 and "Traceback" not in out.stderr and "bucket does not exist" in out.stderr
 
