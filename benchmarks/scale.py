@@ -75,11 +75,11 @@ class SimulatedStore(AbstractFileSystem):
     protocol = "simulated"
     cachable = False
     scenes, files, latency = 0, 0, 0.0
-    calls, read_bytes = 0, 0
+    calls = 0
 
     @classmethod
     def begin(cls) -> None:
-        cls.calls = cls.read_bytes = 0
+        cls.calls = 0
 
     def _answer(self, calls: int = 1) -> None:
         SimulatedStore.calls += calls
@@ -97,9 +97,7 @@ class SimulatedStore(AbstractFileSystem):
         if name == "dataset.yaml":
             return yaml_text({"schema": SCHEMA_VERSION, **_HEADER}).encode()
         first, last = (int(number) for number in name.removesuffix(".jsonl").split("-"))
-        content = "".join(_entry(i, self.files).to_line() for i in range(first, last + 1)).encode()
-        SimulatedStore.read_bytes += len(content)
-        return content
+        return "".join(_entry(i, self.files).to_line() for i in range(first, last + 1)).encode()
 
     def isfile(self, path: str) -> bool:
         self._answer()
@@ -119,9 +117,7 @@ def _index(options: Index) -> int:
         print(f"error: --scenes is {options.scenes}; each must be a multiple of {RANGE_SCENES}", file=sys.stderr)
         return BAD_INPUT
     rows = []
-    print(
-        "| scenes | opens, s | calls | resumes, s | calls | a line, s | ms a scene | all names, s | folder, s |"
-    )
+    print("| scenes | opens, s | calls | resumes, s | calls | a line, s | ms a scene | all names, s | folder, s |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     for scenes in counts:
         SimulatedStore.scenes, SimulatedStore.files, SimulatedStore.latency = scenes, options.files, options.latency

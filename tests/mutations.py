@@ -2094,6 +2094,48 @@ FAULTS = [
     ),
     # Commands
     Fault(
+        "info-not-sent-last",
+        "runtime/storage.py",
+        "for name, path in files.items() if name != last})",
+        "for name, path in files.items()})",
+        "tests/test_storage.py::test_a_run_killed_at_any_call_shows_whole_scenes_only_and_goes_on_to_the_same_bytes",
+    ),
+    Fault(
+        "scene-stays-while-it-is-sent-again",
+        "runtime/storage.py",
+        "if last in before or (to / last).is_file():",
+        "if last in before:",
+        "tests/test_storage.py::test_a_scene_that_is_sent_again_is_not_there_meanwhile",
+    ),
+    Fault(
+        "keys-in-queries-of-urls",
+        "runtime/storage.py",
+        "bool(_PASSWORD.search(text) or _SECRET_QUERY.search(text))",
+        "bool(_PASSWORD.search(text))",
+        "tests/test_storage.py::test_secrets_are_refused_and_never_repeated",
+    ),
+    Fault(
+        "copies-unchecked",
+        "runtime/copies.py",
+        "hashlib.sha256(content).hexdigest() != wanted.sha256",
+        "not content",
+        "tests/test_storage.py::test_nobody_reads_other_bytes_than_the_index_says",
+    ),
+    Fault(
+        "damaged-scenes-stay-in-the-index",
+        "datasets/bokehdata/stored_writer.py",
+        "self._whole.discard(number)\n            for scene_index in scenes:\n                del",
+        "for scene_index in ():\n                del",
+        "tests/test_storage.py::test_a_damaged_object_is_named_and_made_again",
+    ),
+    Fault(
+        "scenes-counted-twice",
+        "datasets/bokehdata/stored.py",
+        "Shard(max(shard.first, next_scene), shard.last)",
+        "Shard(shard.first, shard.last)",
+        "tests/test_storage.py::test_objects_that_name_a_scene_twice_count_it_once",
+    ),
+    Fault(
         "empty-dataset-is-whole",
         "datasets/bokehdata/verify.py",
         "if not dataset.paths and not problems:",
