@@ -5,9 +5,15 @@ user without a home, has no such place. numba then raises when it is imported, a
 """
 
 import os
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
 _NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
+
+# So long after its last change, nobody works on what is made here any more.
+_ABANDONED_S = 86_400.0
 
 
 def settle_numba() -> None:
@@ -31,6 +37,11 @@ def workshop() -> Path:
     """A folder for what is made here to be sent elsewhere, on the disk for temporary files."""
     folder = _temporary() / "made"
     folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        # What a killed process has left. What is made takes minutes at most.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left)
     return folder
 
 

@@ -113,7 +113,14 @@ def _is_there(folder: Path, files: Mapping[str, Wanted]) -> bool:
 
 def _fetch(url: Url, files: Mapping[str, Wanted], folder: Path, on_file: Callable[[], None]) -> None:
     def fetch(name: str, wanted: Wanted) -> None:
-        _write(folder / name, _as_wanted(url / name, wanted))
+        content = _as_wanted(url / name, wanted)
+        try:
+            _write(folder / name, content)
+        except OSError as error:
+            reason = (
+                f"its copy cannot be written to {copies_folder()} ({error.strerror}); fix that, or set XDG_CACHE_HOME"
+            )
+            raise OSError(error.errno, reason, str(url / name)) from error
         on_file()
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:

@@ -101,10 +101,6 @@ class Url:
         """Whether there is an object."""
         return self._call("looked for", lambda store, path: store.isfile(path))
 
-    def is_dir(self) -> bool:
-        """Whether there are objects below it."""
-        return bool(self.names())
-
     def read(self) -> bytes:
         """The bytes of an object; FileNotFoundError where there is none."""
         return self._call("read", lambda store, path: store.cat_file(path))
@@ -174,7 +170,7 @@ class Url:
     def _store(self) -> Any:
         protocol, _, rest = self.text.partition("://")
         try:
-            return _filesystem(f"{protocol}://{rest.partition('/')[0]}")
+            return _filesystem(f"{protocol}://{rest.partition('/')[0]}", os.getpid())
         except ImportError as error:
             missing = (error.name or "").partition(".")[0] or {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(
                 protocol, "a package of fsspec's"
@@ -261,7 +257,8 @@ def _write_file(url: Url, path: Path) -> None:
 
 
 @lru_cache(maxsize=16)
-def _filesystem(base: str) -> Any:
+def _filesystem(base: str, process: int) -> Any:
+    """The store of fsspec; a process that is forked from this one needs another."""
     from fsspec.core import url_to_fs
 
     # Listings are never remembered: other processes write too.

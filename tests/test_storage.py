@@ -533,6 +533,25 @@ def test_copies_stay_below_their_bound(memory, tmp_path, monkeypatch):
         copied(memory, {"file": Wanted(6000)})
 
 
+def test_a_full_disk_under_copies_is_named(memory, tmp_path, full_disk):
+    fill(memory)
+    scene = Dataset(memory)[0]
+    with full_disk(100), pytest.raises(DatasetError, match="copy cannot be written to .*File too large.; fix that"):
+        scene.image()
+    assert list((tmp_path / "cache" / "bokehforge" / "copies").iterdir()) == []
+    assert scene.image().shape == (18, 22, 3)
+
+
+def test_what_killed_processes_left_goes_after_a_day(memory, tmp_path):
+    made = tmp_path / "temporary" / f"bokehforge-{os.getuid()}" / "made"
+    for name, age_s in ((".000007.99", 100_000), (".000008.99", 1_000)):
+        (made / name).mkdir(parents=True)
+        os.utime(made / name, (time.time() - age_s,) * 2)
+    made.parent.chmod(0o700)
+    fill(memory, 1)
+    assert [path.name for path in made.iterdir()] == [".000008.99"]
+
+
 def test_what_is_not_ours_is_copied_to_be_read(memory, folder, tmp_path):
     """Here a folder in the layout of BLB, and one of photographs."""
     for name in ("image.exr", "depth.exr", "info.json", "bokeh_01_00.exr"):
@@ -710,7 +729,7 @@ def test_the_commands_take_urls_and_a_killed_run_goes_on(s3, tmp_path):
         said("benchmark", "--data", data, "--renderers", "identity", "--out", f"results-{Path(data).name}")
         said("export", data, "--to", "webdataset", "--out", f"shards-{Path(data).name}")
     assert contents(tmp_path / "shards-made") == contents(tmp_path / "shards-here")
-    said("train", "--model", "arnet", "--data", url, "--preset", "smoke", "--out", "run", "--dry-run")
+    said("train", "--model", "arnet", "--data", url, "--preset", "smoke", "--out", "run", "--workers", 1)
     said("export", url, "--to", "blb", "--out", "blb")
     said("import", "blb", "--out", "s3://bucket/imported")
     assert "no problems" in said("verify", "s3://bucket/imported")
