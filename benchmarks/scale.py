@@ -99,9 +99,9 @@ class SimulatedStore(AbstractFileSystem):
         first, last = (int(number) for number in name.removesuffix(".jsonl").split("-"))
         return "".join(_entry(i, self.files).to_line() for i in range(first, last + 1)).encode()
 
-    def isfile(self, path: str) -> bool:
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
         self._answer()
-        return True
+        return {"name": path, "type": "file"}
 
     def pipe_file(self, path: str, value: bytes, *arguments: Any, **options: Any) -> None:
         self._answer()

@@ -99,7 +99,11 @@ class Url:
 
     def is_file(self) -> bool:
         """Whether there is an object."""
-        return self._call("looked for", lambda store, path: store.isfile(path))
+        try:
+            # Not `isfile`, which says no where the store does not answer.
+            return self._call("looked for", lambda store, path: store.info(path))["type"] == "file"
+        except FileNotFoundError:
+            return False
 
     def read(self) -> bytes:
         """The bytes of an object; FileNotFoundError where there is none."""

@@ -2108,6 +2108,13 @@ FAULTS = [
         "tests/test_storage.py::test_a_scene_that_is_sent_again_is_not_there_meanwhile",
     ),
     Fault(
+        "silence-of-a-store-is-no",
+        "runtime/storage.py",
+        'store.info(path))["type"] == "file"',
+        "store.isfile(path))",
+        "tests/test_storage.py::test_a_store_that_does_not_answer_has_not_said_no",
+    ),
+    Fault(
         "keys-in-queries-of-urls",
         "runtime/storage.py",
         "bool(_PASSWORD.search(text) or _SECRET_QUERY.search(text))",

@@ -205,8 +205,8 @@ class FaultyStore(MemoryFileSystem):
 
         return self._called("remove", remove)
 
-    def isfile(self, path):
-        return self._called("look", lambda: path in self.store)
+    def info(self, path, **kwargs):
+        return self._called("look", lambda: MemoryFileSystem.info(self, path))
 
     def find(self, path, maxdepth=None, withdirs=False, detail=False, **kwargs):
         return self._called("list", lambda: {n: {"size": s} for n, s in self._seen().items() if f"{path}/" in n})
@@ -351,6 +351,15 @@ def test_waiting_doubles_and_long_waits_are_said(faulty, monkeypatch, capsys):
     assert len(waits) == 5 and 10.0 < sum(waits) < 20.0
     assert all(later > earlier for earlier, later in zip(waits, waits[1:], strict=False))
     assert capsys.readouterr().err.count("trying again") == 3
+
+
+def test_a_store_that_does_not_answer_has_not_said_no(faulty):
+    """A dataset whose header cannot be looked for is not taken for an empty folder."""
+    fill(faulty, 1)
+    assert (faulty / "dataset.yaml").is_file() and not (faulty / "other.yaml").is_file()
+    FaultyStore.begin(fails_every=1)
+    with pytest.raises(StorageError, match="cannot be looked for"):
+        (faulty / "dataset.yaml").is_file()
 
 
 def test_what_trying_again_cannot_change_is_not_tried_again(faulty, monkeypatch):
