@@ -16,6 +16,7 @@ from bokehdata.opening import open_cases
 from renderers.base import RendererError
 from runtime import backend
 from runtime.backend import Arch, Backend
+from runtime.storage import place
 from scenes.aperture import Aperture, Disk, Donut, Mask, Polygon
 from scenes.arrays import Picture, Plane
 from scenes.billboard import Billboard, Scene
@@ -49,10 +50,10 @@ __all__ = [
 def open_dataset(folder: Path | str) -> list[Case]:
     """Every picture of a folder that has a truth, in a fixed order; nothing is read before a case is asked for it.
 
-    folder   a dataset of ours, of BLB scenes, of EBB!, VABD, RealBokeh, DPDD or other pairs, or plain
+    folder   path or URL of a dataset of ours, of BLB scenes, of EBB!, VABD, RealBokeh, DPDD or other pairs, or plain
     raises   DatasetError for a folder of another layout, or without pictures
     """
-    return open_cases(Path(folder))
+    return open_cases(place(folder))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from bokehdata.shards.webdataset import WEBDATASET
 from bokehdata.shards.writing import export_shards
 from runtime import command
 from runtime.command import counted, counted_are
+from runtime.options import PlaceOption
 from runtime.progress import Progress
 
 
@@ -32,8 +33,8 @@ class Options:
     Example: bokehforge export datasets/ebb-like --to pairs --out pairs/ebb-like
     """
 
-    dir: tyro.conf.Positional[Path]
-    """Folder of any data that the benchmark takes; of a dataset, for blb."""
+    dir: tyro.conf.Positional[PlaceOption]
+    """Folder or URL of any data that the benchmark takes; of a dataset, for blb."""
     to: Literal["pairs", "webdataset", "parquet", "blb"]
     """Layout to write."""
     out: Path

@@ -4,7 +4,6 @@ import platform
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 import tyro
 
@@ -12,6 +11,8 @@ from bokehdata.format import DatasetError
 from bokehdata.importing import found_in, import_scenes
 from runtime import command
 from runtime.command import counted, counted_are
+from runtime.copies import local_folder
+from runtime.options import PlaceOption
 from runtime.progress import Progress
 
 
@@ -23,10 +24,10 @@ class Options:
     Example: bokehforge import BLB --out datasets/blb
     """
 
-    dir: tyro.conf.Positional[Path]
-    """Folder to import."""
-    out: Path
-    """Folder of the dataset."""
+    dir: tyro.conf.Positional[PlaceOption]
+    """Folder or URL to import."""
+    out: PlaceOption
+    """Folder or URL of the dataset."""
     limit: int | None = None
     """Import at most this many scenes or pairs, the first ones, 1 to 1,000,000."""
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None, prog: str = "bokehforge import") -> int:
 
 def _import(options: Options) -> int:
     command.require_counts(("--limit", options.limit, 1, command.COUNT_MAX))
-    found = found_in(options.dir, command.skipped)
+    found = found_in(local_folder(options.dir), command.skipped)
     found = found._replace(scenes=found.scenes[: options.limit])
     libraries = ("numpy", "opencv-python-headless", "OpenEXR")
     software = {"python": platform.python_version(), **{name: version(name) for name in libraries}}

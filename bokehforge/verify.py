@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import tyro
 
@@ -13,6 +12,7 @@ from raytrace.production import retrace
 from raytrace.tracer import Tracer
 from runtime import backend, command
 from runtime.command import counted
+from runtime.options import PlaceOption
 from runtime.progress import Progress
 
 
@@ -24,8 +24,8 @@ class Options:
     Example: bokehforge verify datasets/default
     """
 
-    dir: tyro.conf.Positional[Path]
-    """Folder of the dataset."""
+    dir: tyro.conf.Positional[PlaceOption]
+    """Folder or URL of the dataset."""
     arch: backend.Arch = "auto"
     """Where the picture is traced again."""
 

@@ -14,6 +14,7 @@ from bokehdata.view import DEFAULT_SCENES, DEFAULT_SIDE_PX, write_page
 from bokehdata.writer import size_text
 from runtime import command
 from runtime.command import counted
+from runtime.options import PlaceOption
 from runtime.progress import Progress
 
 
@@ -27,10 +28,10 @@ class Options:
     Example: bokehforge view datasets/default
     """
 
-    dir: tyro.conf.Positional[Path]
-    """Folder of the dataset, ours or in the layout of BLB, or of layers."""
+    dir: tyro.conf.Positional[PlaceOption]
+    """Folder or URL of the dataset, ours or in the layout of BLB, or of layers."""
     out: Path | None = None
-    """File of the page, or its folder. Default: DIR.html or DIR.view beside the dataset."""
+    """File of the page, or its folder. Default: DIR.html or DIR.view beside the dataset, or here for a URL."""
     scenes: int = DEFAULT_SCENES
     """Show at most this many scenes, 1 to 1,000,000."""
     side: int = DEFAULT_SIDE_PX
@@ -48,8 +49,9 @@ def _view(options: Options) -> int:
         ("--scenes", options.scenes, 1, command.COUNT_MAX), ("--side", options.side, 1, command.SIDE_MAX_PX)
     )
     folder = options.dir.resolve()
-    out = options.out or folder.with_name(f"{folder.name}.html")
-    if is_layers(options.dir):
+    beside = folder.parent if isinstance(folder, Path) else Path()
+    out = options.out or beside / f"{folder.name}.html"
+    if isinstance(options.dir, Path) and is_layers(options.dir):
         size = write_layers_page(LayersFolder.at(options.dir), out, side_px=options.side)
         print(f"{size_text(size)}, open it in a browser: {out}")
         return command.DONE

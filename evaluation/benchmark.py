@@ -38,6 +38,7 @@ from renderers import RENDERERS
 from runtime import command
 from runtime.backend import Backend
 from runtime.command import OptionError
+from runtime.options import PlaceOption
 from runtime.progress import Progress
 
 
@@ -53,8 +54,8 @@ class Options:
     Example: python evaluation/benchmark.py --data datasets/default --renderers scatter identity --out results/default
     """
 
-    data: Path
-    """Folder of a bokehforge dataset, of BLB scenes, of EBB!, VABD, RealBokeh, DPDD or other pairs, or plain."""
+    data: PlaceOption
+    """Folder or URL of a bokehforge dataset, of BLB scenes, of EBB!, VABD, RealBokeh, DPDD or other pairs, or plain."""
     out: Path
     """Folder of the results: results.json, rows.jsonl, pictures/."""
     renderers: tuple[str, ...] = ()

@@ -24,11 +24,16 @@ import tyro
 from tyro.conf import arg
 
 from bokehdata.format import DatasetError
+from bokehdata.stored_writer import StoredWriter, dataset_writer
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
+from runtime.caches import workshop
 from runtime.command import OptionError, counted, counted_are
+from runtime.copies import local_folder
+from runtime.options import PlaceOption
 from runtime.progress import Progress
+from runtime.storage import Place, Url
 from runtime.workers import available_cores, memory_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder
 from scenes.billboard import SceneError
@@ -52,14 +57,14 @@ class Options:
     """Longer side of the frame, 16 to 16384 pixels; blur does not scale with it, but where the recipe has a camera."""
     seed: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the recipe's, 0 for most)")] = None
     """Seed of all random choices, 0 to 2^63; scene i depends only on the seed, the recipe and i."""
-    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: datasets/RECIPE)")] = None
-    """Folder of the dataset."""
+    out: Annotated[PlaceOption | None, arg(metavar="DIR|URL", help_behavior_hint="(default: datasets/RECIPE)")] = None
+    """Folder of the dataset, or where it is in a store: s3://bucket/folder."""
     recipe: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "default"
     """Kind of scenes: a name in scenes/recipes (default, night, mpib, ...), or a YAML file with the same keys."""
-    backgrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
-    """Folder of photographs to use instead of procedural ones."""
-    foregrounds: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
-    """Folder of cut-outs with alpha (RGBA files, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
+    backgrounds: Annotated[PlaceOption | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
+    """Folder or URL of photographs to use instead of procedural ones."""
+    foregrounds: Annotated[PlaceOption | None, arg(metavar="DIR", help_behavior_hint="(default: procedural)")] = None
+    """Folder or URL of cut-outs with alpha (RGBA, fg/ + alpha/, or original/ + mask/) instead of procedural ones."""
     noise: Annotated[float | None, arg(metavar="RMSE", help_behavior_hint="(default: the recipe's, 0.002)")] = None
     """Largest display RMSE of an image against the converged image, between 0 and 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a core each, four on a GPU)")] = None
@@ -70,6 +75,8 @@ class Options:
     """Images as linear half-float EXR or as 16-bit display-referred PNG; layers and depth are always EXR."""
     strict: bool = False
     """Stop at the first unusable picture of --backgrounds or --foregrounds instead of skipping it."""
+    recheck: bool = False
+    """Of a dataset in a store, read every finished scene again, as is always done in a folder."""
     dry_run: bool = False
     """Print what would be made, and make nothing."""
 
@@ -92,10 +99,10 @@ def _generate(options: Options) -> int:
     photographs = cutouts = None
     if options.backgrounds is not None:
         photographs = PhotographFolder(
-            options.backgrounds, strict=options.strict, expand_highlights=recipe.expand_highlights
+            local_folder(options.backgrounds), strict=options.strict, expand_highlights=recipe.expand_highlights
         )
     if options.foregrounds is not None:
-        cutouts = CutoutFolder(options.foregrounds, strict=options.strict)
+        cutouts = CutoutFolder(local_folder(options.foregrounds), strict=options.strict)
     folders = [folder for folder in (photographs, cutouts) if folder is not None]
     for folder in folders:
         _report_skipped(folder.folder, folder.skipped, len(folder))
@@ -110,6 +117,8 @@ def _generate(options: Options) -> int:
             f"at this size; at most {_LAYER_PX_MAX / 1e6:.0f} megapixels are made"
         )
     workers = options.workers or _default_workers(recipe, extended_px, arch)
+    if isinstance(out, Url) and out.is_of_one_process:
+        workers = 1
     images = recipe.images_per_scene
     layers = sum(recipe.foregrounds) / 2 + 1
     scene_bytes = estimated_bytes(recipe.width, recipe.height, overscan, round(layers), images, options.format)
@@ -123,11 +132,15 @@ def _generate(options: Options) -> int:
         return command.DONE
 
     seconds: Counter[str] = Counter()
-    with DatasetWriter(out, _header(options, recipe, arch, photographs, cutouts)) as dataset:
+    header = _header(options, recipe, arch, photographs, cutouts)
+    with dataset_writer(out, header, recheck=options.recheck) as dataset:
         finished = _finished(dataset, recipe)
         missing = [i for i in range(recipe.scenes) if i not in finished]
-        require_space(out, len(missing) * scene_bytes)
         workers = min(workers, max(1, len(missing)))
+        if isinstance(out, Url):  # each worker has a scene on disk, until it is sent
+            require_space(workshop(), workers * scene_bytes)
+        else:
+            require_space(out, len(missing) * scene_bytes)
         job = TracingJob(
             root=out,
             recipe=recipe,
@@ -220,7 +233,7 @@ def _licence(photographs, cutouts) -> str:
     return "holds pictures of the user's own, under their own licences"
 
 
-def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
+def _finished(dataset: DatasetWriter | StoredWriter, recipe: Recipe) -> set[int]:
     wanted = range(recipe.scenes)
     with Progress(len(dataset.indexed(wanted)), "finished scene") as progress:
         finished = dataset.finished(wanted, on_scene=progress.add)
@@ -229,7 +242,7 @@ def _finished(dataset: DatasetWriter, recipe: Recipe) -> set[int]:
     return finished
 
 
-def _report(out: Path, made: int, scenes: int, elapsed_s: float, seconds: Counter[str], noise: float) -> None:
+def _report(out: Place, made: int, scenes: int, elapsed_s: float, seconds: Counter[str], noise: float) -> None:
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {100.0 * s / total:.0f} %" for part, s in seconds.items()) if total else "nothing to do"
     print(

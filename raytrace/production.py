@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -21,6 +20,7 @@ from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from raytrace.tracer import TEXTURE_BYTES_MAX, Render, Tracer, texture_bytes
 from runtime.backend import Backend, start
+from runtime.storage import Place
 from runtime.workers import WorkerDied, results
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
@@ -44,7 +44,7 @@ class TracingJob:
     threads                CPU threads of one worker
     """
 
-    root: Path
+    root: Place
     recipe: Recipe
     seed: int
     photographs: Photographs | None

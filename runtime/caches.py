@@ -1,13 +1,19 @@
-"""Where compiled kernels are kept between runs: where numba and Taichi put them, or a temporary folder.
+"""What is kept on this machine between runs: compiled kernels, where numba and Taichi put them, and copies of objects.
 
-A package that is installed read-only, for a user without a home, has no such place. numba then raises when it is
-imported, and Taichi crashes when the process ends.
+Where the user's own place cannot be written, a temporary folder takes it. A package that is installed read-only, for a
+user without a home, has no such place. numba then raises when it is imported, and Taichi crashes when the process ends.
 """
 
 import os
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
 _NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
+
+# So long after its last change, nobody works on what is made here any more.
+_ABANDONED_S = 86_400.0
 
 
 def settle_numba() -> None:
@@ -19,6 +25,24 @@ def settle_numba() -> None:
 def taichi_folder() -> Path | None:
     """The folder for Taichi; None where its own choice can be written."""
     return None if _is_writable(_users("taichi")) else _temporary() / "taichi"
+
+
+def copies_folder() -> Path:
+    """The folder for copies of what lies in object stores (`runtime.copies`)."""
+    own = _users("bokehforge") / "copies"
+    return own if _is_writable(own) else _temporary() / "copies"
+
+
+def workshop() -> Path:
+    """A folder for what is made here to be sent elsewhere, on the disk for temporary files."""
+    folder = _temporary() / "made"
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        # What a killed process has left. What is made takes minutes at most.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left)
+    return folder
 
 
 def _users(name: str) -> Path:

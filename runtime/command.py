@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
-from pathlib import Path
 from types import FrameType
 
 from runtime.files import is_utf8
+from runtime.storage import NO_SECRETS, Place, has_secret, masked
 
 # What `main` of a command returns. The last two are 128 and the number of the signal, as shells count.
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -61,7 +61,7 @@ def counted_are(number: int, noun: str) -> str:
     return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 
-def skipped(path: Path, reason: str) -> None:
+def skipped(path: Place, reason: str) -> None:
     """Say on standard error which of the input is left out, and why."""
     print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
 
@@ -72,7 +72,8 @@ def start(module: str, argv: Sequence[str] | None, prog: str) -> int:
     argv   words of the command line, None for those of this process
 
     Imports take a second or more, in which nothing is written yet: Ctrl-C ends them at once. BAD_INPUT for words that
-    are not UTF-8, since files that are written name others, and for a package that is an extra of ours.
+    are not UTF-8, since files that are written name others, for URLs with passwords, and for a package that is an extra
+    of ours.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -81,10 +82,16 @@ def start(module: str, argv: Sequence[str] | None, prog: str) -> int:
         if not is_utf8(word):
             print(f"{prog}: error: {printable(word)!r} is not UTF-8; rename it", file=sys.stderr)
             return BAD_INPUT
+        # Before the parser, which would repeat it.
+        if has_secret(word):
+            print(f"{prog}: error: {printable(masked(word))}: {NO_SECRETS}", file=sys.stderr)
+            return BAD_INPUT
     try:
         with _signals(lambda number: _end_at_once(prog, number)):
             main = import_module(module).main
-        return main(argv, prog=prog)
+            from runtime.options import local_paths  # here, so that `--help` of all commands starts without tyro
+        with local_paths():
+            return main(argv, prog=prog)
     except ModuleNotFoundError as error:
         if (advice := not_installed(error)) is None:
             raise
@@ -114,7 +121,7 @@ def exit_code(
     refusals: Iterable[type[Exception]],
     failures: tuple[type[Exception], ...] = (),
     interrupted: str = "stopped",
-    path: Path | None = None,
+    path: Place | None = None,
 ) -> int:
     """What `run` returns; its errors are a line on standard error, without a traceback.
 

@@ -4,12 +4,12 @@ import json
 import reprlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import yaml
 
 from runtime.files import opened
+from runtime.storage import Place
 
 # Larger ones are not ours, and would take long to refuse.
 _BYTES_MAX = 256 * 2**20
@@ -32,17 +32,17 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_yaml(path: Path, loader: type[yaml.SafeLoader] = _Loader) -> dict[str, Any]:
+def read_yaml(path: Place, loader: type[yaml.SafeLoader] = _Loader) -> dict[str, Any]:
     """The mapping in a YAML file, of text, numbers, booleans, None, lists and mappings; else DocumentError."""
     return _read(path, "YAML", lambda text: yaml.load(text, loader))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Place) -> dict[str, Any]:
     """The mapping in a JSON file; else DocumentError."""
     return _read(path, "JSON", json.loads)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Place) -> str:
     """The text of a file; DocumentError where it cannot be read, is larger than 256 MiB, or is not text in UTF-8."""
     try:
         with opened(path) as file:
@@ -69,7 +69,7 @@ def shown(value: object) -> str:
     return short.repr(value)
 
 
-def _read(path: Path, kind: str, parsed: Callable[[str], Any]) -> dict[str, Any]:
+def _read(path: Place, kind: str, parsed: Callable[[str], Any]) -> dict[str, Any]:
     text = read_text(path)
     try:
         document = parsed(text)

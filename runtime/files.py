@@ -8,12 +8,25 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import overload
+
+from runtime.storage import Place, Url
 
 
-def opened(path: Path) -> BufferedReader:
-    """A file to read; OSError also for a FIFO, a socket or a device, which would block or never end."""
+@overload
+def opened(path: Path) -> BufferedReader: ...
+
+
+@overload
+def opened(path: Place) -> BufferedReader | BytesIO: ...
+
+
+def opened(path: Place) -> BufferedReader | BytesIO:
+    """A file or an object to read; OSError also for a FIFO, a socket or a device, which would block or never end."""
+    if isinstance(path, Url):
+        return BytesIO(path.read())
     # A FIFO without a writer does not block, a device such as a tape is not touched.
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

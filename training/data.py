@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
-from bokehdata.opening import open_cases
+from bokehdata.opening import open_cases, readable
 from bokehdata.origins import listed
 from bokehdata.torch_data import CropSettings, PictureCrops, Sample
 from renderers.neural.training_record import origins_of, read_record
 from runtime.backend import Arch
 from runtime.command import skipped
+from runtime.storage import Place, place
 from scenes.recipe import Recipe
 from training import held_out
 from training.model import Model, Samples
@@ -70,7 +71,7 @@ class TrainingData:
 
 
 def data_on_disk(
-    folders: Sequence[str | Path], validation: Path | None, model: Model[Any], limit: int | None = None
+    folders: Sequence[str | Place], validation: Place | None, model: Model[Any], limit: int | None = None
 ) -> TrainingData:
     """Pictures of folders of any kind that `bokehdata.opening` opens.
 
@@ -79,7 +80,7 @@ def data_on_disk(
     raises       DatasetError where a folder cannot be read or lacks what the model is trained with, and where a scene
                  is both trained and validated on
     """
-    opened = [_opened(Path(folder), model, "training", limit) for folder in folders]
+    opened = [_opened(place(folder), model, "training", limit) for folder in folders]
     described = [description for _, description in opened]
     cases = [case for found, _ in opened for case in found]
     if validation is None:
@@ -91,7 +92,7 @@ def data_on_disk(
     return TrainingData(training, kept, described)
 
 
-def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: Model[Any]) -> TrainingData:
+def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Place | None, model: Model[Any]) -> TrainingData:
     """Scenes of a recipe, traced while training; DatasetError as for `data_on_disk`.
 
     They are never those of a validation folder: their pictures are procedural, and no dataset has their generators
@@ -103,8 +104,9 @@ def data_on_the_fly(recipe: Recipe, arch: Arch, validation: Path | None, model: 
     return TrainingData([], cases, [description], recipe, arch)
 
 
-def _opened(folder: Path, model: Model[Any], role: str, limit: int | None = None) -> tuple[list[Case], dict[str, Any]]:
+def _opened(folder: Place, model: Model[Any], role: str, limit: int | None = None) -> tuple[list[Case], dict[str, Any]]:
     """The pictures of a folder, of its first scenes where there is a limit, and what the folder is."""
+    folder = readable(folder)
     cases = open_cases(folder, on_misfit=skipped)
     scenes = list(dict.fromkeys(case.scene for case in cases))[:limit]
     cases = [case for case in cases if case.scene in set(scenes)]

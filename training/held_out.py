@@ -7,11 +7,11 @@ from typing import Any
 
 from bokehdata.cases import Case
 from bokehdata.format import DATASET_FILE, DatasetError
-from bokehdata.index import read_index
 from bokehdata.origins import Origin, Origins
 from bokehdata.reader import Dataset
 from bokehdata.shards.writing import shards_of
 from runtime.command import counted
+from runtime.storage import Place
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
@@ -71,7 +71,7 @@ def require_disjoint(training: Sequence[Case], validation: Sequence[Case]) -> No
             )
 
 
-def described(folder: Path, cases: Sequence[Case], role: str) -> dict[str, Any]:
+def described(folder: Place, cases: Sequence[Case], role: str) -> dict[str, Any]:
     """A dataset in a few plain values: its role, its digest, and its recipe and seed where it is one of ours."""
     header = Dataset(folder).header if (folder / DATASET_FILE).is_file() else {}
     recipe = header.get("recipe")
@@ -80,11 +80,11 @@ def described(folder: Path, cases: Sequence[Case], role: str) -> dict[str, Any]:
     return {"role": role, "sha256": digest(folder, cases), **known}
 
 
-def digest(folder: Path, cases: Sequence[Case]) -> str:
+def digest(folder: Place, cases: Sequence[Case]) -> str:
     """sha256 of a dataset's content: of what lists the checksum of every file; else of the cases in it."""
     if (folder / DATASET_FILE).is_file():
-        parts = [entry.to_line() for entry in read_index(folder)[0].values()]
-    elif shards := shards_of(folder):
+        parts = [entry.to_line() for entry in Dataset(folder).entries().values()]
+    elif isinstance(folder, Path) and (shards := shards_of(folder)):
         parts = [shard["sha256"] for shard in shards]
     else:
         parts = [case.digest() for case in cases]

@@ -39,6 +39,7 @@ from runtime.backend import Arch, BackendError
 from runtime.command import OptionError
 from runtime.documents import DocumentError, read_json
 from runtime.files import sha256_of, write_whole
+from runtime.options import PlaceOption
 from scenes.layered import SceneError
 from scenes.recipe import RecipeError, load_recipe
 from training.callbacks import Checkpoints, MetricsFile, ProgressBar, StopSignal, full_disk_said_once
@@ -73,15 +74,15 @@ class Options:
     """What to train. iunet is behind a trained arnet; bokehme is both in turn, in folders of their names in --out; so
     are the two stages of deeplens, d2f and d2f-small."""
     data: tuple[str, ...]
-    """Folders of pictures and their truth, or on-the-fly to trace scenes while training."""
+    """Folders or URLs of pictures and their truth, or on-the-fly to trace scenes while training."""
     out: Path
     """Folder of the run."""
     limit: int | None = None
     """Use at most the first so many scenes, or pairs, of each folder of --data, 1 to 1,000,000. Default: all."""
     preset: PresetName = "cpu"
     """Settings: those of the paper, small ones for two CPU cores, or a few steps to see that everything works."""
-    validation: Path | None = None
-    """Folder of pictures to validate on. Default: the last tenth of the scenes, which are then not trained on."""
+    validation: PlaceOption | None = None
+    """Folder or URL of pictures to validate on. Default: the last tenth of the scenes, then not trained on."""
     steps: int | None = None
     """Optimiser steps, 1 to 10^9. Default: the preset's."""
     seed: int = 0

@@ -2,21 +2,21 @@
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bokehdata.format import SCHEMA_VERSION, DatasetError
 from runtime import documents
+from runtime.storage import Place
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Place) -> dict[str, Any]:
     """The mapping in a YAML file; DatasetError if the file cannot be read or holds something else."""
     return _read(documents.read_yaml, path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Place) -> dict[str, Any]:
     """The mapping in a JSON file; DatasetError if the file cannot be read or holds something else."""
     return _read(documents.read_json, path)
 
@@ -31,7 +31,7 @@ def json_text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=4, allow_nan=False) + "\n"
 
 
-def require_schema(path: Path, document: Mapping[str, Any]) -> None:
+def require_schema(path: Place, document: Mapping[str, Any]) -> None:
     """DatasetError if the document that was read from `path` has a schema that this code does not read."""
     schema = document.get("schema")
     if schema != SCHEMA_VERSION:
@@ -40,7 +40,7 @@ def require_schema(path: Path, document: Mapping[str, Any]) -> None:
         )
 
 
-def _read(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+def _read(read: Callable[[Place], dict[str, Any]], path: Place) -> dict[str, Any]:
     try:
         return read(path)
     except documents.DocumentError as error:

@@ -19,10 +19,12 @@ from bokehdata.format import (
     bokeh_file,
     bokeh_setting,
     image_file,
+    reading,
     stack_from_scene_document,
 )
 from bokehdata.index import IndexEntry
 from bokehdata.origins import Origins, origin_of_file
+from bokehdata.stored import StoredScene, folder_of
 from scenes.arrays import Picture, Plane
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA
@@ -39,7 +41,7 @@ Check = Callable[[], object]
 class SceneFolder:
     """The folder of one scene; `bokehdata.kinds.open_scene` gives the class of its kind.
 
-    path             of the folder
+    where            the folder, or the scene in a store; of one that is in a store, `path` is a copy on this machine
     scene_document   content of `scene.yaml`; empty in BLB, which has no such file
 
     Every method reads its file anew. DatasetError names a file that is missing or broken.
@@ -49,12 +51,20 @@ class SceneFolder:
     # The files that hold the lens and the disparity of every picture.
     _described_in: ClassVar[tuple[str, ...]] = (SCENE_FILE, DISPARITY_FILE)
 
-    def __init__(self, path: Path, scene_document: dict[str, Any]):
-        self.path = path
+    def __init__(self, where: Path | StoredScene, scene_document: dict[str, Any]):
+        self._where = where
         self.scene_document = scene_document
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
+        return f"{type(self).__name__}({str(self._where)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine. Of a scene in a store, ask for it whenever it is used: copies come and go."""
+        if isinstance(self._where, Path):
+            return self._where
+        with reading(self._where):
+            return self._where.folder()
 
     @property
     def number(self) -> int | None:
@@ -69,12 +79,12 @@ class SceneFolder:
     @property
     def name(self) -> str:
         """Name of the folder: "000012", or BLB's "277"."""
-        return self.path.absolute().name
+        return self._where.absolute().name if isinstance(self._where, Path) else self._where.name
 
     @cached_property
     def info(self) -> dict[str, Any]:
         """Content of `info.json`: resolution_x, resolution_y, blur_parameters, focus_distances, ..."""
-        return read_json(self.path / INFO_FILE)
+        return read_json(folder_of(self._where) / INFO_FILE)
 
     @cached_property
     def origins(self) -> Origins:
@@ -84,6 +94,8 @@ class SceneFolder:
     @cached_property
     def image_format(self) -> ImageFormat:
         """How the pictures are stored: "png" if there is an image.png, else "exr"."""
+        if isinstance(self._where, StoredScene):
+            return "png" if image_file("png") in self._where.entry.files else "exr"
         return "png" if (self.path / image_file("png")).is_file() else "exr"
 
     def image(self) -> Picture:
@@ -116,7 +128,10 @@ class SceneFolder:
 
     def stored_settings(self) -> list[BokehSetting]:
         """Those and the views of dual pixels, sorted."""
-        names = (path.name for path in self.path.glob(f"bokeh_*.{self.image_format}"))
+        if isinstance(self._where, StoredScene):
+            names = (name for name in self._where.entry.files if name.endswith(f".{self.image_format}"))
+        else:
+            names = (path.name for path in self.path.glob(f"bokeh_*.{self.image_format}"))
         return sorted(setting for name in names if (setting := bokeh_setting(name)))
 
     def stack(self) -> Stack:

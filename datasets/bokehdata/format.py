@@ -54,6 +54,15 @@ def writing(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: cannot be written ({error.strerror}); fix that and run again") from error
 
 
+@contextmanager
+def reading(where: object) -> Iterator[None]:
+    """Turns an OSError into a DatasetError that names the file or object; `where` does where the error names none."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{error.filename or where}: {error.strerror or error}") from error
+
+
 class BokehSetting(NamedTuple):
     """One picture of a bokeh stack: indices into blur_parameters and focus_distances, and its gamma.
 

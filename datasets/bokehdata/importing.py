@@ -33,8 +33,10 @@ from bokehdata.pairs.pair import OnMisfit, PhotoPair, refuse
 from bokehdata.plain import is_plain
 from bokehdata.reader import Dataset
 from bokehdata.shards import archives
-from bokehdata.writer import DatasetWriter, SceneWriter
+from bokehdata.stored_writer import dataset_writer
+from bokehdata.writer import SceneWriter
 from runtime.files import sha256_of
+from runtime.storage import Place
 from scenes.arrays import Picture
 from scenes.color import HALF_MAX, linear_from_display
 from scenes.decode import DecodeError, header_of
@@ -82,7 +84,7 @@ class Imported(NamedTuple):
 
 
 def import_scenes(
-    found: Found, out: Path, *, software: Mapping[str, str], on_scene: Callable[[], None] = lambda: None
+    found: Found, out: Place, *, software: Mapping[str, str], on_scene: Callable[[], None] = lambda: None
 ) -> Imported:
     """Write the scenes that are not there yet as a dataset.
 
@@ -100,7 +102,7 @@ def import_scenes(
         "software": dict(software),
     }
     wanted, made = range(len(found.scenes)), 0
-    with DatasetWriter(out, header) as dataset:
+    with dataset_writer(out, header) as dataset:
         finished = dataset.finished(wanted)
         for scene_index in wanted:
             if scene_index not in finished:

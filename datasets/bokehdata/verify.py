@@ -5,8 +5,10 @@ Content is looked at only where the bytes are what the index says, so that one d
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -19,13 +21,17 @@ from bokehdata.format import (
     bokeh_file,
     is_leftover_name,
     is_scene_folder_name,
+    reading,
     stored_settings,
 )
 from bokehdata.index import IndexEntry, read_index, unlisted_files, wrong_files
+from bokehdata.kinds import open_scene
 from bokehdata.kinds.billboards import BillboardFolder
 from bokehdata.kinds.imported import ImportedFolder
 from bokehdata.kinds.layers import is_layers
 from bokehdata.reader import Dataset
+from bokehdata.stored import StoredScene, as_it_is
+from runtime.storage import Place
 from scenes.billboard import Scene
 from scenes.color import REFERENCE_GAMMA, display_from_linear, display_rmse
 from scenes.stack import Stack
@@ -66,8 +72,9 @@ class Report:
     retraced: str | None
 
 
-def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callable[[], None] = lambda: None) -> Report:
-    """Check every scene of a dataset, ours or BLB's; DatasetError where there is none.
+def verify(root: Place | str, *, retrace: Retrace | None = None, on_scene: Callable[[], None] = lambda: None) -> Report:
+    """Check every scene of a dataset, ours or BLB's; DatasetError where there is none. Of one in a store, every byte is
+    read from there.
 
     retrace    traces a picture anew. It is given the noisiest picture of the billboard scenes without problems. The
                display RMSE between the two must stay below twice the root of the sum of the squares of their noise, or
@@ -79,22 +86,25 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
     problems: list[Problem] = []
     entries: Mapping[str, IndexEntry] = {}
     if dataset.is_indexed:
-        entries, torn_lines = read_index(dataset.root)
-        problems += [Problem(INDEX_FILE, f"line {n} is not an entry: {what}") for n, what in torn_lines.items()]
-        problems += _stray_folders(dataset.root, entries)
+        if isinstance(dataset.root, Path):
+            entries, torn_lines = read_index(dataset.root)
+            problems += [Problem(INDEX_FILE, f"line {n} is not an entry: {what}") for n, what in torn_lines.items()]
+        problems += _stray_folders(dataset.root, dataset.names)
     if not dataset.paths and not problems:
         raise DatasetError(f"{dataset.root}: holds no finished scene; run the generator again to finish some")
 
     whole: list[SceneFolder] = []
-    for number, path in enumerate(dataset.paths):
-        entry = entries.get(path.absolute().name)
-        found = _damage(path, entry) or _defects(dataset, number, entry)
+    for number, where in enumerate(dataset.paths):
+        with _as_it_is(where) as path:
+            entry = where.entry if isinstance(where, StoredScene) else entries.get(path.absolute().name)
+            opened = partial(dataset.__getitem__, number) if path is where else partial(open_scene, path)
+            found = _damage(path, entry) or _defects(opened, path, entry)
         problems += found
         if not found:
             whole.append(dataset[number])
         on_scene()
 
-    has_checksums = dataset.is_indexed or is_layers(dataset.root)
+    has_checksums = dataset.is_indexed or (isinstance(dataset.root, Path) and is_layers(dataset.root))
     unchecked = [] if has_checksums else ["checksums: there is no index"]
     traced = [folder for folder in whole if isinstance(folder, BillboardFolder)]
     if len(traced) < len(whole):
@@ -109,12 +119,23 @@ def verify(root: Path | str, *, retrace: Retrace | None = None, on_scene: Callab
     return Report(tuple(problems), notes, tuple(unchecked), len(dataset), retraced)
 
 
-def _stray_folders(root: Path, entries: Mapping[str, IndexEntry]) -> list[Problem]:
+@contextmanager
+def _as_it_is(where: Path | StoredScene) -> Iterator[Path]:
+    """The folder of a scene as it is now: of one in a store, what is there, and no copy of before."""
+    if isinstance(where, Path):
+        yield where
+        return
+    with reading(where), as_it_is(where.root, where.name) as path:
+        yield path
+
+
+def _stray_folders(root: Place, indexed: Container[str]) -> list[Problem]:
     problems = []
-    for name in sorted(path.name for path in root.iterdir()):
+    names = sorted(path.name for path in root.iterdir()) if isinstance(root, Path) else root.names()
+    for name in names:
         if is_leftover_name(name):
             problems.append(Problem(name, "left over from a run that was killed; run it again to clean up"))
-        elif is_scene_folder_name(name) and name not in entries:
+        elif is_scene_folder_name(name) and name not in indexed:
             problems.append(Problem(name, "is not in the index; run the generator again to finish it"))
     return problems
 
@@ -130,18 +151,18 @@ def _damage(path: Path, entry: IndexEntry | None) -> list[Problem]:
     return [Problem(f"{entry.folder}/{name}", what) for name, what in damaged.items()]
 
 
-def _defects(dataset: Dataset, number: int, entry: IndexEntry | None) -> list[Problem]:
+def _defects(open_folder: Callable[[], SceneFolder], path: Path, entry: IndexEntry | None) -> list[Problem]:
     """What is wrong with the content of a scene."""
     try:
-        checks = dataset[number].checks(entry)
+        checks = open_folder().checks(entry)
     except DatasetError as error:
-        return [_problem(dataset.paths[number], error)]
+        return [_problem(path, error)]
     problems = []
     for check in checks:
         try:
             check()
         except DatasetError as error:
-            problems.append(_problem(dataset.paths[number], error))
+            problems.append(_problem(path, error))
     return problems
 
 

@@ -31,8 +31,10 @@ from bokehdata.pages import PAGE_BYTES_MAX, filled, json_for_script, png_uri, we
 from bokehdata.preview import disparity_levels, disparity_palette, display_tile, evenly, fitted_size, layer_tile
 from bokehdata.reader import Dataset
 from bokehdata.sheets import INDEX_NAME, Card, Chunk, write_sheets
+from bokehdata.stored import StoredScene
 from runtime.command import counted
 from runtime.files import replacing
+from runtime.storage import Place
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.stack import Stack
@@ -66,7 +68,7 @@ class Page:
 
 
 def write_page(
-    dataset_root: Path | str,
+    dataset_root: Place | str,
     out_html: Path | str,
     *,
     scenes: int = DEFAULT_SCENES,
@@ -130,15 +132,16 @@ def _write(page: BinaryIO, dataset: Dataset, scenes: int, side_px: int, on_scene
 
 def _chunks(dataset: Dataset, scenes: int, side_px: int) -> Iterator[Chunk]:
     """The scenes of a page in many files. They are opened one by one and not kept."""
-    entries = read_index(dataset.root)[0] if dataset.is_indexed else {}
+    entries = read_index(dataset.root)[0] if dataset.is_indexed and isinstance(dataset.root, Path) else {}
     for path in dataset.paths[:scenes]:
-        line = entries[path.name].to_line() if path.name in entries else None
+        entry = path.entry if isinstance(path, StoredScene) else entries.get(path.name)
+        line = entry and entry.to_line()
         # Without checksums nobody knows whether what is there is of these files.
         digest = line and hashlib.sha256(f"{_CARDS} {side_px} {line}".encode()).hexdigest()
         yield Chunk(digest, partial(_card_at, path, side_px))
 
 
-def _card_at(path: Path, side_px: int) -> Card:
+def _card_at(path: Path | StoredScene, side_px: int) -> Card:
     return _card(open_scene(path), side_px)
 
 

@@ -57,7 +57,10 @@ from bokehdata.format import (
     writing,
 )
 from bokehdata.index import IndexEntry, read_index, record_of, unlisted_files, wrong_files
+from bokehdata.stored import publish_scene
+from runtime.caches import workshop
 from runtime.files import sync, unfinished, write_whole
+from runtime.storage import Place, Url
 from scenes.arrays import Plane
 from scenes.stack import Stack
 
@@ -132,7 +135,7 @@ class DatasetWriter:
         entries = [self._entries[scene_folder_name(scene_index)] for scene_index in sorted(indexed)]
         wrong = wrong_files(self._root, entries, on_scene=on_scene)
         for entry in entries:
-            if entry.folder in wrong or not _is_as_written(self._root / entry.folder, entry):
+            if entry.folder in wrong or not is_as_written(self._root / entry.folder, entry):
                 del self._entries[entry.folder]
         return self.indexed(indexed)
 
@@ -168,8 +171,8 @@ class SceneWriter:
     """One scene on its way into a dataset. It needs no lock, so that worker processes may use it.
 
     A context manager. Leaving it normally checks that every picture of the stack is there and gives the scene its final
-    name; an unfinished folder of that name is replaced. An exception removes what was written. Pictures are written as
-    they come and not kept. DatasetError names a file that cannot be written.
+    name, or sends it to its store; an unfinished folder of that name is replaced. An exception removes what was
+    written. Pictures are written as they come and not kept. DatasetError names a file that cannot be written.
 
     scene_index   number of the scene
     entry         what `DatasetWriter.add` wants, once the block is left
@@ -177,11 +180,13 @@ class SceneWriter:
 
     entry: IndexEntry
 
-    def __init__(self, root: Path, scene_index: int, *, image_format: ImageFormat = "exr"):
+    def __init__(self, root: Place, scene_index: int, *, image_format: ImageFormat = "exr"):
         self._root = root
         self.scene_index = scene_index
         self._image_format: ImageFormat = image_format
-        self._folder = unfinished(root / scene_folder_name(scene_index))
+        # What a store gets is made on the disk for temporary files.
+        made_in = workshop() if isinstance(root, Url) else root
+        self._folder = unfinished(made_in / scene_folder_name(scene_index))
         self._pictures: set[str] = set()
         self._info: Mapping[str, Any] | None = None
         self._noise_rmse: dict[str, float] = {}
@@ -263,8 +268,9 @@ class SceneWriter:
         self._require_whole()
 
         paths = sorted(self._folder.rglob("*"))
-        for path in (*paths, self._folder):
-            _sync(path)
+        if not isinstance(self._root, Url):
+            for path in (*paths, self._folder):
+                _sync(path)
         files = [path for path in paths if path.is_file()]
         self.entry = IndexEntry(
             folder=scene_folder_name(self.scene_index),
@@ -272,6 +278,9 @@ class SceneWriter:
             images=len(self._pictures),
             noise_rmse_max=max(self._noise_rmse.values(), default=None if self._pictures else 0.0),
         )
+        if isinstance(self._root, Url):
+            publish_scene(self._folder, self._root, self.entry)
+            return
         final = self._root / self.entry.folder
         if final.is_symlink() or final.is_file():
             final.unlink()
@@ -349,7 +358,7 @@ def _settle_header(root: Path, header: Mapping[str, Any]) -> None:
         found = _found_header(path)
         # A header without scenes may be replaced: its run was refused or stopped early. Only ours have a schema.
         if "schema" not in found or _holds_scenes(root):
-            _require_same_header(root, found, yaml.safe_load(text))
+            require_same_header(root, found, yaml.safe_load(text))
             return
     elif strangers := [name for name in _names(root) if not (is_leftover_name(name) or is_browser_name(name))]:
         raise DatasetError(f"{root}: holds {min(strangers)} and is not a dataset; choose an empty or new --out")
@@ -363,7 +372,7 @@ def _found_header(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{error}; choose another --out") from error
 
 
-def _is_as_written(folder: Path, entry: IndexEntry) -> bool:
+def is_as_written(folder: Path, entry: IndexEntry) -> bool:
     """Whether a scene, whose listed files are whole, has all that its documents ask for, and nothing else."""
     if unlisted_files(folder, entry):
         return False
@@ -391,7 +400,8 @@ def _names(root: Path) -> list[str]:
     return [entry.name for entry in root.iterdir()]
 
 
-def _require_same_header(root: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def require_same_header(root: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """DatasetError where the header of a dataset is not that of this run; versions of software may differ."""
     difference = _first_difference(found, wanted, ignore=SOFTWARE_KEY)
     if difference is not None:
         key, old, new = difference

@@ -11,6 +11,7 @@ from bokehdata.kinds.camera import CameraFolder
 from bokehdata.kinds.imported import ImportedFolder
 from bokehdata.kinds.layers import LayersFolder
 from bokehdata.kinds.light_field import LightFieldFolder
+from bokehdata.stored import StoredScene, folder_of
 
 # By the `kind` of `scene.yaml`.
 DESCRIBED_KINDS = {
@@ -18,15 +19,15 @@ DESCRIBED_KINDS = {
 }
 
 
-def open_scene(path: Path | str) -> SceneFolder:
-    """Open the folder of one scene as its kind; a folder without `scene.yaml` is one of BLB.
+def open_scene(where: Path | str | StoredScene) -> SceneFolder:
+    """Open the folder of one scene as its kind, or a scene in a store; a folder without `scene.yaml` is one of BLB.
 
     DatasetError for a `scene.yaml` that cannot be read, has another schema or an unknown kind.
     """
-    path = Path(path)
-    document_path = path / SCENE_FILE
-    if not document_path.is_file():
-        return BlbFolder(path)
+    where = Path(where) if isinstance(where, str) else where
+    document_path = folder_of(where) / SCENE_FILE
+    if isinstance(where, Path) and not document_path.is_file():
+        return BlbFolder(where)
     document = read_yaml(document_path)
     require_schema(document_path, document)
     # Datasets of version 0.1 have no `kind`.
@@ -34,4 +35,4 @@ def open_scene(path: Path | str) -> SceneFolder:
     if not (isinstance(kind, str) and kind in DESCRIBED_KINDS):
         known = ", ".join(DESCRIBED_KINDS)
         raise DatasetError(f"{document_path}: kind is {kind!r}, this version reads {known}; use a matching version")
-    return DESCRIBED_KINDS[kind](path, document)
+    return DESCRIBED_KINDS[kind](where, document)

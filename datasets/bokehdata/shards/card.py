@@ -10,6 +10,7 @@ from bokehdata.format import DATASET_FILE, writing
 from bokehdata.shards.parquet import DATA_FOLDER
 from runtime.command import counted
 from runtime.files import write_whole
+from runtime.storage import Place
 
 CARD_FILE = "README.md"
 
@@ -44,7 +45,7 @@ _TEXT = """
 {header}"""
 
 
-def write_card(out: Path, source: Path, cases: Sequence[Case]) -> None:
+def write_card(out: Path, source: Place, cases: Sequence[Case]) -> None:
     """Write the card of the Parquet files in a folder, from the `dataset.yaml` of the data, where they have one."""
     header = read_yaml(source / DATASET_FILE) if (source / DATASET_FILE).is_file() else {}
     with writing(out / CARD_FILE):
