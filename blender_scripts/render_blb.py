@@ -319,7 +319,7 @@ def _views(job: RenderJob) -> int:
 
 
 class _AnnouncedViews:
-    """Counts the views of scene after scene in the progress: as many as announced, however many there are in the end."""
+    """Counts the views of scenes, one by one, in the progress: as many as announced, however many come."""
 
     def __init__(self, progress: Progress, announced: int):
         self._progress, self._announced, self._left = progress, announced, announced

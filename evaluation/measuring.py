@@ -237,7 +237,9 @@ class RowMaker:
     """
 
     def __init__(self, bench: Bench, arch: Backend, border: Border, limit_s: float | None):
-        self._bench, self._arch, self._border, self._limit_s = bench, arch, border, limit_s
+        self._bench, self._limit_s = bench, limit_s
+        self._arch: Backend = arch
+        self._border: Border = border
         self._spec: RendererSpec | None = None
         self._process: RenderProcess | None = None
         self._truths = GroundTruths()
