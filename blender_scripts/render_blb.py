@@ -42,8 +42,9 @@ from bokehdata.format import DatasetError
 from bokehdata.kinds.light_field import GRID_MAX
 from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError, counted, counted_are
-from runtime.engines import Cluster, EngineError, EngineName, Here, Share, cluster
+from runtime.engines import Cluster, EngineError, Here, Share
 from runtime.files import sha256_of
 from runtime.progress import Progress
 from runtime.workers import WorkerDied

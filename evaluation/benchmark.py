@@ -37,8 +37,9 @@ from evaluation.tables import headline, in_words, value, weights_used
 from renderers import RENDERERS
 from runtime import command
 from runtime.backend import Backend
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError
-from runtime.engines import EngineError, EngineName, Here, Share, cluster
+from runtime.engines import EngineError, Here, Share
 from runtime.progress import Progress
 from runtime.workers import WorkerDied
 

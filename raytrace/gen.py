@@ -27,8 +27,9 @@ from bokehdata.format import DatasetError
 from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size_text
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError, counted, counted_are
-from runtime.engines import Cluster, EngineError, EngineName, Here, Processes, Share, cluster
+from runtime.engines import Cluster, EngineError, Here, Processes, Share
 from runtime.progress import Progress
 from runtime.workers import available_cores, memory_bytes
 from scenes.assets import AssetError, CutoutFolder, PhotographFolder

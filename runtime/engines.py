@@ -6,17 +6,13 @@ on anywhere, in any order, and again where a worker was lost.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from runtime.backend import Arch, Backend
-from runtime.command import OptionError
 from runtime.workers import Worker, WorkerDied
-
-EngineName = Literal["processes", "ray"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -166,26 +162,6 @@ class Processes(Engine):
 
     def crew(self, work: Callable[[Any], Any], share: Share) -> Crew[Any]:
         return _Pool(work, self._count)
-
-
-@contextmanager
-def cluster(name: EngineName, address: str | None, workers: int | None) -> Iterator[Cluster | None]:
-    """The Ray cluster that a command is to use, connected in this context; None for processes of this machine.
-
-    address   of a cluster that runs: HOST:PORT, or "auto" to find that of this machine; None starts one here
-    workers   at most so many, None for as many as find room
-
-    EngineError where it cannot be had; OptionError for an address without Ray.
-    """
-    if name == "ray":
-        from runtime.ray_engine import Ray
-
-        with Ray(address, workers) as ray:
-            yield ray
-    elif address is not None:
-        raise OptionError(f"--address is {address}; it needs --engine ray")
-    else:
-        yield None
 
 
 @dataclass

@@ -6,6 +6,7 @@ the loop that all engines share does.
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -17,11 +18,11 @@ from typing import Any
 # Nothing is sent anywhere, and what Ray announces of its next versions is for its developers. Read by its import.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Workers that we start are as urgent as processes of ours would be; Ray's own default is 15.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
+import ray._private.worker
 from ray.exceptions import RayError, RayTaskError
 
 from runtime.backend import Arch, Backend
@@ -29,11 +30,14 @@ from runtime.command import counted
 from runtime.engines import Cluster, EngineError, Share
 from runtime.workers import WorkerDied, available_cores
 
+# It prints what happens to machines, twenty lines each, on standard output; our line says what becomes of the work.
+ray._private.worker.print_to_stdstream = lambda *message, **options: None
+
 # Items and results are small: Ray's smallest store of shared memory will do.
 _STORE_BYTES = 80 * 2**20
 
 # Without any worker for so long, the cluster is said to have no room.
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 # Workers that do not start, one after the other; the next would not either.
 _FAILED_STARTS_MAX = 3
@@ -65,15 +69,17 @@ class Ray(Cluster):
                 "num_cpus": self._workers or available_cores(),
                 "object_store_memory": _STORE_BYTES,
                 "include_dashboard": False,
-                "_node_ip_address": "127.0.0.1",
             }
+            # Ray would write one into the home of the user.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         # Ray puts a handler of its own in its place.
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**options, logging_level=logging.CRITICAL, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
+        except (RayError, ConnectionError, RuntimeError, ValueError) as error:
             ray.shutdown()
-            raise EngineError(f"--address {self._address}: no Ray cluster answers ({_first_line(error)})") from error
+            where = "" if self._address is None else f"--address {self._address}: "
+            raise EngineError(f"{where}no Ray cluster answers ({_last_line(error)})") from error
         finally:
             with suppress(ValueError):  # not of this thread
                 signal.signal(signal.SIGTERM, on_sigterm)
@@ -122,7 +128,7 @@ class _Hand:
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
-            raise WorkerDied(f"a worker or its machine was lost ({_first_line(error)})") from error
+            raise WorkerDied(f"a worker or its machine was lost ({_last_line(error)})") from error
         if not is_done:
             raise answer
         return answer
@@ -167,7 +173,9 @@ class _Crew:
         ray.wait([hand.ref for hand in (*busy, *self._asked)], timeout=1.0)
         if self._began is not None and time.monotonic() - self._began > _PATIENCE_S:
             self._began = None
-            print(f"waiting for room in the Ray cluster: a worker needs {self._share}", file=sys.stderr)
+            share = self._share
+            takes = f"{share.cpus:g} cores, {share.gpus:g} GPUs and {share.memory_bytes / 1e9:.1f} GB"
+            print(f"waiting for room in the Ray cluster; a worker takes {takes}", file=sys.stderr)
         return self._ready(busy)
 
     def dismiss(self, hand: _Hand) -> None:
@@ -216,5 +224,6 @@ def _machines() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _last_line(error: BaseException) -> str:
+    """Of errors of Ray, which quote tracebacks."""
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
