@@ -97,22 +97,25 @@ class Engine(ABC):
         A worker has one item at a time, so that neither their number nor a stop costs much. An exception here or in an
         item, or closing the generator, ends the workers and drops their items. WorkerDied where one item loses three.
         """
-        crew = self.crew(work, share)
         fresh = map(_Task, items)
-        again = deque[_Task]()
+        if (first := next(fresh, None)) is None:
+            return
+        again = deque([first])
+        crew = self.crew(work, share)
         idle: list[Hand] = []
         busy: dict[Hand, _Task] = {}
-        is_done = False
+        has_more = True
         try:
             while True:
-                while (task := again.popleft() if again else next(fresh, None)) is not None:
-                    if (hand := idle.pop() if idle else crew.hire()) is None:
-                        again.appendleft(task)
-                        break
-                    busy[hand] = task
-                    hand.begin(task.item)
-                if not busy and not again:
-                    is_done = True
+                # First the worker, then the item: none is taken ahead.
+                while (again or has_more) and (hand := idle.pop() if idle else crew.hire()) is not None:
+                    if (task := again.popleft() if again else next(fresh, None)) is None:
+                        idle.append(hand)
+                        has_more = False
+                    else:
+                        busy[hand] = task
+                        hand.begin(task.item)
+                if not (busy or again or has_more):
                     return
                 for hand in crew.wait(busy):
                     task = busy.pop(hand)
@@ -129,7 +132,7 @@ class Engine(ABC):
                         idle.append(hand)
                         yield result
         finally:
-            crew.end(is_done=is_done)
+            crew.end(is_done=not (busy or again or has_more))
 
 
 class Cluster(Engine):
