@@ -26,10 +26,12 @@ import yaml
 from PIL import Image
 
 from bokehdata import images, writer
+from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
 from bokehdata.reader import Dataset
 from bokehdata.verify import verify
 from raytrace import gen
+from raytrace.production import SceneMaker, TracingJob
 from scenes import decode
 from scenes.color import display_from_linear
 from scenes.recipe import load_recipe
@@ -344,6 +346,22 @@ def test_a_killed_worker_costs_its_scene_a_second_try(running, whole, tmp_path):
     # None, where the worker was between two scenes and there was none left.
     assert all(re.fullmatch(r"scene \d: its worker died .*; it is made again", line) for line in said(errors))
     assert contents(tmp_path / "out") == whole.contents
+
+
+def test_a_worker_on_a_machine_that_does_not_see_the_dataset_makes_nothing(tmp_path):
+    job = TracingJob(
+        root=tmp_path / "elsewhere",
+        recipe=load_recipe("default"),
+        seed=0,
+        photographs=None,
+        cutouts=None,
+        image_format="exr",
+        backend="cpu",
+        threads=1,
+    )
+    with pytest.raises(DatasetError, match="choose an --out that all machines see"):
+        SceneMaker(job)(0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_damaged_scenes_are_made_again(whole, home, tmp_path):
