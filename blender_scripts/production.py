@@ -10,6 +10,7 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from blender_scripts.extent import disparity_extent
 from blender_scripts.job import MadeBy, RenderJob
 from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.passes import Passes, read_passes
-from blender_scripts.process import BlenderProcess
+from blender_scripts.process import BlenderCrash, BlenderProcess
 from blender_scripts.refusal import Refusal
 from blender_scripts.slices import FirstHits, closed, slice_distances
 from blender_scripts.views import Views, view_grid
@@ -78,6 +79,68 @@ def stack_of(disparity: Plane, job: RenderJob, is_surface: NDArray[np.bool_] | N
         aperture=job.aperture,
         pixel=job.sampling.pixel,
     )
+
+
+@dataclass(frozen=True)
+class SceneTask:
+    """A scene to be rendered: the request to load it, and its description in `scene.yaml`."""
+
+    scene_index: int
+    request: dict[str, Any]
+    description: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.description["name"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scene: its entry, or why there is none, and the warnings that nobody has heard."""
+
+    task: SceneTask
+    entry: IndexEntry | None
+    error: Refusal | BlenderCrash | None
+    warnings: list[str]
+
+
+def check(executable: Path | None, device: str) -> dict[str, Any]:
+    """Version of Blender (`blender`) and name of the device it takes (`device`), where this is called.
+
+    raises   Refusal if Blender or the device is not there
+    """
+    with BlenderProcess(executable) as blender:
+        return blender.ask({"do": "check", "device": device})
+
+
+def outcome(
+    job: RenderJob,
+    executable: Path | None,
+    task: SceneTask,
+    *,
+    on_picture: Callable[[], None] = lambda: None,
+    on_view: Callable[[], None] = lambda: None,
+    on_warning: Callable[[SceneTask, str], None] | None = None,
+) -> Outcome:
+    """`produce_scene` by a Blender of its own; without `on_warning`, the outcome has the warnings."""
+    warnings: list[str] = []
+    entry = error = None
+    try:
+        with BlenderProcess(executable) as blender:
+            entry = produce_scene(
+                job,
+                blender,
+                task.scene_index,
+                task.request,
+                task.description,
+                on_picture=on_picture,
+                on_view=on_view,
+                on_warning=warnings.append if on_warning is None else partial(on_warning, task),
+            )
+    except (Refusal, BlenderCrash) as failure:
+        error = failure
+    return Outcome(task, entry, error, warnings)
 
 
 def produce_scene(

@@ -13,6 +13,7 @@ import runpy
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -32,7 +33,7 @@ from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.light_field import sums_bytes
 from blender_scripts.listing import contents_text
 from blender_scripts.process import BlenderCrash, BlenderProcess
-from blender_scripts.production import forget_pictures, kept_pictures, produce_scene
+from blender_scripts.production import SceneTask, check, forget_pictures, kept_pictures, outcome
 from blender_scripts.refusal import Refusal
 from blender_scripts.scene_names import SCENE_NAMES
 from blender_scripts.views import overscan_px as views_overscan_px
@@ -41,9 +42,12 @@ from bokehdata.format import DatasetError
 from bokehdata.kinds.light_field import GRID_MAX
 from bokehdata.writer import DatasetWriter, estimated_bytes, estimated_views_bytes, require_space, size_text
 from runtime import command
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError, counted, counted_are
+from runtime.engines import Cluster, EngineError, Here, Share
 from runtime.files import sha256_of
 from runtime.progress import Progress
+from runtime.workers import WorkerDied
 from scenes.aperture import Disk, Polygon
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX
@@ -150,16 +154,13 @@ class Options:
     """Print the cameras and frames of the .blend files, and render nothing."""
     blender: Path | None = None
     """Path of an installed Blender, 5.0 or newer. Default: the bpy module of bokehforge[blender]."""
+    engine: EngineName = "processes"
+    """What renders: one Blender on this machine, or Ray, a scene at a time on each of many machines that all see --out
+    (docs/scaling.md)."""
+    address: str | None = None
+    """Ray cluster to use, HOST:PORT; auto finds that of this machine. Default: one is started on this machine."""
     dry_run: bool = False
     """Print what would be rendered, and render nothing."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The request to load a scene, and its description in `scene.yaml`. `description["name"]` is for people."""
-
-    request: dict[str, Any]
-    description: dict[str, Any]
 
 
 def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
@@ -174,7 +175,8 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
     return command.exit_code(
         partial(_render, options, prog),
         prog,
-        refusals=(Refusal, BlenderCrash, DatasetError),
+        refusals=(Refusal, BlenderCrash, DatasetError, EngineError),
+        failures=(WorkerDied,),
         interrupted="stopped; finished pictures are safe, the same command goes on from here",
         path=options.out,
     )
@@ -184,8 +186,13 @@ def _render(options: Options, prog: str) -> int:
     _require_sensible(options)
     if options.list:
         return _list(options, prog)
+    with cluster(options.engine, options.address, None) as ray:
+        return _make(options, prog, ray)
+
+
+def _make(options: Options, prog: str, ray: Cluster | None) -> int:
     job = _job(options)
-    sources = _sources(options)
+    tasks = _tasks(options)
     bokeh = len(job.blur_radii_px) * job.focus_count
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     # A layer of a 3D scene has two files, its colour and its disparities.
@@ -198,8 +205,8 @@ def _render(options: Options, prog: str) -> int:
     if job.sampling.noise is not None:
         each = f"noise {job.sampling.noise:g}"
     print(
-        f"{counted(len(sources), 'scene')} of {counted(bokeh, 'image')}, {job.width} x {job.height} px, {each}, "
-        f"about {size_text(len(sources) * scene_bytes)}, into {job.root}"
+        f"{counted(len(tasks), 'scene')} of {counted(bokeh, 'image')}, {job.width} x {job.height} px, {each}, "
+        f"about {size_text(len(tasks) * scene_bytes)}, into {job.root}"
     )
     if job.keep_views:
         print(f"{job.keep_views} x {job.keep_views} views with depth take about {size_text(view_bytes)} of a scene")
@@ -207,62 +214,76 @@ def _render(options: Options, prog: str) -> int:
     if sums:
         print(f"a light field takes {size_text(sums)} of memory, and up to {size_text(2 * sums)} of disk for a while")
     if options.dry_run:
-        scenes = len(sources)
+        scenes = len(tasks)
         cost = cost_text(job, scenes * job.pictures, "cpu") if is_direct else light_field_cost_text(job, scenes, "cpu")
         print(f"without a GPU, {cost}")
         return command.DONE
 
-    with BlenderProcess(options.blender) as blender:
-        found = blender.ask({"do": "check", "device": options.device})
+    engine, share = Here(), Share()
+    if ray is not None:
+        is_on_gpu = options.device != "cpu" and (options.device != "auto" or ray.backend("auto") != "cpu")
+        engine, share = ray, ray.machine(gpu=is_on_gpu)
+    (found,) = engine.results(partial(check, options.blender), [options.device], share=share)
     print(f"Blender {found['blender']} on {found['device']}")
     software = {"bokehforge": version("bokehforge"), "blender": found["blender"]}
     begin = time.monotonic()
     failed = []
-    with DatasetWriter(job.root, _header(options, job, sources, software)) as dataset:
-        finished = dataset.finished(range(len(sources)))
-        missing = [i for i in range(len(sources)) if i not in finished]
+
+    def warn(task: SceneTask, text: str) -> None:
+        print(f"{prog}: {task.name}: {text}", file=sys.stderr)
+
+    def lost(task: SceneTask) -> None:
+        warn(task, "its worker died; it goes on elsewhere")
+
+    with DatasetWriter(job.root, _header(options, job, tasks, software)) as dataset:
+        finished = dataset.finished(range(len(tasks)))
+        missing = [i for i in range(len(tasks)) if i not in finished]
         for i in finished:  # an earlier run may have been killed before it removed them
             forget_pictures(job.root, i)
         if finished:
-            print(f"{len(sources) - len(missing)} of {counted(len(sources), 'scene')} finished already")
+            print(f"{len(tasks) - len(missing)} of {counted(len(tasks), 'scene')} finished already")
         # The sums and the views of the scene that is rendered are there besides.
         require_space(job.root, len(missing) * scene_bytes + (2 * sums + view_bytes if missing else 0))
         made_by = MadeBy(found["blender"], found["device"])
-        if is_direct:
-            steps = sum(job.pictures - kept_pictures(job, i, sources[i].description, made_by) for i in missing)
+        unit = "image" if is_direct else "view"
+        if ray is not None:
+            steps, unit, cost = len(missing), "scene", f"a scene at a time on each machine: {ray}"
+        elif is_direct:
+            steps = sum(job.pictures - kept_pictures(job, i, tasks[i].description, made_by) for i in missing)
             cost = cost_text(job, steps, found["device"])
         else:
             steps = len(missing) * _views(job)
             cost = light_field_cost_text(job, len(missing), found["device"])
         if steps:
             print(cost, flush=True)
-        with Progress(steps, "image" if is_direct else "view") as progress:
-            for i in missing:
-                name = sources[i].description["name"]
-                views = _AnnouncedViews(progress, _views(job))
-                try:
-                    with BlenderProcess(options.blender) as blender:
-                        entry = produce_scene(
-                            job,
-                            blender,
-                            i,
-                            sources[i].request,
-                            sources[i].description,
-                            on_picture=progress.add if is_direct else lambda: None,
-                            on_view=views.add,
-                            on_warning=lambda text, name=name: print(f"{prog}: {name}: {text}", file=sys.stderr),
-                        )
-                    dataset.add(entry)
-                    forget_pictures(job.root, i)
-                    if not is_direct:
-                        views.finish()
-                except (Refusal, BlenderCrash) as error:
-                    failed.append(name)
-                    print(f"{prog}: scene {i} ({name}): {error}", file=sys.stderr)
-                    if isinstance(error, Refusal):
-                        forget_pictures(job.root, i)
+        with Progress(steps, unit) as progress:
+            views = _AnnouncedViews(progress, _views(job))
+            work = partial(outcome, job, options.blender)
+            if ray is None:
+                work = partial(
+                    work,
+                    on_picture=progress.add if is_direct else lambda: None,
+                    on_view=views.add,
+                    on_warning=warn,
+                )
+            with closing(engine.results(work, [tasks[i] for i in missing], share=share, on_loss=lost)) as outcomes:
+                for made in outcomes:
+                    task = made.task
+                    for text in made.warnings:
+                        warn(task, text)
+                    if made.entry is not None:
+                        dataset.add(made.entry)
+                    else:
+                        failed.append(task.name)
+                        print(f"{prog}: scene {task.scene_index} ({task.name}): {made.error}", file=sys.stderr)
+                    if not isinstance(made.error, BlenderCrash):
+                        forget_pictures(job.root, task.scene_index)
+                    if ray is not None:
+                        progress.add()
+                    elif not is_direct:
+                        views.end(is_made=made.entry is not None)
         noise = dataset.noise_rmse_max
-    there = len(sources) - len(failed)
+    there = len(tasks) - len(failed)
     if failed:
         print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
     if not there:
@@ -299,19 +320,21 @@ def _views(job: RenderJob) -> int:
 
 
 class _AnnouncedViews:
-    """Counts the views of a scene in the progress: as many as were announced, however many there are in the end."""
+    """Counts the views of scenes, one by one, in the progress: as many as announced, however many come."""
 
     def __init__(self, progress: Progress, announced: int):
-        self._progress, self._left = progress, announced
+        self._progress, self._announced, self._left = progress, announced, announced
 
     def add(self) -> None:
         if self._left:
             self._left -= 1
             self._progress.add()
 
-    def finish(self) -> None:
-        self._progress.add(self._left)
-        self._left = 0
+    def end(self, *, is_made: bool) -> None:
+        """The scene is made, or will not be; the next one begins."""
+        if is_made:
+            self._progress.add(self._left)
+        self._left = self._announced
 
 
 def _require_sensible(options: Options) -> None:
@@ -463,39 +486,41 @@ def _finite(distances_m: Iterable[float]) -> tuple[float, ...]:
     return tuple(min(metres, HALF_MAX) for metres in distances_m)
 
 
-def _sources(options: Options) -> list[_Source]:
+def _tasks(options: Options) -> list[SceneTask]:
     if options.blend:
-        return [_blend_source(path, options) for path in options.blend]
-    return [_builtin_source(i, options.seed) for i in range(options.scenes)]
+        return [_blend_task(i, path, options) for i, path in enumerate(options.blend)]
+    return [_builtin_task(i, options.seed) for i in range(options.scenes)]
 
 
-def _builtin_source(scene_index: int, seed: int) -> _Source:
+def _builtin_task(scene_index: int, seed: int) -> SceneTask:
     name = SCENE_NAMES[scene_index % len(SCENE_NAMES)]
     variant = int(np.random.SeedSequence([seed, scene_index]).generate_state(1)[0])
-    return _Source(
+    return SceneTask(
+        scene_index,
         {"kind": "procedural", "scene": name, "seed": variant},
         {"kind": "procedural", "name": name, "variant": variant},
     )
 
 
-def _blend_source(path: Path, options: Options) -> _Source:
+def _blend_task(scene_index: int, path: Path, options: Options) -> SceneTask:
     view: dict[str, Any] = {"camera": options.camera, "frame": options.frame}
     # Datasets were begun before cameras could be placed.
     if options.camera_at is not None and options.look_at is not None:
         view |= {"at": list(options.camera_at), "look_at": list(options.look_at)}
-    return _Source(
+    return SceneTask(
+        scene_index,
         {"kind": "blend", "path": str(path.absolute()), "seen_from": view},
         {"kind": "blend", "name": path.name, "sha256": sha256_of(path), **view},
     )
 
 
-def _header(options: Options, job: RenderJob, sources: list[_Source], software: dict[str, str]) -> dict[str, Any]:
+def _header(options: Options, job: RenderJob, tasks: list[SceneTask], software: dict[str, str]) -> dict[str, Any]:
     """How the dataset is made, for dataset.yaml. It holds no time, place or number of scenes."""
     return {
         "generator": "blender_scripts/render_blb.py",
         **job.describe(),
         # Built-in scenes may be added later. No scene depends on their number.
-        "sources": [source.description for source in sources] if options.blend else "built-in",
+        "sources": [task.description for task in tasks] if options.blend else "built-in",
         "image_format": "exr",
         "lens_model": "thin lens with the sensor at the focal length (no focus breathing), "
         "signed defocus = blur_parameter * (1 / depth - 1 / focus_distance) in pixels",

@@ -27,7 +27,7 @@ from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
 from evaluation.external import RendererSpec, RendererSpecError, command_spec, python_spec
 from evaluation.lpips import Lpips, LpipsUnavailable
-from evaluation.measuring import Bench
+from evaluation.measuring import Bench, RowMaker
 from evaluation.protocols import PROTOCOLS, BenchmarkProtocol, Task, tasks
 from evaluation.rendering import Border, RenderProcess
 from evaluation.results import ERRORS_FILE, PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
@@ -37,9 +37,12 @@ from evaluation.tables import headline, in_words, value, weights_used
 from renderers import RENDERERS
 from runtime import command
 from runtime.backend import Backend
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError
+from runtime.engines import EngineError, Here, Share
 from runtime.options import PlaceOption
 from runtime.progress import Progress
+from runtime.workers import WorkerDied
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ class Options:
     """Keep reduced pictures of at most this many images for the report, 0 to 1,000,000, evenly spread: 0.1 MB each."""
     picture_side: int = 960
     """Longest side of a kept picture, 16 to 16384 pixels."""
+    engine: EngineName = "processes"
+    """What measures: this machine, or Ray, a row at a time on each of many machines that all see --data and --out
+    (docs/scaling.md)."""
+    address: str | None = None
+    """Ray cluster to use, HOST:PORT; auto finds that of this machine. Default: one is started on this machine."""
     threads: int | None = None
     """Threads that compute metrics, 1 to 1024; rendering always has the whole machine. Default: one per core."""
     dry_run: bool = False
@@ -102,7 +110,8 @@ def main(argv: list[str] | None = None, prog: str = "benchmark.py") -> int:
     return command.exit_code(
         partial(_benchmark, options),
         prog,
-        refusals=(DatasetError, RendererSpecError, ResultsError),
+        refusals=(DatasetError, RendererSpecError, ResultsError, EngineError),
+        failures=(WorkerDied,),
         interrupted="stopped; the rows so far are safe, the same command goes on from here",
         path=options.out,
     )
@@ -141,7 +150,6 @@ def _benchmark(options: Options) -> int:
         run = Run(
             *(log, bench, specs, wanted, digests, pictured, options.arch, options.border),
             errors=options.out / ERRORS_FILE,
-            limit_s=options.time_limit,
             fresh=options.fresh,
         )
         for warning in run.warnings():
@@ -149,7 +157,12 @@ def _benchmark(options: Options) -> int:
         if done := run.rows_there:
             print(f"already there: {command.counted(done, 'row')}")
         try:
-            run.measure()
+            with (
+                cluster(options.engine, options.address, None) as ray,
+                RowMaker(bench, options.arch, options.border, options.time_limit) as maker,
+            ):
+                share = ray.machine(gpu=options.arch == "cuda") if ray else Share()
+                run.measure(ray or Here(), maker, share)
         finally:
             document = run.document(options.data.resolve().name, lpips_state)
             path = write_results(options.out, document)

@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
 from evaluation import metrics
+from evaluation.external import RendererSpec
 from evaluation.lpips import Lpips
 from evaluation.pictures import ALL_IN_FOCUS, TRUTH, error_file, picture_file, write_error, write_picture
 from evaluation.protocols import BenchmarkProtocol, Search, Task, best_on_lattice
 from evaluation.regions import region_masks
-from evaluation.rendering import RenderFailed, RenderProcess
+from evaluation.rendering import Border, RenderFailed, RenderProcess
 from evaluation.results import Row
 from evaluation.scoring import score
+from renderers.base import Information
+from runtime.backend import Backend
+from runtime.workers import available_cores
 from scenes.arrays import Picture, Plane
 
 
@@ -144,6 +149,11 @@ class Bench:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Threads and a metric do not travel: where it arrives, it has its own.
+        has_lpips = self.lpips is not None
+        return _arrived, (self.protocol, has_lpips, self.repeats, self.pictures, self.picture_side_px)
+
     def has_picture(self, task: Task, renderer: str) -> bool:
         return error_file(self.pictures, task.name, renderer).is_file()
 
@@ -190,6 +200,67 @@ class Bench:
             raise failure
         searched = [[x * unit, e if math.isfinite(e) else None] for x, e in sorted(errors.items())]
         return _Found(factor * unit, best.image, best.seconds, searched, at_true)
+
+
+def _arrived(protocol: BenchmarkProtocol, has_lpips: bool, repeats: int, pictures: Path, side_px: int) -> Bench:
+    lpips = Lpips() if has_lpips else None
+    return Bench(protocol, lpips, ThreadPoolExecutor(available_cores()), repeats, pictures, side_px)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A row to be made; with `keep` its picture is put aside for people."""
+
+    spec: RendererSpec
+    task: Task
+    keep: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """A row as of `Bench.measure`, and what its renderer is given."""
+
+    asked: Asked
+    information: Information
+    row: Row
+
+
+class RowMaker:
+    """Makes rows, in the process that it is called in; a context manager.
+
+    bench     what they are measured with
+    arch      where renderers that use Taichi run
+    border    how pictures go on beyond the frame
+    limit_s   longest time for a picture, None for any
+
+    A renderer's process goes on from one row to the next of the same renderer.
+    """
+
+    def __init__(self, bench: Bench, arch: Backend, border: Border, limit_s: float | None):
+        self._bench, self._limit_s = bench, limit_s
+        self._arch: Backend = arch
+        self._border: Border = border
+        self._spec: RendererSpec | None = None
+        self._process: RenderProcess | None = None
+        self._truths = GroundTruths()
+
+    def __enter__(self) -> "RowMaker":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process is not None:
+            self._process.__exit__()
+            self._process = None
+
+    def __call__(self, asked: Asked) -> Made:
+        """RendererSpecError where the renderer cannot be loaded."""
+        if self._process is None or self._spec != asked.spec:
+            self.__exit__()
+            self._truths = GroundTruths()
+            self._process = RenderProcess(asked.spec, self._arch, self._border, self._limit_s)
+            self._spec = asked.spec
+        row = self._bench.measure(asked.task, self._process, asked.spec.name, self._truths, keep=asked.keep)
+        return Made(asked, self._process.information, row)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import Any
 
 from bokehdata.origins import Origins
 from evaluation.external import RendererSpec
-from evaluation.measuring import Bench, GroundTruths, case_fields
+from evaluation.measuring import Asked, Bench, Made, RowMaker, case_fields
 from evaluation.protocols import Task
 from evaluation.regions import REGIONS
-from evaluation.rendering import BORDER_RULE, MEMORY_RULE, TIME_RULE, Border, RenderProcess
+from evaluation.rendering import BORDER_RULE, MEMORY_RULE, TIME_RULE, Border
 from evaluation.results import SCHEMA, Row, RowLog, machine, software
 from evaluation.scoring import METRICS, SPACE
 from renderers.base import Cost
 from runtime.backend import Backend
+from runtime.engines import Engine, Share
 from runtime.progress import Progress
 
 # A renderer whose first pictures all fail in the same way is not asked for more.
@@ -36,7 +38,6 @@ class Run:
     arch       where renderers that use Taichi run
     border     how pictures go on beyond the frame
     errors     file that a renderer's tracebacks are added to
-    limit_s    longest time for a picture, None for any
     fresh      measure rows again that are there
     """
 
@@ -49,7 +50,6 @@ class Run:
     arch: Backend
     border: Border
     errors: Path
-    limit_s: float | None = None
     fresh: bool = False
 
     @property
@@ -57,48 +57,69 @@ class Run:
         """Rows that need not be made again."""
         return len(self.specs) * len(self.wanted) - sum(map(len, self._missing().values()))
 
-    def measure(self) -> None:
+    def measure(self, engine: Engine, maker: RowMaker, share: Share) -> None:
         """Make the missing rows, renderer by renderer; failures are rows too, and go to stderr."""
         missing = self._missing()
-        with Progress(sum(map(len, missing.values())), "row") as progress:
+        given_up: set[str] = set()
+        outcomes: dict[str, list[str | None]] = {spec.name: [] for spec in self.specs}
+
+        def wanted() -> Iterator[Asked]:
             for spec in self.specs:
-                if missing[spec.name]:
-                    self._measure(spec, missing[spec.name], progress)
+                for task in missing[spec.name]:
+                    if spec.name not in given_up:
+                        yield Asked(spec, task, task.name in self.pictured)
+
+        def on_loss(asked: Asked) -> None:
+            self._tell(f"{asked.spec.name} on {asked.task.name}: its worker died; it is measured again", None)
+
+        with (
+            Progress(sum(map(len, missing.values())), "row") as progress,
+            closing(engine.results(maker, wanted(), share=share, on_loss=on_loss)) as all_made,
+        ):
+            for made in all_made:
+                name = made.asked.spec.name
+                self._add(made, outcomes[name])
+                progress.add()
+                failed = outcomes[name]
+                if len(failed) == _SAME_FAILURES_MAX < len(missing[name]) and len(set(failed)) == 1 and failed[0]:
+                    given_up.add(name)
+                    left = len(missing[name]) - len(failed)
+                    self._tell(f"{name} fails in the same way every time; {left} rows of it are left out", None)
 
     def _missing(self) -> dict[str, list[Task]]:
         return {spec.name: [task for task in self.wanted if not self._is_there(spec, task)] for spec in self.specs}
 
-    def _measure(self, spec: RendererSpec, missing: Sequence[Task], progress: Progress) -> None:
-        truths = GroundTruths()
-        weights = spec.weights()
-        outcomes: list[str | None] = []
-        with RenderProcess(spec, self.arch, self.border, self.limit_s) as process:
-            # Now that it could be loaded there.
-            cost = spec.cost()
-            for task in missing:
-                row = self.bench.measure(task, process, spec.name, truths, keep=task.name in self.pictured)
-                details = row.pop("details", None)
-                made = {
-                    "renderer": spec.name,
-                    "target": spec.target,
-                    "information": process.information,
-                    "data_sha256": self.digests[task.name],
-                }
-                if weights:
-                    made |= {"weights": weights, "seen_in_training": self._is_seen(spec, task)}
-                if cost is not None and "error" not in row:
-                    made |= {"parameters": cost.parameters, "gmac": _gmac(cost, task, row)}
-                self.log.append(self._key(spec, task), {**made, **case_fields(task), **row})
-                progress.add()
-                outcomes.append(row.get("error"))
-                if "error" not in row:
-                    continue
-                is_first = len(outcomes) - outcomes.count(None) == 1
-                self._tell(f"{spec.name} failed on {task.name}: {row['error']}", details if is_first else None)
-                if len(outcomes) == _SAME_FAILURES_MAX < len(missing) and len(set(outcomes)) == 1:
-                    left = len(missing) - len(outcomes)
-                    self._tell(f"{spec.name} fails in the same way every time; {left} rows of it are left out", None)
-                    return
+    def _add(self, made: Made, outcomes: list[str | None]) -> None:
+        """A row enters the log; `outcomes` are the errors of the renderer's rows so far, None for none."""
+        spec, task = made.asked.spec, made.asked.task
+        row = dict(made.row)
+        details = row.pop("details", None)
+        described = {
+            "renderer": spec.name,
+            "target": spec.target,
+            "information": made.information,
+            "data_sha256": self.digests[task.name],
+        }
+        weights, cost = self._facts(spec)
+        if weights:
+            described |= {"weights": weights, "seen_in_training": self._is_seen(spec, task)}
+        if cost is not None and "error" not in row:
+            described |= {"parameters": cost.parameters, "gmac": _gmac(cost, task, row)}
+        self.log.append(self._key(spec, task), {**described, **case_fields(task), **row})
+        outcomes.append(row.get("error"))
+        if "error" in row:
+            is_first = len(outcomes) - outcomes.count(None) == 1
+            self._tell(f"{spec.name} failed on {task.name}: {row['error']}", details if is_first else None)
+
+    def _facts(self, spec: RendererSpec) -> tuple[dict[str, str], Cost | None]:
+        """Weights and cost of a renderer, once it could be loaded."""
+        if spec.name not in self._known:
+            self._known[spec.name] = spec.weights(), spec.cost()
+        return self._known[spec.name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[dict[str, str], Cost | None]]:
+        return {}
 
     def _tell(self, failure: str, details: str | None) -> None:
         """A line on stderr, and with its traceback in the file of errors."""

@@ -29,8 +29,10 @@ from bokehdata.writer import DatasetWriter, estimated_bytes, require_space, size
 from raytrace.production import ProductionError, TracingJob, produce, worker_bytes
 from runtime import backend, command
 from runtime.caches import workshop
+from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError, counted, counted_are
 from runtime.copies import local_folder
+from runtime.engines import Cluster, EngineError, Here, Processes, Share
 from runtime.options import PlaceOption
 from runtime.progress import Progress
 from runtime.storage import Place, Url
@@ -42,6 +44,9 @@ from scenes.sampling import overscan_of
 
 # A layer with its overscan; `bokehdata.images` reads no more.
 _LAYER_PX_MAX = 400_000_000
+
+# They share it and its memory: so many draw and encode scenes about as fast as it traces them.
+_WORKERS_PER_GPU = 4
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,10 @@ class Options:
     """Largest display RMSE of an image against the converged image, between 0 and 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a core each, four on a GPU)")] = None
     """Number of processes that make scenes, 1 to 1024; the default is lower if memory is short."""
+    engine: EngineName = "processes"
+    """What runs them: processes of this machine, or Ray on many machines that all see --out (docs/scaling.md)."""
+    address: Annotated[str | None, arg(metavar="auto|HOST:PORT", help_behavior_hint="(default: starts one)")] = None
+    """Ray cluster to use; auto finds that of this machine."""
     arch: backend.Arch = "auto"
     """Backend that traces rays; auto tries CUDA, then Metal, then the CPU."""
     format: Literal["exr", "png"] = "exr"
@@ -87,14 +96,13 @@ def main(argv: list[str] | None = None, prog: str = "gen.py") -> int:
     return command.exit_code(
         partial(_generate, options),
         prog,
-        refusals=(RecipeError, AssetError, SceneError, DatasetError, backend.BackendError),
+        refusals=(RecipeError, AssetError, SceneError, DatasetError, backend.BackendError, EngineError),
         failures=(ProductionError,),
         interrupted="stopped; finished scenes are safe, the same command goes on from here",
     )
 
 
 def _generate(options: Options) -> int:
-    begin = time.monotonic()
     recipe = _recipe(options)
     photographs = cutouts = None
     if options.backgrounds is not None:
@@ -107,7 +115,19 @@ def _generate(options: Options) -> int:
     for folder in folders:
         _report_skipped(folder.folder, folder.skipped, len(folder))
 
-    arch = backend.start(options.arch)
+    with cluster(options.engine, options.address, options.workers) as ray:
+        return _make(options, recipe, photographs, cutouts, ray)
+
+
+def _make(
+    options: Options,
+    recipe: Recipe,
+    photographs: PhotographFolder | None,
+    cutouts: CutoutFolder | None,
+    ray: Cluster | None,
+) -> int:
+    begin = time.monotonic()
+    arch = backend.start(options.arch) if ray is None else ray.backend(options.arch)
     out = options.out or Path("datasets") / recipe.name
     overscan = overscan_of(recipe)
     extended_px = (recipe.width + 2 * overscan) * (recipe.height + 2 * overscan)
@@ -125,7 +145,7 @@ def _generate(options: Options) -> int:
     print(
         f"{counted(recipe.scenes, 'scene')} of {counted(images, 'image')}, {recipe.width} x {recipe.height} px, "
         f"about {size_text(recipe.scenes * scene_bytes)}, into {out}\n"
-        f"tracing on {arch}, {workers} {'process' if workers == 1 else 'processes'}",
+        f"tracing on {arch}, {ray or (f'{workers} process' if workers == 1 else f'{workers} processes')}",
         flush=True,
     )
     if options.dry_run:
@@ -141,6 +161,9 @@ def _generate(options: Options) -> int:
             require_space(workshop(), workers * scene_bytes)
         else:
             require_space(out, len(missing) * scene_bytes)
+        memory_bytes = worker_bytes(recipe, extended_px)
+        share = Share(1, 1 / _WORKERS_PER_GPU if arch == "cuda" else 0, memory_bytes)
+        engine = ray or (Here() if workers == 1 else Processes(workers))
         job = TracingJob(
             root=out,
             recipe=recipe,
@@ -149,11 +172,11 @@ def _generate(options: Options) -> int:
             cutouts=cutouts,
             image_format=options.format,
             backend=arch,
-            threads=max(1, available_cores() // workers),
+            threads=1 if ray else max(1, available_cores() // workers),
         )
         with (
             Progress(len(missing), "scene", extra="images") as progress,
-            closing(produce(job, missing, workers)) as production,
+            closing(produce(job, missing, engine, share)) as production,
         ):
             for produced in production:
                 dataset.add(produced.entry)
@@ -193,8 +216,7 @@ def _report_skipped(folder: Path, skipped: list[tuple[str, str]], usable: int) -
 
 def _default_workers(recipe: Recipe, extended_px: int, arch: str) -> int:
     fitting = memory_bytes() * 2 // 3 // worker_bytes(recipe, extended_px)
-    # Processes share one GPU and its memory. Four of them draw and encode scenes about as fast as it traces them.
-    return max(1, min(available_cores() if arch == "cpu" else 4, fitting))
+    return max(1, min(available_cores() if arch == "cpu" else _WORKERS_PER_GPU, fitting))
 
 
 def _header(options: Options, recipe: Recipe, arch: str, photographs, cutouts) -> dict:

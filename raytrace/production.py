@@ -1,27 +1,30 @@
-"""Produce the scenes of a recipe on disk: the work for one scene, and the pool of workers.
+"""Produce the scenes of a recipe on disk: the work for one scene, and its way to an engine.
 
 Scene i is drawn from `np.random.default_rng([seed, i])` and depends on nothing else. Workers may therefore take scenes
-in any order, and a run may stop and resume at any scene.
+in any order, on any machine, and twice, and a run may stop and resume at any scene.
 """
 
 import math
+import sys
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from bokehdata.format import BokehSetting, ImageFormat
+from bokehdata.format import DATASET_FILE, BokehSetting, DatasetError, ImageFormat
 from bokehdata.index import IndexEntry
 from bokehdata.kinds.billboards import write_billboards
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
 from raytrace.tracer import TEXTURE_BYTES_MAX, Render, Tracer, texture_bytes
 from runtime.backend import Backend, start
+from runtime.engines import Engine, Share
 from runtime.storage import Place
-from runtime.workers import WorkerDied, results
+from runtime.workers import WorkerDied
 from scenes.assets import Cutouts, Photographs
 from scenes.billboard import Scene
 from scenes.dual_pixel import SIDES, Side, half_lens, light_of, mean_of_views
@@ -32,7 +35,7 @@ from scenes.stack import Stack
 
 
 class ProductionError(RuntimeError):
-    """A worker died. Its finished scenes are on disk."""
+    """Workers died again and again. Finished scenes are on disk."""
 
 
 @dataclass(frozen=True)
@@ -148,18 +151,38 @@ def retrace(tracer: Tracer, scene: Scene, stack: Stack, setting: BokehSetting, n
     return traced(tracer, scene, stack, blur_index, focus_index, [gamma], noise)[""].linear[0]
 
 
-def produce(job: TracingJob, scene_indices: Iterable[int], workers: int) -> Generator[Produced, None, None]:
-    """Yield scenes as they are finished, by this process or by `workers` processes (`runtime.workers.results`).
+@dataclass(frozen=True)
+class SceneMaker:
+    """Makes the scenes of a job, in the process that it is called in."""
 
-    raises   ProductionError if a worker dies
+    job: TracingJob
+
+    def __call__(self, scene_index: int) -> Produced:
+        return produce_scene(self.job, self._tracer, scene_index)
+
+    @cached_property
+    def _tracer(self) -> Tracer:
+        root = self.job.root
+        # A folder of this name on another machine need not be the same.
+        if not (root / DATASET_FILE).is_file():
+            raise DatasetError(f"{root}: is not there for every worker; choose an --out that all machines see")
+        cv2.setNumThreads(self.job.threads)
+        return Tracer(start(self.job.backend, threads=self.job.threads))
+
+
+def produce(
+    job: TracingJob, scene_indices: Iterable[int], engine: Engine, share: Share
+) -> Generator[Produced, None, None]:
+    """Yield scenes as they are finished by an engine, each of whose workers has a share of its machine.
+
+    A scene whose worker died is made again, and named on standard error. ProductionError where that does not help.
     """
-    if workers == 1:
-        tracer = _start(job)
-        for scene_index in scene_indices:
-            yield produce_scene(job, tracer, scene_index)
-        return
+
+    def on_loss(scene_index: int) -> None:
+        print(f"scene {scene_index}: its worker died (out of memory?); it is made again", file=sys.stderr)
+
     try:
-        yield from results(_produce_in_worker, scene_indices, workers, start=_start_worker, arguments=(job,))
+        yield from engine.results(SceneMaker(job), scene_indices, share=share, on_loss=on_loss)
     except WorkerDied as error:
         raise ProductionError(
             f"{error}; finished scenes are safe: run the same command again, with fewer --workers if it dies again"
@@ -175,23 +198,6 @@ def worker_bytes(recipe: Recipe, extended_px: int) -> int:
     texels = layers * extended_px
     textures = min(texture_bytes(texels, len(recipe.gammas)), max(TEXTURE_BYTES_MAX, texture_bytes(texels, 1)))
     return 8 * texels + textures + 100 * extended_px + 400 * 2**20
-
-
-def _start(job: TracingJob) -> Tracer:
-    cv2.setNumThreads(job.threads)
-    return Tracer(start(job.backend, threads=job.threads))
-
-
-_worker: tuple[TracingJob, Tracer]
-
-
-def _start_worker(job: TracingJob) -> None:
-    global _worker
-    _worker = (job, _start(job))
-
-
-def _produce_in_worker(scene_index: int) -> Produced:
-    return produce_scene(*_worker, scene_index)
 
 
 def _sheet(scene: Scene, stack: Stack, scene_index: int) -> ContactSheet:

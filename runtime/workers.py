@@ -4,11 +4,9 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,45 +18,6 @@ Result = TypeVar("Result")
 
 class WorkerDied(RuntimeError):
     """A worker process ended unexpectedly, most often because memory ran out."""
-
-
-def results(
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-    workers: int,
-    *,
-    start: Callable[..., object],
-    arguments: tuple[Any, ...],
-) -> Generator[Result, None, None]:
-    """`work(item)` of every item as the results come, from `workers` processes.
-
-    start       called in each process first, with `arguments`
-    An exception here or in an item, or closing the generator, ends the processes and drops their items in flight.
-    WorkerDied where a process ends unexpectedly.
-    """
-    # Spawned, not forked: Taichi hangs in a fork of a process that has started it.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(start, arguments))
-    waiting = iter(items)
-    running = set()
-    try:
-        while True:
-            # Only as many items are handed out as keep the workers busy, so that a stop is quick.
-            while len(running) < 2 * workers and (item := next(waiting, None)) is not None:
-                with _interrupts_held_back():
-                    running.add(pool.submit(work, item))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise WorkerDied("a worker process died (out of memory?)") from error
-    except BaseException:
-        for worker in active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Worker:
@@ -77,11 +36,22 @@ class Worker:
 
         Not for two threads at a time.
         """
+        self.begin(work, item)
+        return self.answer()
+
+    def begin(self, work: Callable[[Item], object], item: Item) -> None:
+        """Hand out an item. It is worked on until `answer` is asked."""
         if self._process is None:
             self._begin()
         assert self._here is not None
-        try:
+        # Where the process has died meanwhile, the answer says so.
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._here.send((work, item))
+
+    def answer(self) -> Any:
+        """The result of the item that was handed out, as of `result`."""
+        assert self._here is not None
+        try:
             is_done, answer = self._here.recv()
         except (EOFError, OSError) as error:
             self.end()
@@ -94,8 +64,25 @@ class Worker:
         """End the process, whatever it does, from any thread. The next item starts another."""
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
+            process.kill()
             process.join()
+
+    def leave(self) -> None:
+        """Let the process, which has nothing to do, end by itself: libraries may write their caches then."""
+        if self._here is not None:
+            self._here.close()
+
+    def join(self) -> None:
+        """Wait for the end of the process."""
+        if self._process is not None:
+            self._process.join()
+            self._process = None
+
+    @property
+    def pipe(self) -> Connection:
+        """It can be read where `answer` is there, or never will be."""
+        assert self._here is not None
+        return self._here
 
     def _begin(self) -> None:
         spawn = get_context("spawn")
@@ -121,17 +108,14 @@ def memory_bytes() -> int:
     return min(machine, int(text)) if text.isdigit() else machine
 
 
-def _start(start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+def _answer(there: Connection, start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    """What the process of a `Worker` does."""
+    # A terminal sends Ctrl-C to all of its processes, and Slurm SIGTERM; the parent ends this one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # A parent that is killed takes its workers along.
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     start(*arguments)
-
-
-def _answer(there: Connection, start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-    """What the process of a `Worker` does."""
-    # A terminal sends Ctrl-C to all of its processes; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _start(start, arguments)
     with suppress(EOFError):
         while True:
             work, item = there.recv()

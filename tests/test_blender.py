@@ -370,7 +370,7 @@ def test_every_built_in_scene_has_light_and_depth(tmp_path):
 
 def test_finished_dataset_is_left_alone(dataset, monkeypatch):
     before = _bytes(dataset.root)
-    monkeypatch.setattr(render_blb, "produce_scene", None)  # nothing may be rendered
+    monkeypatch.setattr(production, "produce_scene", None)  # nothing may be rendered
     assert render_blb.main([*TINY, "--scenes", "2", "--layers", "3", "--out", str(dataset.root)]) == 0
     assert _bytes(dataset.root) == before
 
@@ -472,13 +472,13 @@ def test_stopped_run_goes_on_with_the_next_picture(dataset, tmp_path, monkeypatc
 
         return produce(*positional, on_picture=as_ctrl_c_in_the_fourth, **named)
 
-    monkeypatch.setattr(render_blb, "produce_scene", stopped)
+    monkeypatch.setattr(production, "produce_scene", stopped)
     assert render_blb.main(arguments) == 130
     assert not (out / "000000").exists()
 
     asked = []
     ask = BlenderProcess.ask
-    monkeypatch.setattr(render_blb, "produce_scene", produce)
+    monkeypatch.setattr(production, "produce_scene", produce)
     monkeypatch.setattr(BlenderProcess, "ask", lambda self, request: asked.append(request["do"]) or ask(self, request))
     assert render_blb.main(arguments) == 0
     # 6 pictures, 4 of them kept; each is rendered twice. Then the surfaces that the 3 layers begin with.
