@@ -142,7 +142,7 @@ class Loaders(pl.LightningDataModule):
         self._seed, self._workers = seed, workers
         margin = model.samples.margin_px
         margin = margin_for(preset.blur_parameter_max) if margin is None else margin
-        self._cropped = CropSettings(preset.crop_px, margin, preset.augmentation)
+        self._cropped = CropSettings(preset.crop_px, margin, preset.augmentation, model.samples.turned)
         if data.recipe is None:
             self._training = self._pictures(data.training, self._cropped, model.samples)
         else:

@@ -21,12 +21,14 @@ class Samples:
                 processes can be given it
     margin_px   pixels around a crop that its planes depend on; None for those of the largest blur
     traced      whether the planes need the truth; scenes on the fly are not traced without it
+    turned      whether crops are flipped and turned by multiples of 90 degrees
     """
 
     batch: type[Any]
     planes: Planes
     margin_px: int | None = None
     traced: bool = True
+    turned: bool = True
 
     @property
     def keys(self) -> frozenset[str]:
