@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -122,4 +123,12 @@ def _imported(target: str) -> Callable[[Tensor], Tensor]:
         raise RendererError(f"{target}: is not callable; it must take pictures (B, 3, H, W) and return logits")
     if isinstance(phi, torch.nn.Module):
         phi.eval().requires_grad_(False)
-    return phi
+    return partial(_checked, target, phi)
+
+
+def _checked(target: str, phi: Callable[[Tensor], Any], picture: Tensor) -> Tensor:
+    logits = phi(picture)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(picture):
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise RendererError(f"{target}: returns {given}; it must return logits of shape (batch, classes)")
+    return logits

@@ -6,9 +6,9 @@
     densenet121    7,978,856   Huang et al. 2017
     mobilenet_v2   3,504,872   Sandler et al. 2018
 
-are parameters with the 1000 classes of ImageNet. The narrow ones end with "-small": the same blocks with fewer channels,
-for pictures of about 128 px and training on a CPU. `logits` takes what `renderers.neural.trunks.normalized` gives,
-(B, 3, H, W), and returns (B, classes).
+are parameters with the 1000 classes of ImageNet. The narrow ones end with "-small": the same blocks with fewer
+channels, for pictures of about 128 px and training on a CPU. `logits` takes what `renderers.neural.trunks.normalized`
+gives, (B, 3, H, W), and returns (B, classes).
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ IMAGENET_CLASSES = 1000
 
 # Convolutions of VGG by their channels; None halves the picture.
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None)
-_VGG_SMALL = (16, None, 32, None, 48, 48, None, 96, 96, None, 128, 128, None)
+_VGG_SMALL = (16, None, 32, None, 48, 48, None, 64, 64, None, 96, 96, None)
 
 
 class Classifier(nn.Module):
@@ -182,6 +182,6 @@ SMALL: dict[str, Callable[..., Classifier]] = {
     "resnet18-small": partial(ResNet18Classifier, width=16),
     "vgg-small": partial(VGG, plan=_VGG_SMALL, batch_norm=True, pooled=2, hidden=128),
     "densenet-small": partial(DenseNet, growth=12, blocks=(3, 6, 8, 6), channels=16),
-    "mobilenet_v2-small": partial(MobileNetV2Classifier, width=0.5, last=320),
+    "mobilenet_v2-small": partial(MobileNetV2Classifier, width=0.35, last=320),
 }
 NETWORKS = {**TORCHVISION, **SMALL}
