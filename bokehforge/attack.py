@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-import torch
 import tyro
 
 from bokehdata.cases import Case
@@ -20,7 +19,7 @@ from bokehforge.attack_tables import tables
 from bokehforge.estimated import IMAGENET_MEAN, IMAGENET_STD, estimated_disparity
 from evaluation.lpips import Lpips, LpipsUnavailable
 from inverse.attacks.classifiers import Attacked, classifier
-from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject
+from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject, use_threads
 from inverse.attacks.networks import SMALL
 from inverse.attacks.pgd import METHODS, Attack, Method
 from inverse.attacks.rows import Rows
@@ -100,11 +99,11 @@ def _attack(options: Options) -> int:
         ("--threads", options.threads, 1, command.PROCESSES_MAX),
         ("--eps", options.eps, 0.0, 1.0),
     )
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    use_threads(options.threads or os.cpu_count() or 1)
     asked = _split(options.method)
     if wrong := [word for word in asked if word not in METHODS]:
         raise OptionError(f"--method is {wrong[0]!r}; there are {', '.join(METHODS)}")
-    methods = [method for method in METHODS if asked.count(method)]
+    methods: list[Method] = [method for method in METHODS if method in asked]
     renderers = [through(name, options.weights) for name in _split(options.renderer)]
     classifiers = [_classifier(name) for name in _split(options.classifier)]
     if not (methods and renderers and classifiers):

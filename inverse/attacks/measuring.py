@@ -143,6 +143,11 @@ class Bench:
         }
 
 
+def use_threads(count: int) -> None:
+    """CPU threads of everything that is computed here, in this process."""
+    torch.set_num_threads(count)
+
+
 def _rendered(render: Callable[[Tensor], Tensor], depth: Tensor) -> Tensor:
     with torch.no_grad():
         return render(depth).clamp(0.0, 1.0)
