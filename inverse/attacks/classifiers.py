@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -68,7 +70,7 @@ class Attacked:
 
 
 def classifier(name: str, weights: Path | None = None) -> Attacked:
-    """A classifier by its name, or a user's "module:callable"; the working folder is on the path of the latter.
+    """A classifier by its name, or a user's "module:callable", which may lie in the working folder, or "file.py:callable".
 
     weights   of a network, instead of those that ship; torchvision's need them
     raises    RendererError for a name, a module or a file that cannot be used
@@ -111,11 +113,10 @@ def _logits_at(network: Classifier, side: int, picture: Tensor) -> Tensor:
 
 
 def _imported(target: str) -> Callable[[Tensor], Tensor]:
-    module, _, attribute = target.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    name, _, attribute = target.rpartition(":")
+    file = Path(name) if name.endswith(".py") else Path(*name.split(".")).with_suffix(".py")
     try:
-        phi = getattr(import_module(module), attribute)
+        phi = getattr(_from_file(file) if file.is_file() else import_module(name), attribute)
     # A module of the user may raise anything.
     except Exception as error:
         raise RendererError(f"{target}: cannot be imported ({type(error).__name__}: {error})") from error
@@ -124,6 +125,16 @@ def _imported(target: str) -> Callable[[Tensor], Tensor]:
     if isinstance(phi, torch.nn.Module):
         phi.eval().requires_grad_(False)
     return partial(_checked, target, phi)
+
+
+def _from_file(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path.resolve())
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    # Where classes of it look for it.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _checked(target: str, phi: Callable[[Tensor], Any], picture: Tensor) -> Tensor:
