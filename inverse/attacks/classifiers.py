@@ -70,7 +70,7 @@ class Attacked:
 
 
 def classifier(name: str, weights: Path | None = None) -> Attacked:
-    """A classifier by its name, or a user's "module:callable", which may lie in the working folder, or "file.py:callable".
+    """A classifier by its name, or a user's "file.py:callable" or "module:callable", here or installed.
 
     weights   of a network, instead of those that ship; torchvision's need them
     raises    RendererError for a name, a module or a file that cannot be used
