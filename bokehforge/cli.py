@@ -15,6 +15,7 @@ COMMANDS = {
     "studio": ("bokehforge.studio.command", "open a page to click what is to be sharp"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),
+    "attack": ("bokehforge.attack", "attack classifiers through the depth map of a renderer of bokeh"),
     "export": ("bokehforge.export", "write data for other code: pairs, WebDataset, Parquet, BLB"),
     "import": ("bokehforge.importing", "make a dataset of folders of BLB and of pairs"),
     "onnx": ("bokehforge.to_onnx", "write the networks of a renderer as ONNX files, for other programs"),

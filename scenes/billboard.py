@@ -26,12 +26,14 @@ class Billboard:
     slope       (gx, gy), change of disparity per pixel, x right, y down; (0, 0) faces the camera
     asset       origin of the picture: plain values for scene.yaml (kind, sha256 or style, child of the scene's
                 generator, placement, ...)
+    label       what a picture of it is a picture of, where that is asked for
     """
 
     rgba: HalfRgba
     disparity: float
     slope: tuple[float, float] = (0.0, 0.0)
     asset: Mapping = field(default_factory=dict)
+    label: str | None = None
 
     @property
     def is_slanted(self) -> bool:

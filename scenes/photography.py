@@ -87,8 +87,10 @@ def _subject(
 ) -> tuple[Billboard, float]:
     """The subject and its distance in metres: where it is large in the frame, as far as the recipe allows."""
     longer = max(recipe.width, recipe.height)
+    # Drawn once: what is often drawn anew is as frequent as the rest.
+    kinds = (str(rng.choice(recipe.subjects)),) if recipe.subjects else _SUBJECTS
     for _ in range(_DRAWING_TRIES):
-        thing, size_m = _thing(recipe, cutouts, _SUBJECTS, rng)
+        thing, size_m = _thing(recipe, cutouts, kinds, rng)
         wanted_px = rng.uniform(*camera.subject_scale) * longer
         distance_m = float(
             np.clip(size_m * camera.focal_length_px(math.inf, recipe.width) / wanted_px, *camera.subject_m)
@@ -101,7 +103,9 @@ def _subject(
         share = float((layer[overscan:-overscan, overscan:-overscan, 3] >= 0.5).mean())
         if SUBJECT_SHARE[0] <= share <= SUBJECT_SHARE[1]:
             asset = {**asset, "x": box.x, "y": box.y, "child": 1, "distance_m": distance_m, "role": "subject"}
-            return Billboard(layer, 1.0 / distance_m, asset=asset), distance_m
+            # Nobody says what the user's own cut-outs show.
+            label = asset.get("style") if recipe.subjects else None
+            return Billboard(layer, 1.0 / distance_m, asset=asset, label=label), distance_m
     raise SceneError(
         f"recipe {recipe.name}: in {_DRAWING_TRIES} drawings no subject covered {SUBJECT_SHARE[0]:.0%} to "
         f"{SUBJECT_SHARE[1]:.0%} of the frame; use other cut-outs, or another subject_m or subject_scale"

@@ -20,6 +20,7 @@ from scenes.camera import Camera
 from scenes.color import REFERENCE_GAMMA
 from scenes.decode import DecodeError, header_of
 from scenes.mounted_lens import LensKit
+from scenes.procedural.cutouts import SIZES_M
 from scenes.stack import TRACED_PIXELS, Pixel
 
 _FOLDER = Path(__file__).parent / "recipes"
@@ -84,6 +85,8 @@ class Recipe:
     foreground_slant        the same for each foreground
     night                   procedural backgrounds show places at night, with many small lights
     lights                  share of light strings among the procedural cut-outs, [0, 1]
+    subjects                kinds of procedural cut-outs, each as often as the others, that the subject is one of; its
+                            kind is then its label. Only with `camera`; nothing is labelled without it
     expand_highlights       how much values near white are raised in the user's own LDR photographs; 0 leaves them as
                             they are, BokehMe uses 0.4
 
@@ -126,6 +129,7 @@ class Recipe:
     foreground_slant: float = 0.0
     night: bool = False
     lights: float = 0.12
+    subjects: tuple[str, ...] = ()
     expand_highlights: float = 0.0
     blur_parameters: tuple[float, ...] = (12.0, 24.0)
     random_blur: tuple[float, float] | None = None
@@ -208,6 +212,12 @@ class Recipe:
             f"with gaps and slants they need {needed:.3g} of disparity in front of the background, there is {room:.3g}",
         )
 
+        for kind in self.subjects:
+            self._require(
+                kind in SIZES_M, "subjects", f"{kind!r} is no kind of cut-out; there are {', '.join(SIZES_M)}"
+            )
+        self._require(len(set(self.subjects)) == len(self.subjects), "subjects", "names a kind twice")
+        self._require(not self.subjects or self.camera is not None, "subjects", "needs a camera, whose subject it is")
         if self.camera is not None:
             self._require_camera(self.camera)
 
@@ -265,7 +275,7 @@ class Recipe:
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         plain["apertures"] = [aperture.describe() for aperture in self.apertures]
         # Datasets are older than these keys. A run that resumes one compares descriptions.
-        for key in ("full_range", "dual_pixel"):
+        for key in ("full_range", "dual_pixel", "subjects"):
             if not plain[key]:
                 del plain[key]
         if self.width_px is None:

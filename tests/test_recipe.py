@@ -40,6 +40,7 @@ def test_the_built_in_recipes_are_those_of_the_papers_and_three_of_our_own():
         "ebb-like",
         "mpib",
         "night",
+        "objects",
         "real-lens",
     ]
 

@@ -30,6 +30,7 @@ from bokehdata.images import write_exr_rgb, write_png
 from bokehdata.opening import open_cases
 from bokehdata.origins import picture_origin, scene_origin
 from bokehdata.torch_data import CropSettings, PictureCrops, picture_planes, plain_planes, sample_of
+from inverse.attacks.classifiers import OBJECTS
 from raytrace import gen
 from renderers.neural.bokehme.inference import DEFOCUS_UNIT_PX
 from renderers.neural.bokehme.network import ARNet, IUNet
@@ -57,6 +58,7 @@ from training.models import MODELS
 from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET, ArnetTraining
 from training.models.bokehme import classical_picture, fusion_planes, with_highlights
+from training.models.classifier import CLASSIFIERS
 from training.models.cocnet import COCNET
 from training.models.deepfocus import DEEPFOCUS, DeepfocusTraining, deepfocus_planes
 from training.models.dmshn import DMSHN
@@ -740,7 +742,9 @@ def test_an_iunet_begins_with_the_sharp_image_in_focus_and_the_coarse_one_elsewh
     torch.testing.assert_close(half, 0.5 * (sharp - image)[inside], atol=0.005, rtol=0.0)
 
 
-@pytest.mark.parametrize("model", [name for name, stages in MODELS.items() if len(stages) == 1])
+@pytest.mark.parametrize(
+    "model", [name for name, stages in MODELS.items() if len(stages) == 1 and name not in CLASSIFIERS]
+)
 def test_mixed_precision_trains_float32_weights(model, data, finished, tmp_path):
     """Few bits inside the network, none missing in what is kept of it."""
     weights = behind(MODELS[model][0], tmp_path)
@@ -789,6 +793,8 @@ def test_precision_and_recall_of_masks():
 D2F_PARTS = ("defocus", "fusion")
 
 STAGES = {model.name: model for stages in MODELS.values() for model in stages}
+# Classifiers are trained to be attacked, as no paper does.
+PRINTED = {name: stage for name, stage in STAGES.items() if name not in CLASSIFIERS}
 
 
 def test_the_paper_is_trained_as_it_says():
@@ -798,7 +804,7 @@ def test_the_paper_is_trained_as_it_says():
     """
     said = {
         name: (preset.learning_rate, preset.batch, preset.epochs, preset.steps, preset.crop_px)
-        for name, preset in ((name, stage.presets["paper"]) for name, stage in STAGES.items())
+        for name, preset in ((name, stage.presets["paper"]) for name, stage in PRINTED.items())
     }
     assert said == {
         "arnet": (1e-4, 16, 50, None, 128),
@@ -817,7 +823,7 @@ def test_the_paper_is_trained_as_it_says():
         # IFAN's release: 600,000 steps of 8 crops.
         **dict.fromkeys(IFAN, (1e-4, 8, None, 600_000, 256)),
     }
-    for name, stage in STAGES.items():
+    for name, stage in PRINTED.items():
         preset = stage.presets["paper"]
         norm = 0.5 if name in IFAN else None
         assert (preset.schedule, preset.gradient_norm_max, preset.ema_decay) == ("constant", norm, None)
@@ -878,7 +884,8 @@ def test_samples_hold_what_their_model_declares_and_a_step_trains_it(name, data,
     whole = CropSettings(None, augmentation=0.0, turned=False)
     batches = {}
     for part, settings in (("training", CropSettings(preset.crop_px, 15)), ("validation", whole)):
-        crops = PictureCrops(open_cases(data), settings, seed=0, planes=samples[part].planes)
+        cases = [replace(case, label=OBJECTS[0]) if name in CLASSIFIERS else case for case in open_cases(data)]
+        crops = PictureCrops(cases, settings, seed=0, planes=samples[part].planes)
         assert crops[0].keys() == samples[part].keys, part
         batches[part] = next(iter(DataLoader(crops, batch_size=2 if part == "training" else 1)))
     training = model.build(preset, 20, behind(model, tmp_path))
@@ -1032,7 +1039,8 @@ def test_pairs_are_refused_where_a_disparity_is_needed(tmp_path, data, capsys, o
     assert not (tmp_path / "out").exists()
 
 
-PAIRED = sorted(name for name, stage in STAGES.items() if stage.samples.margin_px is not None)
+# Classifiers turn all that they are given.
+PAIRED = sorted(name for name, stage in PRINTED.items() if stage.samples.margin_px is not None)
 
 
 @pytest.mark.parametrize("name", PAIRED)

@@ -21,7 +21,7 @@ class Samples:
                 processes can be given it
     margin_px   pixels around a crop that its planes depend on; None for those of the largest blur
     traced      whether the planes need the truth; scenes on the fly are not traced without it
-    turned      whether crops are flipped and turned at random; not where left and right of a plane mean something
+    turned      whether crops are flipped and turned by multiples of 90 degrees; not where up or left mean something
     """
 
     batch: type[Any]

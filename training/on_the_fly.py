@@ -128,6 +128,7 @@ class OnTheFly(IterableDataset[Sample]):
             focus_disparity=lens.focus_disparity,
             gamma=gamma,
             aperture=lens.aperture,
+            label=next((layer.label for layer in scene.layers if layer.label is not None), None),
             planes=(display_from_linear(image), display_from_linear(truth, gamma), scene.composite_disparity()),
             true_layers=scene,
         )

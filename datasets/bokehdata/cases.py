@@ -44,6 +44,7 @@ class Case:
     focus_index       None where the data has none
     number            in the numbering of a public set that protocols name pictures by, None in other data
     noise_rmse        display RMSE of the truth against the converged picture, None where unknown
+    label             what it is a picture of: the label of the nearest layer that has one; None where nobody says
 
     The methods raise DatasetError, which names the file, for what cannot be read.
     """
@@ -58,6 +59,7 @@ class Case:
     focus_index: int | None = None
     number: int | None = None
     noise_rmse: float | None = None
+    label: str | None = None
 
     def lens(self, blur_parameter: float | None = None) -> ThinLens:
         """The lens of the truth, or the same at another blur parameter; DatasetError where it is not known."""
@@ -212,6 +214,7 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
     cases: list[Case] = []
     for folder in folders:
         stack = folder.stack()
+        label = next((label for label in folder.labels if label is not None), None)
         for setting in folder.bokeh_settings():
             name = bokeh_file(setting, folder.image_format)
             if setting.blur_index >= len(stack.blur_parameters) or setting.focus_index >= len(stack.focus_disparities):
@@ -231,6 +234,7 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                     focus_index=setting.focus_index,
                     number=folder.number,
                     noise_rmse=_noise_of(folder, name),
+                    label=label,
                     folder=folder,
                     setting=setting,
                     input_setting=setting._replace(blur_index=stack.input_blur_index) if is_paired else None,

@@ -91,6 +91,11 @@ class SceneFolder:
         """What the scene shows, by content; folders of one scene have the same. Here its all-in-focus picture."""
         return frozenset({origin_of_file(self.path / image_file(self.image_format))})
 
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """What each layer shows, near to far, None where nobody says; () where there are no such layers."""
+        return ()
+
     @cached_property
     def image_format(self) -> ImageFormat:
         """How the pictures are stored: "png" if there is an image.png, else "exr"."""

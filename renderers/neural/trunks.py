@@ -123,13 +123,16 @@ class _ResNet(Trunk):
 
 
 class ResNet18(_ResNet):
-    """He et al. 2016 without its classifier: 11,176,512 parameters with 3 channels in."""
+    """He et al. 2016 without its classifier: 11,176,512 parameters with 3 channels in.
+
+    width   channels of the stem and of the first level
+    """
 
     torchvision = "resnet18"
-    channels = (64, 128, 256, 512)
 
-    def __init__(self, channels_in: int = 3, border: Border = "zeros"):
-        super().__init__((2, 2, 2, 2), channels_in=channels_in, border=border)
+    def __init__(self, channels_in: int = 3, border: Border = "zeros", width: int = 64):
+        self.channels = (width, 2 * width, 4 * width, 8 * width)
+        super().__init__((2, 2, 2, 2), channels_in=channels_in, width=width, border=border)
 
     def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
         return [(planes, 3, 1), (planes, 3, 1)]
@@ -148,6 +151,19 @@ class ResNet10(_ResNet):
 
     def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
         return [(planes, 3, 1), (planes, 3, 1)]
+
+
+class ResNet50(_ResNet):
+    """He et al. 2016 with bottlenecks, the stride at their 3 x 3: 23,508,032 parameters without its classifier."""
+
+    torchvision = "resnet50"
+    channels = (256, 512, 1024, 2048)
+
+    def __init__(self):
+        super().__init__((3, 4, 6, 3))
+
+    def _convolutions(self, planes: int) -> list[tuple[int, int, int]]:
+        return [(planes, 1, 1), (planes, 3, 1), (4 * planes, 1, 1)]
 
 
 class ResNeXt50(_ResNet):
@@ -181,22 +197,26 @@ class MobileNetV2(Trunk):
     Maps of a half, a quarter, an eighth, a sixteenth and a thirty-second of the picture.
 
     channels_in   3, or more for what is seen beside the picture
+    width         factor of all channels, each rounded to a multiple of 8
     """
 
     torchvision = "mobilenet_v2"
-    channels = (16, 24, 32, 96, 320)
 
-    def __init__(self, channels_in: int = 3):
+    def __init__(self, channels_in: int = 3, width: float = 1.0):
         super().__init__()
-        self.features = nn.Sequential(_convolution(channels_in, 32, 3, stride=2))
-        channels = 32
-        self._taps = []
-        for expansion, channels_out, blocks, stride in _MOBILE_STAGES:
+        channels = _multiple_of_8(32 * width)
+        self.features = nn.Sequential(convolution(channels_in, channels, 3, stride=2))
+        self._taps, tapped = [], []
+        for stage, (expansion, whole, blocks, stride) in enumerate(_MOBILE_STAGES):
             for i in range(blocks):
+                channels_out = _multiple_of_8(whole * width)
                 self.features.append(_InvertedResidual(channels, channels_out, expansion, stride if i == 0 else 1))
                 channels = channels_out
-            if channels in self.channels:
+            # The last stage of every size.
+            if stage + 1 == len(_MOBILE_STAGES) or _MOBILE_STAGES[stage + 1][3] == 2:
                 self._taps.append(len(self.features) - 1)
+                tapped.append(channels)
+        self.channels = tuple(tapped)
         self._initialize()
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -216,8 +236,8 @@ class _InvertedResidual(nn.Module):
         wide = expansion * channels_in
         self.conv = nn.Sequential()
         if expansion != 1:
-            self.conv.append(_convolution(channels_in, wide, 1))
-        self.conv.append(_convolution(wide, wide, 3, stride=stride, groups=wide))
+            self.conv.append(convolution(channels_in, wide, 1))
+        self.conv.append(convolution(wide, wide, 3, stride=stride, groups=wide))
         self.conv.append(nn.Conv2d(wide, channels_out, 1, bias=False))
         self.conv.append(nn.BatchNorm2d(channels_out))
         self._residual = stride == 1 and channels_in == channels_out
@@ -226,9 +246,16 @@ class _InvertedResidual(nn.Module):
         return x + self.conv(x) if self._residual else self.conv(x)
 
 
-def _convolution(channels_in: int, channels_out: int, side: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def convolution(channels_in: int, channels_out: int, side: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm and ReLU6, as MobileNetV2 is made of."""
     layer = nn.Conv2d(channels_in, channels_out, side, stride, side // 2, groups=groups, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(channels_out), nn.ReLU6())
+
+
+def _multiple_of_8(channels: float) -> int:
+    """Rounded, but not to less than 9 tenths."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def load_trunk(trunk: Trunk, path: Path) -> None:

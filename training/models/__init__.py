@@ -8,6 +8,7 @@ from typing import Any
 from training.model import Model
 from training.models.ampn import AMPN_ROWS
 from training.models.arnet import ARNET
+from training.models.classifier import CLASSIFIERS
 from training.models.cocnet import COCNET
 from training.models.d2f import D2F, D2F_SMALL
 from training.models.deepfocus import DEEPFOCUS
@@ -31,5 +32,5 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "mpib": MPIB,
     "reveal": (REVEAL,),
     **{model.name: (model,) for model in (*DEEPLENS, *MPIB, MPIB_SMALL, *D2F, *D2F_SMALL)},
-    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN, **IFAN}.items()},
+    **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN, **IFAN, **CLASSIFIERS}.items()},
 }

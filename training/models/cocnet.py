@@ -71,6 +71,7 @@ def _model(name: str) -> Model[CocnetPreset]:
         build=lambda preset, steps, weights: training(name, preset, steps),
         samples=Samples(DepthBatch, depth_planes, corruptions.REACH_PX) if with_depth else PAIRS,
         information="disparity" if with_depth else "picture",
+        ablations={"128px": {"crop_px": 128, "batch": 4}},
     )
 
 

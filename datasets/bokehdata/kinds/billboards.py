@@ -101,7 +101,10 @@ def billboard_document(scene: Scene, stack: Stack, *, scene_index: int, seed: in
         }
         for i, layer in enumerate(scene.layers)
     ]
-    return {**frame, "noise": float(noise), "layers": layers}
+    document = {**frame, "noise": float(noise), "layers": layers}
+    if any(layer.label is not None for layer in scene.layers):
+        document["labels"] = [layer.label for layer in scene.layers]
+    return document
 
 
 def camera_settings(scene: Scene, stack: Stack, camera: Mapping[str, float] | None = None) -> CameraSettings:
@@ -149,6 +152,20 @@ class BillboardFolder(SceneFolder):
             own = {picture_origin(asset["sha256"]) for asset in assets if "sha256" in asset}
             return frozenset({scene_origin(document["seed"], document["scene"]), *own})
 
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        document = self.scene_document
+        with self.interpreting():
+            count = len(document["layers"])
+        labels = document.get("labels", [None] * count)
+        if not isinstance(labels, list) or not all(label is None or isinstance(label, str) for label in labels):
+            raise DatasetError(
+                f"{self.path / SCENE_FILE}: labels is {shown(labels)}; it must list a text for each layer"
+            )
+        if len(labels) != count:
+            raise DatasetError(f"{self.path / SCENE_FILE}: lists {len(labels)} labels of {count} layers")
+        return tuple(labels)
+
     def layers(self) -> Scene:
         return self.scene()
 
@@ -161,8 +178,9 @@ class BillboardFolder(SceneFolder):
                     disparity=layer["disparity"],
                     slope=tuple(layer["slope"]),
                     asset=layer["asset"],
+                    label=label,
                 )
-                for layer in document["layers"]
+                for layer, label in zip(document["layers"], self.labels, strict=True)
             )
             return Scene(layers, document["width"], document["height"], document["overscan"])
 

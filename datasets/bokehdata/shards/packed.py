@@ -174,6 +174,7 @@ def _case_of(document: Mapping[str, Any], packed: Mapping[Plate, Packed]) -> Pac
         packed=packed,
         is_linear=is_linear,
         shows=from_pairs("origins", document.get("origins")),
+        label=None,
         **numbers,
         **counts,
     )
