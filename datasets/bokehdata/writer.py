@@ -21,6 +21,7 @@ a host or a path: equal scenes give equal bytes.
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ _PICTURE_BYTES_PER_PIXEL = {"exr": 4.5, "png": 5.6}
 _BACKGROUND_BYTES_PER_PIXEL = 4.5
 _FOREGROUND_BYTES_PER_PIXEL = 2.2
 _PLANE_BYTES_PER_PIXEL = 2.0
+
+# Files of a scene that wait for the disk at a time.
+_SYNCED_AT_ONCE = 8
 _OTHER_BYTES = 200_000
 
 
@@ -269,8 +273,9 @@ class SceneWriter:
 
         paths = sorted(self._folder.rglob("*"))
         if not isinstance(self._root, Url):
-            for path in (*paths, self._folder):
-                _sync(path)
+            # Together: a disk writes its journal once for many files that wait for it.
+            with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+                list(pool.map(_sync, (*paths, self._folder)))
         files = [path for path in paths if path.is_file()]
         self.entry = IndexEntry(
             folder=scene_folder_name(self.scene_index),
