@@ -363,7 +363,7 @@ FAULTS = [
     Fault(
         "straight-alpha-taken-for-premultiplied",
         "scenes/color.py",
-        "rgba[..., :3] *= rgba[..., 3:]",
+        "rgba[..., channel] *= rgba[..., 3]",
         "rgba[..., :3] *= 1.0",
         "tests/test_tracer.py::test_the_pinhole_image_is_the_composite_of_the_layers",
     ),
@@ -2341,8 +2341,8 @@ FAULTS = [
     Fault(
         "layers-without-their-straight-alpha",
         "datasets/bokehdata/images.py",
-        "half = _as_half(path, premultiplied(part.rgba))",
-        "half = _as_half(path, part.rgba)",
+        "stored = _as_half(path, premultiplied(part.rgba))",
+        "stored = _as_half(path, part.rgba)",
         "tests/test_layers_command.py::test_compositors_get_a_part_for_the_picture_and_for_each_layer",
     ),
     Fault(

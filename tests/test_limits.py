@@ -25,6 +25,8 @@ NEEDED = {
     "view": ("nowhere",),
     "studio": ("nowhere.png", "--disparity", "nowhere.exr"),
     "layers": ("nowhere.png", "--disparity", "nowhere.exr", "--out", "new.layers"),
+    "deblur": ("nowhere", "--score", "--out", "scores"),
+    "attack": ("--data", "nowhere", "--out", "attacked"),
     "gen": (),
     "blender": (),
 }
