@@ -216,7 +216,7 @@ _SMOKE = replace(for_pairs(IfanPreset.smoke()), gradient_norm_max=0.5, from_iden
 _CPU = replace(
     for_pairs(IfanPreset.cpu()),
     crop_px=128,
-    learning_rate=1e-3,
+    learning_rate=3e-4,
     steps=6000,
     gradient_norm_max=0.5,
     ema_decay=0.995,
