@@ -137,8 +137,15 @@ def exit_code(
     def say(message: str) -> None:
         print(f"{prog}: {printable(message)}", file=sys.stderr)
 
+    is_terminated = False
+
+    def terminate(number: int) -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        _raise_terminated(number)
+
     try:
-        with _signals(_raise_terminated, (signal.SIGTERM,)):
+        with _signals(terminate, (signal.SIGTERM,)):
             return run()
     except (OptionError, DocumentError, *refusals) as error:
         say(f"error: {error}")
@@ -155,7 +162,8 @@ def exit_code(
     except KeyboardInterrupt as error:
         print(file=sys.stderr)
         say(interrupted)
-        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        # Modules in C, such as Ray's, make a plain KeyboardInterrupt of it.
+        return TERMINATED if is_terminated or isinstance(error, Terminated) else INTERRUPTED
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -35,6 +36,9 @@ ray._private.worker.print_to_stdstream = lambda *message, **options: None
 
 # Items and results are small: Ray's smallest store of shared memory will do.
 _STORE_BYTES = 80 * 2**20
+
+# A machine that is there answers in less.
+_ANSWER_S = 10.0
 
 # Without any worker for so long, the cluster is said to have no room.
 _PATIENCE_S = 60.0
@@ -72,6 +76,8 @@ class Ray(Cluster):
             }
             # Ray would write one into the home of the user.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        elif self._address != "auto":
+            _require_answer(self._address)
         # Ray puts a handler of its own in its place.
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
@@ -217,6 +223,17 @@ class _Actor:
         except Exception as error:
             error.add_note(traceback.format_exc())
             return False, error
+
+
+def _require_answer(address: str) -> None:
+    """EngineError where nobody listens there; Ray would try for minutes, and say so."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_S).close()
+    except ValueError as error:
+        raise EngineError(f"--address is {address}; it must be auto or HOST:PORT, such as 127.0.0.1:6379") from error
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"--address {address}: no Ray cluster answers ({error})") from error
 
 
 def _machines() -> list[dict[str, float]]:

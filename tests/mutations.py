@@ -2647,6 +2647,13 @@ FAULTS = [
         "tests/test_latest.py::test_a_picture_that_nobody_waits_for_is_ended_after_a_while",
     ),
     Fault(
+        "slurm-that-looks-like-ctrl-c",
+        "runtime/command.py",
+        "        is_terminated = True\n",
+        "        pass\n",
+        "tests/test_interrupts.py::test_a_sigterm_that_a_library_hands_on_as_ctrl_c_is_a_sigterm",
+    ),
+    Fault(
         "lost-work-that-is-forgotten",
         "runtime/engines.py",
         "                        again.append(task)\n",

@@ -73,6 +73,18 @@ def test_a_signal_while_scenes_are_made_leaves_nothing_behind(workers, number, t
     assert not [path.name for path in (tmp_path / "data").iterdir() if path.name.startswith(".")]
 
 
+def test_a_sigterm_that_a_library_hands_on_as_ctrl_c_is_a_sigterm(capsys):
+    def run() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except Terminated:
+            raise KeyboardInterrupt from None
+        return 0
+
+    assert exit_code(run, "program", refusals=()) == 143
+
+
 def ends_with(error: BaseException, capsys) -> tuple[int, str]:
     """The exit code of a command that ends so, and what it says."""
 

@@ -171,6 +171,10 @@ def test_an_engine_that_cannot_be_had_is_one_line(home, tmp_path):
     )
     (line,) = ended(gen(home, "none", 1, on=without), code=2)
     assert line == "gen.py: error: ray is not installed; pip install -c constraints.txt -e '.[cluster]'"
+    for address, word in (("127.0.0.1:1", "no Ray cluster answers"), ("here", "must be auto or HOST:PORT")):
+        nobody = SimpleNamespace(address=address, environment=dict(os.environ))
+        (line,) = ended(gen(home, "none", 1, on=nobody), code=2)
+        assert line.startswith("gen.py: error: --address") and word in line
     process = start("gen", "--address", "auto", home=home)
     assert ended(process, code=2) == ["gen.py: error: --address is auto; it needs --engine ray"]
     assert not (home / "none").exists()
