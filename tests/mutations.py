@@ -752,16 +752,30 @@ FAULTS = [
     Fault(
         "drbokeh-gradient-without-the-area",
         "renderers/differentiable/drbokeh.py",
-        "(3.0 * (1.0 - self.step) - 2.0 / self.radius)",
-        "(3.0 * (1.0 - self.step))",
+        "alpha], dim=1) / radius.square()",
+        "alpha], dim=1) / radius.detach().square()",
         "tests/test_drbokeh.py",
     ),
     Fault(
         "drbokeh-gradient-without-visibility",
         "renderers/differentiable/drbokeh.py",
-        "per_weight * weight + grad_v[x] * pair.disk / area[x]",
-        "per_weight * weight",
+        "disk_gathers(torch.cat([alpha, torch.ones_like(alpha)]",
+        "disk_gathers(torch.cat([alpha.detach(), torch.ones_like(alpha)]",
         "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "drbokeh-gradient-without-what-a-target-hides",
+        "renderers/differentiable/drbokeh.py",
+        "of_relative = of_target - tensor_of(of_source, relative)",
+        "of_relative = -tensor_of(of_source, relative)",
+        "tests/test_drbokeh.py",
+    ),
+    Fault(
+        "soft-disks-whose-middle-is-too-wide",
+        "renderers/differentiable/soft_disks.py",
+        "return (-math.log(epsilon) + self.shift) / self.steepness",
+        "return (-math.log(epsilon) + self.shift) / self.steepness / 4.0",
+        "tests/test_drbokeh.py::test_sums_over_rims_have_the_gradients_of_sums_over_all_offsets",
     ),
     # BokehMe's maps
     Fault(
