@@ -17,7 +17,10 @@ _STEP = SoftStep(steepness=8.0)
 
 
 def refocus(rgb: Tensor, defocus_px: Tensor) -> Tensor:
-    """(B, 3, H, W) linear light from the same and signed defocus (B, 1, H, W). Beyond the picture its border repeats."""
+    """(B, 3, H, W) linear light from the same and signed defocus (B, 1, H, W).
+
+    Beyond the picture its border repeats.
+    """
     reach = math.ceil(float(defocus_px.detach().abs().max())) + 2
     rgb, defocus_px = (F.pad(t, (reach,) * 4, mode="replicate") for t in (rgb, defocus_px))
     weighted = torch.cat([rgb, torch.ones_like(defocus_px)], dim=1) / (defocus_px.square() + 0.2)
