@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inverse.depth_from_defocus.problem import Pair, plane_of
+from inverse.depth_from_defocus.problem import Pair, plane_of, tensor_of
+from inverse.depth_from_defocus.renderings import drbokeh
 from renderers.neural.checkpoints import loaded
-from scenes.arrays import Plane
+from scenes.arrays import Picture, Plane
+from scenes.color import REFERENCE_GAMMA
 
 # The weights that ship.
 WEIGHTS = Path(__file__).with_name("defocus-depth.safetensors")
@@ -77,7 +79,16 @@ def estimated(pair: Pair, weights: Path = WEIGHTS) -> Plane:
     Pictures of another gamma than the reference, which it was trained on, are brought to it.
     """
     network = loaded(DefocusDepthNet(), weights)
-    sharp, blurred = (t ** (1.0 / 2.2) for t in pair.tensors())
+    sharp, blurred = (t ** (1.0 / REFERENCE_GAMMA) for t in pair.tensors())
     numbers = (torch.tensor([number], dtype=torch.float32) for number in (pair.blur_parameter, pair.focus))
     with torch.inference_mode():
         return pair.in_units(plane_of(network(sharp, blurred, *numbers)))
+
+
+def rendered_by(pair: Pair, disparity: Plane) -> Picture:
+    """The sharp picture of a pair, blurred by a disparity: (H, W, 3) float32 display values."""
+    linear, _ = pair.tensors()
+    relative = tensor_of(pair.normalized(disparity)) - pair.focus
+    with torch.no_grad():
+        rendered = drbokeh(linear, relative, pair.blur_parameter)
+    return plane_of(rendered.clamp(min=0.0) ** (1.0 / pair.gamma))
