@@ -38,6 +38,9 @@ _REGIONS_MAX, _REGION_MIN = 8, 0.004
 # Blur below this looks like focus.
 _SHARP_PX = 1.0
 
+# Variance of a window of the sharp picture above which it has an edge that costs do not cross, display values squared.
+_EDGE = 1e-3
+
 # A display value has no derivative at 0.
 _DARK = 1e-4
 
@@ -147,17 +150,29 @@ def shown(linear: Tensor, gamma: float) -> Tensor:
 
 
 def stack_costs(problem: _Problem, planes: Tensor) -> Tensor:
-    """(N, H, W): how badly each plane explains each pixel, the error over windows of all sizes of H_SSIM.
+    """(N, H, W): how badly each plane explains each pixel, the error over windows of the larger sizes of H_SSIM.
 
-    Each window counts the less, the larger it is.
+    A window counts the less, the larger it is.
     """
     blurred = shown(stack(problem.linear, planes - problem.focus, problem.blur_parameter), problem.gamma)
     error = (blurred - problem.blurred).abs().mean(dim=1, keepdim=True)
+    guide = problem.sharp.mean(dim=1, keepdim=True)
     costs = torch.zeros_like(error)
     for i, side in enumerate(WINDOWS_PX[1:]):
-        padded = F.pad(error, (side // 2,) * 4, mode="replicate")
-        costs += F.avg_pool2d(F.avg_pool2d(padded, (1, side), stride=1), (side, 1), stride=1) * 0.5**i
+        costs += _smoothed(error, guide, side) * 0.5**i
     return costs[:, 0]
+
+
+def _smoothed(values: Tensor, guide: Tensor, side: int) -> Tensor:
+    """The mean over windows, kept apart where the guide has edges: the guided filter of He et al. 2010."""
+
+    def mean(x: Tensor) -> Tensor:
+        padded = F.pad(x, (side // 2,) * 4, mode="replicate")
+        return F.avg_pool2d(F.avg_pool2d(padded, (1, side), stride=1), (side, 1), stride=1)
+
+    of_guide, of_values = mean(guide), mean(values)
+    slope = (mean(guide * values) - of_guide * of_values) / (mean(guide * guide) - of_guide**2 + _EDGE)
+    return mean(slope) * guide + mean(of_values - slope * of_guide)
 
 
 def on_their_sides(problem: _Problem, planes: Tensor, costs: Tensor, settings: FitSettings) -> Tensor:
