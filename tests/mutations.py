@@ -777,6 +777,42 @@ FAULTS = [
         "return (-math.log(epsilon) + self.shift) / self.steepness / 4.0",
         "tests/test_drbokeh.py::test_sums_over_rims_have_the_gradients_of_sums_over_all_offsets",
     ),
+    # Depth from defocus
+    Fault(
+        "depth-from-defocus-that-always-looks-behind",
+        "inverse/depth_from_defocus/fit.py",
+        "        for side in (behind, before):\n",
+        "        for side in (behind,):\n",
+        "tests/test_depth_from_defocus.py::test_the_side_of_the_focus_is_told_by_what_hides_what",
+    ),
+    Fault(
+        "depth-from-defocus-of-the-farthest-disparity",
+        "inverse/depth_from_defocus/problem.py",
+        "return (self.lens.focus_disparity - self.farthest) / (self.nearest - self.farthest)",
+        "return self.lens.focus_disparity / (self.nearest - self.farthest)",
+        "tests/test_depth_from_defocus.py::test_the_unit_of_the_lens_does_not_matter",
+    ),
+    Fault(
+        "depth-from-defocus-without-its-occlusion",
+        "inverse/depth_from_defocus/renderings.py",
+        "return _drbokeh(linear, relative, blur_parameter, occlusion=True)",
+        "return _drbokeh(linear, relative, blur_parameter, occlusion=False)",
+        "tests/test_depth_from_defocus.py::test_occlusion_keeps_the_rim_of_what_is_in_focus",
+    ),
+    Fault(
+        "gaussian-with-the-radius-of-the-disk",
+        "inverse/depth_from_defocus/renderings.py",
+        "sigma = (0.5 * blur_parameter * relative.abs()",
+        "sigma = (blur_parameter * relative.abs()",
+        "tests/test_depth_from_defocus.py::test_a_gaussian_has_the_variance_of_the_disk",
+    ),
+    Fault(
+        "smoothness-across-edges",
+        "inverse/depth_from_defocus/losses.py",
+        "torch.exp(-edge * step)",
+        "torch.exp(-0.1 * step)",
+        "tests/test_depth_from_defocus.py::test_a_step_of_disparity_costs_less_where_the_picture_steps",
+    ),
     # BokehMe's maps
     Fault(
         "error-map-that-falls-too-early",
