@@ -19,15 +19,17 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the terms, those of the released experiment unless said.
+    """Weights of the terms, those of the released experiment but for G.
 
+    smoothness   of G. 0.5 in the released experiment, whose network makes smooth maps itself; pixels that are fitted
+                 each by itself need more
     windows_px   of SSIM; () leaves it out
     edge         how strongly a step of the picture lets the disparity step: exp(-edge |dI|). 1 in the paper, where a
                  step from black to white still costs a third
     """
 
     l1: float = 0.5
-    smoothness: float = 0.5
+    smoothness: float = 5.0
     similarity: float = 10.0
     windows_px: tuple[int, ...] = WINDOWS_PX
     edge: float = 10.0

@@ -75,7 +75,7 @@ class DefocusDepthTraining(Training[DefocusDepthBatch, DefocusDepthBatch]):
 
     def __init__(self, preset: Preset, steps: int):
         super().__init__(DefocusDepthNet(), preset, steps)
-        self._loss = Loss()
+        self._loss = Loss(smoothness=0.5)
 
     def objective(self, batch: DefocusDepthBatch) -> dict[str, Tensor]:
         image, (blur_parameter, focus) = batch["image"], batch["lens"].unbind(1)
@@ -108,5 +108,5 @@ DEFOCUS_DEPTH = Model(
         "cpu": replace(Preset.cpu(), steps=3000, learning_rate=1e-3, batch=4, augmentation=0.0, validate_every=250),
     },
     build=lambda preset, steps, weights: DefocusDepthTraining(preset, steps),
-    samples=Samples(DefocusDepthBatch, defocus_depth_planes, margin_px=math.ceil(RADIUS_PX[1]) + 2, traced=False),
+    samples=Samples(DefocusDepthBatch, defocus_depth_planes, traced=False),
 )
