@@ -2,12 +2,13 @@
 
     python benchmarks/depth_from_defocus.py --data datasets/bokehme-small datasets/mpib --scenes 24
 
-One picture of each scene: that with the largest blur up to --radius, focused on the nearest thing, else on the
-farthest, so that all lies on one side of the focus. Its middle is fitted by every row of the tables, and scored inside
-a border of the largest radius, where light from beyond the frame does not reach. Rows are stored as they come; the same
-command goes on where the last one stopped.
+A window of one picture of each scene: that whose disparity varies most. The picture is that with the largest blur up
+to --radius, focused on the nearest thing in the window, else on the farthest, so that all lies on one side of the
+focus. Every row of the tables is fitted to it, and scored inside a border of the largest radius, where light from
+beyond the window does not reach. Rows are stored as they come; the same command goes on where the last one stopped.
 """
 
+import hashlib
 import json
 import math
 import sys
@@ -37,6 +38,7 @@ from runtime.command import OptionError, require_counts
 from runtime.files import write_whole
 from runtime.progress import Progress
 from scenes.arrays import Plane
+from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 
 ROWS_FILE, TABLES_FILE, PICTURES_FOLDER = "rows.jsonl", "tables.md", "pictures"
@@ -72,6 +74,9 @@ TABLES: dict[str, dict[str, tuple[float, float, float] | None]] = {
         "Dr.Bokeh": (0.0123, 0.9770, 38.4487),
     },
 }
+# Blur radii in a window differ by so much at least.
+_DEPTH_MIN_PX = 4.0
+
 SCORES = ("abs_rel", "depth_rmse", "delta", "rmse", "ssim", "psnr")
 
 
@@ -87,11 +92,11 @@ class Options:
     out: Path = Path("results/depth-from-defocus")
     """Folder for rows.jsonl, tables.md and pictures/."""
     scenes: int = 24
-    """Scenes of each dataset, evenly spread, 1 to 1,000,000."""
+    """Scenes of each dataset, at most, 1 to 1,000,000."""
     size: int = 128
-    """Side of the middle that is fitted, pixels, 48 to 4096."""
+    """Side of the window that is fitted, pixels, 48 to 4096."""
     radius: float = 12.0
-    """The largest blur radius of a picture, pixels, 2 to 64."""
+    """The largest blur radius of a picture, pixels, 4 to 64."""
     steps: int = 60
     """Steps of each descent, 1 to 10,000."""
     workers: int = 2
@@ -125,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: Options) -> int:
     require_counts(("--scenes", options.scenes, 1, command.COUNT_MAX), ("--size", options.size, 48, 4096))
-    require_counts(("--radius", options.radius, 2, 64), ("--steps", options.steps, 1, 10_000))
+    require_counts(("--radius", options.radius, _DEPTH_MIN_PX, 64), ("--steps", options.steps, 1, 10_000))
     require_counts(("--workers", options.workers, 1, command.PROCESSES_MAX), ("--pictures", options.pictures, 0, 10**6))
     settings = {"size": options.size, "radius": options.radius, "steps": options.steps, "schema": 1}
     items = list(_items(options))
@@ -180,8 +185,8 @@ def _items(options: Options) -> Iterator[Item]:
         chosen = _chosen(open_cases(root), options)
         if not chosen:
             raise DatasetError(
-                f"{root}: has no picture with a disparity, at least {options.size} px a side, focused on the "
-                f"nearest or the farthest, and blurred by 2 to {options.radius:g} px"
+                f"{root}: has no picture with a disparity, at least {options.size} px a side, focused on the nearest "
+                f"or the farthest, and blurred by {_DEPTH_MIN_PX:g} to {options.radius:g} px"
             )
         for i, case in enumerate(chosen):
             for row in rows:
@@ -193,46 +198,49 @@ def _items(options: Options) -> Iterator[Item]:
 
 
 def _chosen(cases: list[Case], options: Options) -> list[Case]:
-    """One case of each scene, of scenes that are evenly spread."""
+    """One case of each scene, until there are enough; scenes come in an order that does not depend on their number."""
     by_scene: dict[str, list[Case]] = {}
     for case in cases:
-        if case.blur_parameter and case.focus_disparity is not None and case.gamma == 2.2:
+        if case.blur_parameter and case.focus_disparity is not None and case.gamma == REFERENCE_GAMMA:
             by_scene.setdefault(case.scene, []).append(case)
-    names = sorted(by_scene)
-    places = sorted({round(i) for i in np.linspace(0, len(names) - 1, min(options.scenes, len(names)))})
-    best = (_best(by_scene[names[i]], options) for i in places)
-    return [case for case in best if case is not None]
+    chosen = []
+    for name in sorted(by_scene, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if len(chosen) < options.scenes and (case := _best(by_scene[name], options)) is not None:
+            chosen.append(case)
+    return chosen
 
 
 def _best(cases: list[Case], options: Options) -> Case | None:
     disparity = known_disparity(cases[0])
     if min(disparity.shape) < options.size:
         return None
-    window = _middle(disparity, options.size)
-    low, high = float(disparity[window].min()), float(disparity[window].max())
+    part = disparity[_window(disparity, options.size)]
+    low, high = float(part.min()), float(part.max())
     slack = 0.02 * (high - low)
 
     def worth(case: Case) -> tuple[bool, float] | None:
         assert case.blur_parameter is not None and case.focus_disparity is not None
         focus = case.focus_disparity
         radius = case.blur_parameter * max(high - focus, focus - low)
-        if not 2.0 <= radius <= options.radius or low + slack < focus < high - slack:
+        if case.blur_parameter * (high - low) < _DEPTH_MIN_PX or radius > options.radius:
             return None
-        return focus >= high - slack, radius
+        return None if low + slack < focus < high - slack else (focus >= high - slack, radius)
 
     found = [(value, case.name, case) for case in cases if (value := worth(case)) is not None]
     return max(found, key=lambda entry: entry[:2])[2] if found else None
 
 
-def _middle(plane: Plane, size: int) -> tuple[slice, slice]:
-    top, left = (plane.shape[0] - size) // 2, (plane.shape[1] - size) // 2
-    return slice(top, top + size), slice(left, left + size)
+def _window(disparity: Plane, size: int) -> tuple[slice, slice]:
+    """Of nine windows that are evenly spread over the picture, that whose disparity varies most."""
+    tops, lefts = ([round(i) for i in np.linspace(0, side - size, 3)] for side in disparity.shape)
+    windows = [(slice(top, top + size), slice(left, left + size)) for top in tops for left in lefts]
+    return max(windows, key=lambda window: float(disparity[window].std()))
 
 
 def _row(item: Item) -> dict[str, Any]:
     case, (method, loss) = item.case, ROWS[item.row]
     whole = known_disparity(case)
-    window = _middle(whole, item.size)
+    window = _window(whole, item.size)
     true = np.ascontiguousarray(whole[window])
     sharp, blurred = (np.ascontiguousarray(picture[window]) for picture in (case.image(), case.truth()))
     lens = ThinLens(case.blur_parameter or 0.0, case.focus_disparity or 0.0)

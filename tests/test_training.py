@@ -813,6 +813,8 @@ def test_the_paper_is_trained_as_it_says():
         **dict.fromkeys(MPIB_NETWORKS, (1e-4, 8, 50, None, 256)),
         # RevealNet has no paper.
         "reveal": (1e-4, 16, 50, None, 256),
+        # Dr.Bokeh's released experiment of depth from defocus.
+        "defocus-depth": (2e-4, 22, 50, None, 256),
     }
     for stage in STAGES.values():
         preset = stage.presets["paper"]

@@ -106,6 +106,8 @@ DEFOCUS_DEPTH = Model(
         "smoke": Preset.smoke(),
         # Adam and its rate as in the released experiment, warmer for a network that is this small.
         "cpu": replace(Preset.cpu(), steps=3000, learning_rate=1e-3, batch=4, augmentation=0.0, validate_every=250),
+        # The released experiment; it does not say its epochs.
+        "paper": Preset(crop_px=256, batch=22, learning_rate=2e-4, epochs=50),
     },
     build=lambda preset, steps, weights: DefocusDepthTraining(preset, steps),
     samples=Samples(DefocusDepthBatch, defocus_depth_planes, traced=False),
