@@ -13,7 +13,7 @@ weights for each pixel, and the disparity their mean.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -233,8 +233,10 @@ def _regions(radius_px: Tensor) -> list[Tensor]:
 
 
 def _loss_of(problem: _Problem, disparity: Tensor, settings: FitSettings) -> float:
+    """Of the picture alone: no side is smoother than the other."""
+    loss = replace(settings.loss, smoothness=0.0)
     with torch.no_grad():
-        return float(problem.loss(problem.rendered(disparity, settings.method), disparity, settings.loss))
+        return float(problem.loss(problem.rendered(disparity, settings.method), disparity, loss))
 
 
 def _descent(

@@ -9,7 +9,7 @@ from inverse.depth_from_defocus.problem import Pair
 from scenes.arrays import Picture, Plane
 from scenes.color import linear_from_display
 
-_TILE_PX, _GAP, _MARGIN, _CAPTION, _COLUMNS = 300, 8, 16, 26, 3
+_TILE_PX, _GAP, _MARGIN, _CAPTION, _COLUMNS = 300, 8, 16, 26, 4
 _PAPER, _INK = (255, 255, 255), (34, 34, 38)
 
 # Errors of a tenth of the range, and display errors of a tenth, are the lightest colour.
@@ -26,13 +26,13 @@ def sheet(pair: Pair, estimate: Plane, rendered: Picture, true: Plane | None = N
         ("sharp", _shown(pair.sharp, pair.gamma)),
         ("blurred", _shown(pair.blurred, pair.gamma)),
         ("re-rendered", _shown(rendered, pair.gamma)),
-        ("disparity found", _coloured(pair.normalized(estimate), 1.0)),
         (f"error re-rendered, to {_ERROR_MAX:g}", _coloured(apart, _ERROR_MAX)),
+        ("disparity found", _coloured(pair.normalized(estimate), 1.0)),
     ]
     if true is not None:
         wrong = np.abs(pair.normalized(estimate) - pair.normalized(true))
-        tiles.insert(4, ("true disparity", _coloured(pair.normalized(true), 1.0)))
-        tiles.insert(5, (f"error of disparity, to {_ERROR_MAX:g} of the range", _coloured(wrong, _ERROR_MAX)))
+        tiles.append(("true disparity", _coloured(pair.normalized(true), 1.0)))
+        tiles.append((f"error of disparity, to {_ERROR_MAX:g} of the range", _coloured(wrong, _ERROR_MAX)))
     width, height = fitted_size(pair.sharp.shape[1], pair.sharp.shape[0], _TILE_PX, _TILE_PX)
     rows = -(-len(tiles) // _COLUMNS)
     size = (2 * _MARGIN + _COLUMNS * (width + _GAP), 2 * _MARGIN + rows * (height + _CAPTION))
