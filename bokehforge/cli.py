@@ -12,6 +12,7 @@ COMMANDS = {
     "layers": ("bokehforge.layers", "find the layers of a photograph, to see it through any lens"),
     "render": ("bokehforge.render", "refocus a picture, or sweep the focus through it"),
     "deblur": ("bokehforge.deblur", "deblur pictures that are out of focus, or measure what deblurs them"),
+    "depth": ("bokehforge.depth", "find depth from a sharp and a blurred picture, through a renderer"),
     "studio": ("bokehforge.studio.command", "open a page to click what is to be sharp"),
     "benchmark": ("evaluation.benchmark", "measure renderers against ground truth"),
     "report": ("evaluation.report", "make tables, plots and a page of a benchmark"),

@@ -1,6 +1,7 @@
 """Dr.Bokeh: its equations as written, its limits, and the backward against finite differences."""
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -66,7 +67,8 @@ def test_the_tensors_are_the_formula():
     rgba, d = random_layer(np.random.default_rng(2), 9, 11)
     expected_colour, expected_visible = formula(rgba, d, 7.0)
     rgb = torch.from_numpy(rgba[..., :3]).permute(2, 0, 1)[None]
-    n, w, v = drbokeh_torch.LayerSums.apply(rgb, tensor(rgba[..., 3]), tensor(d), 7.0, 20, False)
+    n, w = drbokeh_torch.layer_sums(rgb, tensor(rgba[..., 3]), tensor(d), 7.0)
+    v = drbokeh_torch.visibility(tensor(rgba[..., 3]), tensor(d), 7.0)
     np.testing.assert_allclose((n / (w + 1e-8))[0].permute(1, 2, 0), expected_colour, rtol=1e-12)
     np.testing.assert_allclose(v[0, 0], expected_visible, rtol=1e-12)
 
@@ -109,7 +111,8 @@ def test_the_backward_of_a_layer_is_its_gradient():
     rgb, alpha, disparity = gradient_inputs(np.random.default_rng(4), 1, height=3, width=4)
 
     def sums(rgb, alpha, disparity):
-        return drbokeh_torch.LayerSums.apply(rgb, alpha, disparity - 0.5, 4.0, 6, False)
+        n, w = drbokeh_torch.layer_sums(rgb, alpha, disparity - 0.5, 4.0)
+        return n, w, drbokeh_torch.visibility(alpha, disparity - 0.5, 4.0)
 
     assert torch.autograd.gradcheck(sums, (rgb, alpha, disparity))
 
@@ -122,6 +125,34 @@ def test_the_backward_of_a_composite_is_its_gradient():
 
     # Along random directions: every single derivative of three padded layers would take minutes.
     assert torch.autograd.gradcheck(composite, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("blur_parameter", [6.0, 60.0])
+def test_sums_over_rims_have_the_gradients_of_sums_over_all_offsets(blur_parameter, monkeypatch):
+    """Radii up to 30 px, some of them in focus: disks whose rims meet, and disks with a middle."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    from drbokeh_by_offsets import LayerSums
+
+    rng = np.random.default_rng(8)
+    rgb, alpha, _ = gradient_inputs(rng, 1, height=19, width=23)
+    slope = torch.linspace(-0.5, 0.5, 23, dtype=torch.float64).expand(1, 1, 19, 23)
+    relative = (slope + 0.02 * torch.from_numpy(rng.standard_normal((1, 1, 19, 23)))).requires_grad_()
+    weights = torch.from_numpy(rng.standard_normal((1, 4, 19, 23)))
+
+    def gradients(sums):
+        n, w = sums
+        assert torch.isfinite(n).all()
+        return torch.autograd.grad((torch.cat([n / w, w], dim=1) * weights).sum(), (rgb, alpha, relative))
+
+    fast = gradients(drbokeh_torch.layer_sums(rgb, alpha, relative, blur_parameter))
+    slow = gradients(LayerSums.apply(rgb, alpha, relative, blur_parameter, 40))
+    for a, b in zip(fast, slow, strict=True):
+        assert float((a - b).abs().max()) < 1e-10 * float(b.abs().max())
+    single = [t.detach().float() for t in (rgb, alpha, relative)]
+    halves = drbokeh_torch.layer_sums(*single, blur_parameter)
+    whole = drbokeh_torch.layer_sums(rgb, alpha, relative, blur_parameter)
+    for a, b in zip(halves, whole, strict=True):
+        torch.testing.assert_close(a.double(), b.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_is_finite_in_focus():
@@ -137,7 +168,7 @@ def test_the_leak_keeps_a_gradient_where_the_true_one_vanishes():
         # The source is so much nearer that tanh(u) is 1 - 4e-7: nothing is left of its derivative.
         rgb = torch.tensor([[[[0.0, 1.0]]] * 3], dtype=torch.float64).reshape(1, 3, 1, 2)
         disparity = torch.tensor([[[[0.0, 0.9]]]], dtype=torch.float64, requires_grad=True)
-        n, _, _ = drbokeh_torch.LayerSums.apply(rgb, torch.ones_like(disparity), disparity, 2.0, 3, leak)
+        n, _ = drbokeh_torch.layer_sums(rgb, torch.ones_like(disparity), disparity, 2.0, leak=leak)
         n[0, 0, 0, 0].backward()
         # The focused target moves O alone, through d_x.
         return abs(float(disparity.grad[0, 0, 0, 0]))

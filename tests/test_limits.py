@@ -25,6 +25,7 @@ NEEDED = {
     "view": ("nowhere",),
     "studio": ("nowhere.png", "--disparity", "nowhere.exr"),
     "layers": ("nowhere.png", "--disparity", "nowhere.exr", "--out", "new.layers"),
+    "depth": ("nowhere.png", "nowhere.png", "--focus", "1", "--blur", "2", "--out", "depth.exr"),
     "deblur": ("nowhere", "--score", "--out", "scores"),
     "attack": ("--data", "nowhere", "--out", "attacked"),
     "gen": (),

@@ -251,3 +251,27 @@ def test_nearer_content_spreads_over_farther_and_never_the_reverse():
     defocus[10, 10] = 4.0
     rho = np.hypot(*(np.indices((21, 21)) - 10))
     np.testing.assert_array_equal(dilated_defocus_px(defocus), np.where(rho <= 4.0, 4.0, -6.0))
+
+
+# In torch
+
+torch = pytest.importorskip("torch")
+scatter_torch = pytest.importorskip("renderers.differentiable.scatter")
+
+
+def test_the_scatter_of_torch_is_that_of_the_renderer():
+    rng = np.random.default_rng(5)
+    image, defocus = rng.random((40, 44, 3)).astype(np.float32), np.tile(np.linspace(-9.0, 6.0, 44), (40, 1))
+    expected = scatter(image, defocus.astype(np.float32), ThinLens(1.0, 0.0))
+    inputs = torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(defocus.astype(np.float32))[None, None]
+    refocused = scatter_torch.refocus(*inputs)[0].permute(1, 2, 0).numpy()
+    # The border repeats in one and is left out in the other; radii are rounded, and tails are cut at 4e-4, in one.
+    inside = (slice(11, -11), slice(11, -11))
+    np.testing.assert_allclose(refocused[inside], expected[inside], atol=2e-3)
+
+
+def test_the_gradients_of_the_scatter_are_its_differences():
+    rng = np.random.default_rng(6)
+    rgb = torch.from_numpy(rng.random((1, 3, 4, 5))).requires_grad_()
+    defocus = torch.from_numpy(rng.uniform(-3.0, 3.0, (1, 1, 4, 5))).requires_grad_()
+    assert torch.autograd.gradcheck(scatter_torch.refocus, (rgb, defocus), fast_mode=True)

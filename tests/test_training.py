@@ -822,6 +822,8 @@ def test_the_paper_is_trained_as_it_says():
         "reveal": (1e-4, 16, 50, None, 256),
         # IFAN's release: 600,000 steps of 8 crops.
         **dict.fromkeys(IFAN, (1e-4, 8, None, 600_000, 256)),
+        # Dr.Bokeh's released experiment of depth from defocus.
+        "defocus-depth": (2e-4, 22, 50, None, 256),
     }
     for name, stage in PRINTED.items():
         preset = stage.presets["paper"]

@@ -13,6 +13,7 @@ from training.models.cocnet import COCNET
 from training.models.d2f import D2F, D2F_SMALL
 from training.models.deepfocus import DEEPFOCUS
 from training.models.deeplens import DEEPLENS
+from training.models.defocus_depth import DEFOCUS_DEPTH
 from training.models.dmshn import DMSHN
 from training.models.error_map import ERROR_MAP
 from training.models.ifan import IFAN
@@ -31,6 +32,7 @@ MODELS: dict[str, tuple[Model[Any], ...]] = {
     "d2f-small": D2F_SMALL,
     "mpib": MPIB,
     "reveal": (REVEAL,),
+    "defocus-depth": (DEFOCUS_DEPTH,),
     **{model.name: (model,) for model in (*DEEPLENS, *MPIB, MPIB_SMALL, *D2F, *D2F_SMALL)},
     **{name: (model,) for name, model in {**COCNET, **AMPN_ROWS, **DMSHN, **IFAN, **CLASSIFIERS}.items()},
 }

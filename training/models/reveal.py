@@ -153,7 +153,7 @@ def reveal_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
         "distance_px": found.distance_px,
         "true_colour": np.concatenate(list(display_from_linear(colour)), axis=-1),
         "true_alpha": alpha.transpose(1, 2, 0),
-        "truth": display_from_linear(_through(lens, true)),
+        "truth": display_from_linear(through(lens, true)),
         "lens": np.array([lens.blur_parameter, lens.focus_disparity], np.float32),
     }
 
@@ -216,7 +216,7 @@ def _random_lens(layers: list[TrueLayer], rng: np.random.Generator) -> ThinLens:
     return ThinLens(float(np.exp(rng.uniform(*np.log(LENS_RADIUS_PX)))) / reach, focus)
 
 
-def _through(lens: ThinLens, layers: list[TrueLayer]) -> Picture:
+def through(lens: ThinLens, layers: list[TrueLayer]) -> Picture:
     """The layers, blurred and put over each other in linear light."""
     picture, left = np.zeros_like(layers[-1].rgba[..., :3]), np.ones_like(layers[-1].rgba[..., 3:])
     for layer in layers:
