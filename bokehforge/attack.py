@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -13,13 +14,14 @@ import tyro
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
+from bokehdata.images import write_png
 from bokehdata.labelled import open_labelled
 from bokehforge.attack_page import largest_change, page, write_strip
 from bokehforge.attack_tables import tables
 from bokehforge.estimated import IMAGENET_MEAN, IMAGENET_STD, estimated_disparity
 from evaluation.lpips import Lpips, LpipsUnavailable
 from inverse.attacks.classifiers import Attacked, classifier
-from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject, use_threads
+from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject, label_of, use_threads
 from inverse.attacks.networks import SMALL
 from inverse.attacks.pgd import METHODS, Attack, Method
 from inverse.attacks.rows import Rows
@@ -27,7 +29,7 @@ from inverse.attacks.through import THROUGH, Through, through
 from renderers.base import RendererError
 from runtime import command
 from runtime.command import OptionError, counted
-from runtime.files import sha256_of, write_whole
+from runtime.files import replacing, sha256_of, write_whole
 from runtime.progress import Progress
 from scenes.arrays import Plane
 
@@ -35,6 +37,10 @@ TABLES_FILE, PAGE_FILE, PICTURES_FOLDER = "tables.md", "attack.html", "pictures"
 
 # Longer side of what a model of depth is given.
 _DEPTH_SIDE_PX = 518
+
+
+# Folders of pairs: of the sharp pictures, and of what they become.
+_PAIR = ("image", "truth")
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Options:
     """Begin at a random change, instead of at none."""
     seed: int = 0
     """Of random starts, 0 to 2^63."""
+    unlabelled: bool = False
+    """The right label of a picture is what the first classifier says of it, sharp: for data without labels."""
+    pairs: Path | None = None
+    """Folder for pairs too, image/ sharp and truth/ attacked, to learn deblurring from (docs/deblurring.md)."""
     pictures: int = 12
     """Show at most the first so many pictures on the page, 0 to 1,000,000."""
     threads: int | None = None
@@ -110,7 +120,9 @@ def _attack(options: Options) -> int:
         raise OptionError(
             f"--method, --renderer and --classifier name one thing at least; there are {', '.join(THROUGH)}"
         )
-    cases = open_labelled(options.data)[: options.limit]
+    cases = open_labelled(options.data, required=not options.unlabelled)[: options.limit]
+    if options.unlabelled:
+        cases = [replace(case, label=label_of(case, classifiers[0])) for case in cases]
     count = len(renderers) * (2 + len(classifiers) * len(methods))
     print(f"{counted(len(cases), 'picture')}, {counted(count, 'row')} of each")
     for judge in classifiers:
@@ -125,6 +137,9 @@ def _attack(options: Options) -> int:
     if options.dry_run:
         print("nothing is attacked (--dry-run)")
         return command.DONE
+    if options.pairs is not None:
+        for part in _PAIR:
+            (options.pairs / part).mkdir(parents=True, exist_ok=True)
     with Rows(options.out) as rows:
         work = _Work(options, Bench(classifiers, lpips, options.seed), renderers, methods, cases, rows)
         work.run()
@@ -177,6 +192,10 @@ class _Work:
                     made = self._made(subject, task)
                     if self._is_shown(case):
                         write_strip(self._strip(task), made)
+                    # The attacked one last: a pair is there when both are.
+                    for path, picture in zip(self._pair(case, task), (case.image(), made.picture), strict=False):
+                        with replacing(path) as aside:
+                            write_png(aside, picture)
                     self.rows.append(task.key, {**made.row, "largest_change": largest_change(made)})
                     progress.add()
 
@@ -235,7 +254,16 @@ class _Work:
         return None if path is None else self._of_files[path]
 
     def _is_there(self, case: Case, task: _Task) -> bool:
-        return task.key in self.rows and (not self._is_shown(case) or self._strip(task).is_file())
+        files = [*([self._strip(task)] if self._is_shown(case) else []), *self._pair(case, task)]
+        return task.key in self.rows and all(path.is_file() for path in files)
+
+    def _pair(self, case: Case, task: _Task) -> list[Path]:
+        """The files of the sharp and the attacked picture; none where no pair is asked for."""
+        if self.options.pairs is None or task.attack is None or task.against is None:
+            return []
+        parts = (case.name, task.renderer.name, task.attack.method, task.against.name)
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts)) + ".png"
+        return [self.options.pairs / part / name for part in _PAIR]
 
     def _is_shown(self, case: Case) -> bool:
         return any(case is shown for shown in self.cases[: self.options.pictures])

@@ -1293,6 +1293,13 @@ FAULTS = [
         "tests/test_attack.py::test_smoothing_leaves_less_variation_and_never_more_than_eps",
     ),
     Fault(
+        "pairs-of-attacks-the-wrong-way-round",
+        "bokehforge/attack.py",
+        "(case.image(), made.picture)",
+        "(made.picture, case.image())",
+        "tests/test_attack.py::test_pairs_of_sharp_and_attacked_pictures_need_no_labels",
+    ),
+    Fault(
         "attack-counts-as-fooled-what-was-wrong-before",
         "bokehforge/attack_tables.py",
         "for image in now if right[image]}",

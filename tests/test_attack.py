@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bokehdata.format import DatasetError
+from bokehdata.images import read_png
 from bokehdata.labelled import open_labelled
 from bokehforge.attack import main
 from bokehforge.attack_tables import tables
@@ -343,6 +344,25 @@ def test_the_command_makes_its_rows_once_and_both_tables(data, capsys):
     assert main(arguments(data, "--pictures", "1")) == 0
     assert (data / "out" / "rows.jsonl").read_text().splitlines() == lines
     capsys.readouterr()
+
+
+def test_pairs_of_sharp_and_attacked_pictures_need_no_labels(data):
+    more = ("--unlabelled", "--method", "gda", "--eps", "0.2", "--pairs", str(data / "pairs"))
+    assert main(arguments(data, *more)) == 0
+    rows = [json.loads(line) for line in (data / "out" / "rows.jsonl").read_text().splitlines()]
+    assert all(row["label"] == row["said"]["resnet18-small"] for row in rows if row["method"] == "sharp")
+    names = [{path.name for path in (data / "pairs" / part).iterdir()} for part in ("image", "truth")]
+    assert names[0] == names[1] and len(names[0]) == 2 * 2
+    sharp, attacked = (read_png(data / "pairs" / part / min(names[0])) for part in ("image", "truth"))
+    (case, *_) = open_labelled(data / "data")
+    np.testing.assert_allclose(sharp, case.image(), atol=1e-5)
+    assert np.abs(attacked - sharp).max() > 0.01
+    # A pair that was lost is made again.
+    lost = data / "pairs" / "truth" / min(names[0])
+    before = lost.read_bytes()
+    lost.unlink()
+    assert main(arguments(data, *more)) == 0
+    assert lost.read_bytes() == before
 
 
 def test_a_line_that_was_cut_off_is_made_again(tmp_path):

@@ -55,8 +55,11 @@ class LabelledPicture(Case):
         return [path for path in (self.image_file, self.disparity_file) if path is not None]
 
 
-def open_labelled(root: Path) -> list[Case]:
-    """One case of every scene, each with a label; DatasetError for a folder without, or a table that does not fit."""
+def open_labelled(root: Path, *, required: bool = True) -> list[Case]:
+    """One case of every scene; DatasetError for a table that does not fit.
+
+    required   whether a case without a label is a DatasetError too
+    """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     for table in sorted(root.glob("*.csv")):
@@ -65,7 +68,7 @@ def open_labelled(root: Path) -> list[Case]:
     # The first truth of a scene stands for it: its picture and its label are those of the others.
     cases = list({case.scene: case for case in reversed(open_cases(root))}.values())[::-1]
     for case in cases:
-        if case.label is None:
+        if required and case.label is None:
             raise DatasetError(
                 f"{root}: {case.name} has no label; make scenes of the recipe objects, or add labels.csv"
             )

@@ -143,6 +143,12 @@ class Bench:
         }
 
 
+def label_of(case: Case, judge: Attacked) -> str:
+    """What a classifier says of the sharp picture of a case."""
+    with torch.no_grad():
+        return judge.label(int(judge.logits(tensor_from_plane(np.clip(case.image(), 0.0, 1.0))).argmax(1)))
+
+
 def use_threads(count: int) -> None:
     """CPU threads of everything that is computed here, in this process."""
     torch.set_num_threads(count)
