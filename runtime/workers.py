@@ -16,6 +16,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+# What ends a command.
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
 class WorkerDied(RuntimeError):
     """A worker process ended unexpectedly, most often because memory ran out."""
 
@@ -90,9 +94,9 @@ class Worker:
         with _interrupts_held_back():
             process = spawn.Process(target=_answer, args=(there, self._start, self._arguments), daemon=True)
             process.start()
-        # With no copy left here, its end is the end of the pipe.
-        there.close()
-        self._process = process
+            # With no copy left here, its end is the end of the pipe.
+            there.close()
+            self._process = process
 
 
 def available_cores() -> int:
@@ -111,7 +115,7 @@ def memory_bytes() -> int:
 def _answer(there: Connection, start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     """What the process of a `Worker` does."""
     # A terminal sends Ctrl-C to all of its processes, and Slurm SIGTERM; the parent ends this one.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     # A parent that is killed takes its workers along.
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -136,9 +140,22 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and never reaches processes that start in it, though it is sent to all."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C and SIGTERM wait for the end of the block, and never reach processes that start in it, though sent to all.
+
+    A process that starts reads what to do from this one: an exception half-way would leave it with a traceback.
+    """
+    held: list[int] = []
+    handlers: dict[int, Any] = {}
+    # Another thread may take a signal that this one blocks; the handler runs here all the same.
+    if threading.current_thread() is threading.main_thread():
+        for number in _INTERRUPTS:
+            handlers[number] = signal.signal(number, lambda number, _: held.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)

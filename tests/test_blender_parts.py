@@ -228,7 +228,7 @@ def test_kept_views_are_told_and_counted_before_anything_is_rendered(tmp_path, c
 def test_a_disk_that_is_too_small_for_the_views_is_told(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("blender_scripts.render_blb.require_space", lambda root, needed: asked.append(needed))
-    monkeypatch.setattr("blender_scripts.render_blb.BlenderProcess", _NoScenes)
+    monkeypatch.setattr("blender_scripts.production.BlenderProcess", _NoScenes)
     small = ["--width", "64", "--height", "48", "--radius-step", "2", "--scenes", "2", "--samples", "200"]
     for views in ("0", "5"):
         assert main([*small, "--keep-views", views, "--out", str(tmp_path / views)]) == 2
