@@ -6,7 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -140,7 +140,7 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block, and never reach processes that start in it, though sent to all.
+    """Ctrl-C and SIGTERM wait for the end of the block; Ctrl-C never reaches processes that start in it.
 
     A process that starts reads what to do from this one: an exception half-way would leave it with a traceback.
     """
@@ -150,7 +150,9 @@ def _interrupts_held_back() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         for number in _INTERRUPTS:
             handlers[number] = signal.signal(number, lambda number, _: held.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    # It starts with the first process, and unblocks the signal when it has.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
