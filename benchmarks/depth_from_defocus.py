@@ -309,9 +309,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(estimate: Estimate, sign: str = "") -> str:
-    digits = 2 if abs(estimate.mean) >= 10.0 else 4
-    low, mean, high = (f"{x:{sign}.{digits}f}" for x in (estimate.low, estimate.mean, estimate.high))
-    return f"{mean} [{low}, {high}]" if math.isfinite(estimate.low) else mean
+    return estimate.text(2 if abs(estimate.mean) >= 10.0 else 4, sign)
 
 
 if __name__ == "__main__":

@@ -192,10 +192,11 @@ class _Work:
                     made = self._made(subject, task)
                     if self._is_shown(case):
                         write_strip(self._strip(task), made)
-                    # The attacked one last: a pair is there when both are.
-                    for path, picture in zip(self._pair(case, task), (case.image(), made.picture), strict=False):
-                        with replacing(path) as aside:
-                            write_png(aside, picture)
+                    if pair := self._pair(case, task):
+                        # The attacked one last: a pair is there when both are.
+                        for path, picture in zip(pair, (case.image(), made.picture), strict=True):
+                            with replacing(path) as aside:
+                                write_png(aside, picture)
                     self.rows.append(task.key, {**made.row, "largest_change": largest_change(made)})
                     progress.add()
 

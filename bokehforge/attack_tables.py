@@ -5,10 +5,9 @@ A number has its 95 % interval over pictures (`evaluation.intervals`). The paper
 architecture that ours is a narrow one of, through a network; they are not a target.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
-from evaluation.intervals import Estimate, Scenes
+from evaluation.intervals import Scenes
 from inverse.attacks.measuring import BOKEH, SHARP, Row
 from inverse.attacks.pgd import METHODS
 
@@ -142,7 +141,7 @@ class _Tables:
     def _shown(self, values: dict[str, float], digits: int) -> str:
         if not values:
             return "-"
-        return _in_brackets(self._scenes.mean(values), digits)
+        return self._scenes.mean(values).text(digits)
 
     def _paper(self, name: str) -> str | None:
         if not self._is_network:
@@ -153,8 +152,3 @@ class _Tables:
 def _right(rows: Iterable[Row], name: str) -> dict[str, float]:
     """By picture, 1 where the classifier says its label."""
     return {row["image"]: float(row["said"][name] == row["label"]) for row in rows}
-
-
-def _in_brackets(estimate: Estimate, digits: int) -> str:
-    text = f"{estimate.mean:.{digits}f}"
-    return text if math.isnan(estimate.low) else f"{text} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

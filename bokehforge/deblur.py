@@ -101,8 +101,7 @@ def _write(options: Options, method: Deblurrer) -> int:
     if not others and not picture.is_dir() and options.out.suffix:
         if options.out.suffix.lower() not in STILL:
             raise OptionError(f"--out is {options.out}; the file must end in {', '.join(STILL)}")
-        if not options.out.parent.is_dir():
-            raise OptionError(f"--out is {options.out}; there is no folder {options.out.parent}")
+        command.require_folder("--out", options.out)
         photograph = Photograph.read(picture)
         photograph.write(options.out, method.ready(options.arch)(photograph.image))
         print(f"{options.out}: {method.name}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
-from evaluation.intervals import Estimate, Scenes, Values
+from evaluation.intervals import Scenes, Values
 from evaluation.lpips import Lpips
 from inverse.deblurring.methods import Deblurrer
 from inverse.deblurring.pairs import Blurred
@@ -92,17 +92,9 @@ def table(found: Mapping[str, Rows]) -> str:
         gain = None
         if method != BASE and BASE in found:
             gain = scenes.difference(values(rows, "psnr"), values(found[BASE], "psnr"))
-        lines.append(f"| {method} | {' | '.join(means)} | {'' if gain is None else written(gain, 2, sign='+')} |")
+        lines.append(f"| {method} | {' | '.join(means)} | {'' if gain is None else gain.text(2, sign='+')} |")
     return "\n".join(lines) + "\n"
 
 
 def _mean(scenes: Scenes, of_method: Values, digits: int) -> str:
-    return written(scenes.mean(of_method), digits) if of_method else "-"
-
-
-def written(estimate: Estimate, digits: int, sign: str = "") -> str:
-    """An estimate in words: "31.20 [30.10, 32.40]"; without the interval where there is none."""
-    mean = f"{estimate.mean:{sign}.{digits}f}"
-    if estimate.low != estimate.low:
-        return mean
-    return f"{mean} [{estimate.low:{sign}.{digits}f}, {estimate.high:{sign}.{digits}f}]"
+    return scenes.mean(of_method).text(digits) if of_method else "-"

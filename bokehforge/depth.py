@@ -1,7 +1,6 @@
 """Find the depth of a scene from a sharp picture of it and a blurred one."""
 
 import json
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,18 +124,9 @@ def _require(options: Options) -> None:
     require_within(("--gamma", options.gamma, 0.1, 10.0), ("--farthest", options.farthest, 0.0, 1e6))
     require_within(("--nearest", options.nearest, 0.0, 1e6), ("--focus", options.focus, 0.0, 1e6))
     require_within(("--blur", options.blur, 0.0, float(command.SIDE_MAX_PX)))
-    for name, path, endings in (
-        ("--out", options.out, (".exr",)),
-        ("--picture", options.picture, (".png", ".jpg", ".jpeg")),
-    ):
-        if path is None:
-            continue
-        if path.suffix.lower() not in endings:
-            raise OptionError(f"{name} is {path}; the file must end in {', '.join(endings)}")
-        if not path.parent.is_dir():
-            raise OptionError(f"{name} is {path}; there is no folder {path.parent}")
-        if not os.access(path.parent, os.W_OK):
-            raise OptionError(f"{name} is {path}; the folder {path.parent} cannot be written to")
+    command.require_writable("--out", options.out, (".exr",))
+    if options.picture is not None:
+        command.require_writable("--picture", options.picture, (".png", ".jpg", ".jpeg"))
 
 
 def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:

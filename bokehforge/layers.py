@@ -122,8 +122,8 @@ def _require_places(options: Options) -> None:
     if options.exr is not None and options.exr.suffix.lower() != ".exr":
         raise OptionError(f"--exr is {options.exr}; the file must end in .exr")
     for name, path in (("--out", options.out), ("--exr", options.exr)):
-        if path is not None and not path.parent.is_dir():
-            raise OptionError(f"{name} is {path}; there is no folder {path.parent}")
+        if path is not None:
+            command.require_folder(name, path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Refocus one picture, or sweep the focus through it."""
 
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -205,13 +204,7 @@ def _photograph(options: Options, folder: LayersFolder | None) -> Photograph:
 
 def _require_place(out: Path, endings: tuple[str, ...]) -> None:
     """OptionError unless a file of such an ending can be written; "" is a folder that is not there or empty."""
-    if out.suffix.lower() not in endings:
-        allowed = ", ".join(ending or "nothing, for a folder" for ending in endings)
-        raise OptionError(f"--out is {out}; the file must end in {allowed}")
-    if not out.parent.is_dir():
-        raise OptionError(f"--out is {out}; there is no folder {out.parent}")
-    if not os.access(out.parent, os.W_OK):
-        raise OptionError(f"--out is {out}; the folder {out.parent} cannot be written to")
+    command.require_writable("--out", out, endings)
     if out.is_dir() and (out.suffix or any(out.iterdir())):
         raise OptionError(f"--out is {out}, a folder with files in it; name one that is not there yet")
     if not out.suffix and out.is_file():

@@ -17,7 +17,7 @@ from pathlib import Path
 import tyro
 
 from bokehdata.opening import open_cases
-from bokehforge.deblur_scores import Rows, measured, values, written
+from bokehforge.deblur_scores import Rows, measured, values
 from evaluation.intervals import Scenes
 from evaluation.lpips import Lpips, LpipsUnavailable
 from inverse.deblurring.inference import shipped
@@ -179,7 +179,7 @@ def _over_scenes(rows: Mapping[str, Rows], seeds: int) -> str:
     gain = scenes.difference(by_kind[ADVERSARIAL], by_kind[CONTROL])
     if gain is None:
         return ""
-    return f"F-IFAN minus control over the scenes, seeds averaged: {written(gain, 4, sign='+')} dB, 95 % interval.\n"
+    return f"F-IFAN minus control over the scenes, seeds averaged: {gain.text(4, sign='+')} dB, 95 % interval.\n"
 
 
 def _of(rows: Mapping[str, Rows], kind: str, seeds: int) -> list[Mapping[str, float]]:

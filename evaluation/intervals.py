@@ -5,6 +5,7 @@ renderers are measured on the same scenes, so a difference is that of two means 
 hard for both cancels. The interval is between percentiles of the draws.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,11 @@ class Estimate:
     def is_significant(self) -> bool:
         """Whether the interval excludes 0; for differences."""
         return self.low > 0.0 or self.high < 0.0
+
+    def text(self, digits: int, sign: str = "") -> str:
+        """Such as "31.20 [30.10, 32.40]"; without the interval where there is none. `sign` "+" writes all signs."""
+        mean, low, high = (f"{x:{sign}.{digits}f}" for x in (self.mean, self.low, self.high))
+        return mean if math.isnan(self.low) else f"{mean} [{low}, {high}]"
 
 
 class Scenes:

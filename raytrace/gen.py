@@ -161,8 +161,7 @@ def _make(
             require_space(workshop(), workers * scene_bytes)
         else:
             require_space(out, len(missing) * scene_bytes)
-        memory_bytes = worker_bytes(recipe, extended_px)
-        share = Share(1, 1 / _WORKERS_PER_GPU if arch == "cuda" else 0, memory_bytes)
+        share = Share(1, 1 / _WORKERS_PER_GPU if arch == "cuda" else 0, worker_bytes(recipe, extended_px))
         engine = ray or (Here() if workers == 1 else Processes(workers))
         job = TracingJob(
             root=out,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 _NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
 
-# So long after its last change, nobody works on what is made here any more.
-_ABANDONED_S = 86_400.0
+# So long after its last change, nobody works on an unfinished thing any more.
+ABANDONED_S = 86_400.0
 
 
 def settle_numba() -> None:
@@ -40,7 +40,7 @@ def workshop() -> Path:
     for left in folder.iterdir():
         # What a killed process has left. What is made takes minutes at most.
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
                 shutil.rmtree(left)
     return folder
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 
 from runtime.files import is_utf8
@@ -37,6 +38,22 @@ def require_counts(*limits: tuple[str, float | None, float, float]) -> None:
             raise OptionError(f"{name} is {value}; it must be at least {least}")
         if value is not None and not value <= most:
             raise OptionError(f"{name} is {value}; it must be at most {most}")
+
+
+def require_folder(name: str, path: Path) -> None:
+    """OptionError unless the folder that a file is to be written to is there."""
+    if not path.parent.is_dir():
+        raise OptionError(f"{name} is {path}; there is no folder {path.parent}")
+
+
+def require_writable(name: str, path: Path, endings: Sequence[str]) -> None:
+    """OptionError unless a file of one of these endings can be written there; "" is that of a folder."""
+    if path.suffix.lower() not in endings:
+        allowed = ", ".join(ending or "nothing, for a folder" for ending in endings)
+        raise OptionError(f"{name} is {path}; the file must end in {allowed}")
+    require_folder(name, path)
+    if not os.access(path.parent, os.W_OK):
+        raise OptionError(f"{name} is {path}; the folder {path.parent} cannot be written to")
 
 
 def require_within(*limits: tuple[str, float, float, float]) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from runtime.caches import copies_folder
+from runtime.caches import ABANDONED_S, copies_folder
 from runtime.files import unfinished
 from runtime.progress import Progress
 from runtime.storage import Place, Url
@@ -28,9 +28,6 @@ _PART_OF_DISK = 0.5
 
 # What was used so recently may be read just now, here or by another process.
 _IN_USE_S = 60.0
-
-# What a killed process has left of a copy is of use for so long.
-_ABANDONED_S = 86_400.0
 
 # Looking through the copies costs time: it is done when this part of the bound has been added.
 _UNSEEN_PART = 0.01
@@ -165,7 +162,7 @@ def _make_room(size: int, url: Url) -> None:
             used = entry.stat().st_mtime
             if not entry.name.startswith("."):
                 kept.append((used, int(entry.name.rpartition("-")[2]), Path(entry.path)))
-            elif time.time() - used > _ABANDONED_S:
+            elif time.time() - used > ABANDONED_S:
                 shutil.rmtree(entry.path, ignore_errors=True)
     held = sum(kept_bytes for _, kept_bytes, _ in kept)
     limit = _limit_bytes(shutil.disk_usage(folder).free + held)

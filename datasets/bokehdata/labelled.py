@@ -11,16 +11,13 @@ a table gives labels to, without a truth:
 
 import csv
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
-from bokehdata.images import read_disparity, read_display
 from bokehdata.opening import open_cases
-from bokehdata.origins import Origins, origin_of_file
-from bokehdata.plain import DISPARITY_FOLDER, files_of
-from scenes.arrays import Picture, Plane
+from bokehdata.plain import DISPARITY_FOLDER, PictureFile, files_of
+from scenes.arrays import Picture
 
 # Columns of a table: of the name and of the label.
 _OURS, _NIPS = ("name", "label"), ("ImageId", "TrueLabel")
@@ -28,31 +25,11 @@ _IMAGES_FOLDER = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledPicture(Case):
-    """A picture without a truth, and its disparity where it is known."""
-
-    image_file: Path
-    disparity_file: Path | None = None
-
-    @property
-    def origins(self) -> Origins:
-        return self._origins
-
-    @cached_property
-    def _origins(self) -> Origins:
-        return frozenset({origin_of_file(self.image_file)})
-
-    def image(self) -> Picture:
-        return read_display(self.image_file)
+class LabelledPicture(PictureFile):
+    """A picture without a truth."""
 
     def truth(self) -> Picture:
         raise DatasetError(f"{self.image_file}: has no truth; it is a picture with a label alone")
-
-    def disparity(self) -> Plane | None:
-        return None if self.disparity_file is None else read_disparity(self.disparity_file)
-
-    def files(self) -> list[Path]:
-        return [path for path in (self.image_file, self.disparity_file) if path is not None]
 
 
 def open_labelled(root: Path, *, required: bool = True) -> list[Case]:

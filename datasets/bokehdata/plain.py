@@ -39,11 +39,10 @@ SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainCase(Case):
-    """A picture and its truth as files, with a disparity or without."""
+class PictureFile(Case):
+    """A picture as a file, with a disparity or without."""
 
     image_file: Path
-    truth_file: Path
     disparity_file: Path | None = None
 
     @property
@@ -57,18 +56,28 @@ class PlainCase(Case):
     def image(self) -> Picture:
         return read_display(self.image_file)
 
-    def truth(self) -> Picture:
-        return read_display(self.truth_file)
-
     def disparity(self) -> Plane | None:
         return None if self.disparity_file is None else read_disparity(self.disparity_file)
+
+    def files(self) -> list[Path]:
+        return [path for path in (self.image_file, self.disparity_file) if path is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainCase(PictureFile):
+    """The same with its truth."""
+
+    truth_file: Path
+
+    def truth(self) -> Picture:
+        return read_display(self.truth_file)
 
     def stored(self, plate: Plate) -> Stored | None:
         path = {"image": self.image_file, "truth": self.truth_file, "disparity": self.disparity_file}[plate]
         return None if path is None else stored_file(path)
 
     def files(self) -> list[Path]:
-        return [path for path in (self.image_file, self.disparity_file, self.truth_file) if path is not None]
+        return [*super().files(), self.truth_file]
 
 
 def is_plain(root: Path) -> bool:

@@ -74,10 +74,10 @@ _PICTURE_BYTES_PER_PIXEL = {"exr": 4.5, "png": 5.6}
 _BACKGROUND_BYTES_PER_PIXEL = 4.5
 _FOREGROUND_BYTES_PER_PIXEL = 2.2
 _PLANE_BYTES_PER_PIXEL = 2.0
+_OTHER_BYTES = 200_000
 
 # Files of a scene that wait for the disk at a time.
 _SYNCED_AT_ONCE = 8
-_OTHER_BYTES = 200_000
 
 
 class DatasetWriter:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from renderers.differentiable.soft_disks import Disks, SoftStep, arrays_of, disk_gathers, disk_sums, tensor_of
+from renderers.differentiable.soft_disks import Disks, SoftStep, arrays_of, disk_gathers, disk_sums, table_at, tensor_of
 
 _EPSILON = 1e-8
 
@@ -183,15 +183,14 @@ def _slope_of_q(q, leak):
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 def _hide(values, columns, before, source, target, leak, radius, tables, steepness, shift, tail, sums, slopes):
     channels, height, width = values.shape
-    reach, band_rows, every = tables.shape[1] - 1, 32, 32
+    reach, band_rows = tables.shape[1] - 1, 32
     for band in numba.prange((height + band_rows - 1) // band_rows):
         top = np.int64(band) * band_rows
         bottom = min(top + band_rows, height)
         for y in range(max(top - reach, 0), min(bottom + reach, height)):
             for x in range(width):
                 r = radius[y, x]
-                table = int(r / every + 0.5)
-                factor = math.exp(shift + steepness * (table * every - r))
+                table, factor = table_at(r, steepness, shift)
                 h = int(r + tail)
                 for ty in range(max(y - h, top), min(y + h, bottom - 1) + 1):
                     dy = abs(ty - y)
@@ -214,13 +213,12 @@ def _hide_backward(
     values, grad, columns, before, source, target, leak, radius, tables, steepness, shift, tail, by_weight, by_place
 ):
     channels, height, width = values.shape
-    reach, every = tables.shape[1] - 1, 32
+    reach = tables.shape[1] - 1
     for row in numba.prange(height):
         y = np.int64(row)
         for x in range(width):
             r = radius[y, x]
-            table = int(r / every + 0.5)
-            factor = math.exp(shift + steepness * (table * every - r))
+            table, factor = table_at(r, steepness, shift)
             h = int(r + tail)
             of_radius, of_source = 0.0, 0.0
             for ty in range(max(y - h, 0), min(y + h, height - 1) + 1):

@@ -172,6 +172,13 @@ def _weights(factor, line, first, last, origin, weight):
         weight[x - first] = 1.0 / (1.0 + factor * line[x + origin])
 
 
+@numba.njit(inline="always")
+def table_at(r, steepness, shift):
+    """The table whose radius R is nearest to r, and exp(shift - steepness (r - R))."""
+    table = int(r / _TABLE_EVERY_PX + 0.5)
+    return table, math.exp(shift + steepness * (table * _TABLE_EVERY_PX - r))
+
+
 @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 def _scatter(values, radius, tables, steepness, shift, tail, full, out):
     channels, height, width = values.shape
@@ -190,8 +197,7 @@ def _scatter(values, radius, tables, steepness, shift, tail, full, out):
                 r = radius[y, x]
                 if is_dark or r + tail < 0.0:
                     continue
-                table = int(r / _TABLE_EVERY_PX + 0.5)
-                factor = math.exp(shift + steepness * (table * _TABLE_EVERY_PX - r))
+                table, factor = table_at(r, steepness, shift)
                 h = int(r + tail)
                 for ty in range(max(y - h, top), min(y + h, bottom - 1) + 1):
                     dy = abs(ty - y)
@@ -232,8 +238,7 @@ def _gather(values, prefix, radius, tables, steepness, shift, tail, full, sums, 
             r = radius[y, x]
             if r + tail < 0.0:
                 continue
-            table = int(r / _TABLE_EVERY_PX + 0.5)
-            factor = math.exp(shift + steepness * (table * _TABLE_EVERY_PX - r))
+            table, factor = table_at(r, steepness, shift)
             h = int(r + tail)
             for ty in range(max(y - h, 0), min(y + h, height - 1) + 1):
                 dy = abs(ty - y)
