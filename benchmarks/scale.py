@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py engines     scenes per second by engine, and what a task costs who hands it out
     python benchmarks/scale.py index       what the index of a dataset in an object store costs, up to a million scenes
+    python benchmarks/scale.py soak        memory and open files of the main job over ten thousand small scenes
 
 README.md beside this file says what the figures are.
 """
@@ -11,10 +12,15 @@ from collections.abc import Callable
 
 import scale_engines
 import scale_index
+import scale_soak
 
 from runtime.command import BAD_INPUT, DONE
 
-PARTS: dict[str, Callable[[list[str]], int]] = {"engines": scale_engines.main, "index": scale_index.main}
+PARTS: dict[str, Callable[[list[str]], int]] = {
+    "engines": scale_engines.main,
+    "index": scale_index.main,
+    "soak": scale_soak.main,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
