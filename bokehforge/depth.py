@@ -6,14 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 from tyro.conf import arg
 
 from bokehdata.format import DatasetError
-from bokehdata.images import read_disparity, read_display, write_exr_plane
+from bokehdata.images import read_disparity, read_display, write_exr_plane, write_levels
 from inverse.depth_from_defocus.fit import METHODS, Fit, FitSettings, fit, num_steps
 from inverse.depth_from_defocus.losses import LOSSES
 from inverse.depth_from_defocus.network import WEIGHTS, estimated, rendered_by
@@ -23,7 +21,7 @@ from inverse.depth_from_defocus.sheet import sheet
 from renderers.base import RendererError
 from runtime import command
 from runtime.command import OptionError, require_counts, require_within
-from runtime.files import replacing, write_whole
+from runtime.files import replacing
 from runtime.progress import Progress
 from scenes.color import HALF_MAX, REFERENCE_GAMMA
 from scenes.lens import ThinLens
@@ -94,7 +92,7 @@ def _depth(options: Options) -> int:
     with replacing(options.out) as aside:
         write_exr_plane(aside, 1.0 / np.maximum(found.disparity, np.float32(1.0 / HALF_MAX)))
     if options.picture is not None:
-        _write_picture(options.picture, sheet(pair, found.disparity, found.rendered, true))
+        write_levels(options.picture, sheet(pair, found.disparity, found.rendered, true))
     last = f", loss {found.losses[-1]:.4g}" if found.losses else ""
     low, high = found.disparity.min(), found.disparity.max()
     print(f"{options.out}: {options.method}, disparity {low:.3g} to {high:.3g}{last}")
@@ -127,12 +125,6 @@ def _require(options: Options) -> None:
     command.require_writable("--out", options.out, (".exr",))
     if options.picture is not None:
         command.require_writable("--picture", options.picture, (".png", ".jpg", ".jpeg"))
-
-
-def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    encoded, data = cv2.imencode(path.suffix.lower(), picture[..., ::-1])
-    assert encoded
-    write_whole(path, data.tobytes())
 
 
 if __name__ == "__main__":

@@ -6,21 +6,23 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from tyro.conf import arg
 
+from bokehdata.images import write_levels
 from raytrace.lens_pictures import PLATE_RAYS, plate, section
 from runtime import command
 from runtime.command import OptionError
-from runtime.files import write_whole
 from scenes.optics import seidel
 from scenes.prescription import LensPrescription, PrescriptionError, load_prescription, prescription_names
 from scenes.thick_lens import ThickLens
 
 # Pixels of the frame whose point spread functions are shown. It is 3:2.
 _WIDTH_PX, _HEIGHT_PX = 1200, 800
+
+_ENDINGS = (".png", ".jpg", ".jpeg")
 
 # Focal lengths between the lens and the focus, where --focus is not given.
 _FOCUS_RATIO = 30.0
@@ -65,6 +67,9 @@ def _lens(options: Options) -> int:
             print(f"{name:14} {load_prescription(name).name}")
         return command.DONE
     command.require_counts(("--rays", options.rays, 100, 10**8))
+    for option, path in (("--psf", options.psf), ("--section", options.section)):
+        if path is not None:
+            command.require_writable(option, path, _ENDINGS)
     prescription = load_prescription(options.name)
     try:
         if options.focal_length is not None:
@@ -114,12 +119,8 @@ def _description(prescription: LensPrescription, half_field_deg: float) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, picture: np.ndarray) -> None:
-    try:
-        _, encoded = cv2.imencode(path.suffix, picture[..., ::-1])
-    except cv2.error as error:
-        raise OptionError(f"{path} has a suffix of no picture; use .png or .jpg") from error
-    write_whole(path, encoded.tobytes())
+def _write(path: Path, picture: NDArray[np.uint8]) -> None:
+    write_levels(path, picture)
     print(f"wrote {path}, {picture.shape[1]} x {picture.shape[0]} px")
 
 

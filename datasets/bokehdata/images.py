@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bokehdata.format import DatasetError, writing
 from runtime.documents import shown
-from runtime.files import replacing
+from runtime.files import replacing, write_whole
 from runtime.silence import quiet_libraries
 from scenes.arrays import Picture, Plane, half, single
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display, premultiplied
@@ -133,6 +133,11 @@ def write_png(path: Path, display: NDArray) -> None:
     levels = np.rint(np.clip(display, 0.0, 1.0) * 65535).astype(np.uint16)
     with writing(path):
         path.write_bytes(cv2.imencode(".png", levels[..., ::-1])[1].tobytes())
+
+
+def write_levels(path: Path, levels: NDArray[np.uint8]) -> None:
+    """(H, W, 3) levels of 8 bits, as the suffix says: .png, .jpg or .jpeg."""
+    write_whole(path, cv2.imencode(path.suffix.lower(), levels[..., ::-1])[1].tobytes())
 
 
 def read_png_levels(path: Path) -> NDArray:
