@@ -9,13 +9,11 @@ beyond the window does not reach. Rows are stored as they come; the same command
 """
 
 import hashlib
-import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numba
 import numpy as np
@@ -34,9 +32,10 @@ from inverse.depth_from_defocus.problem import Pair, ProblemError
 from inverse.depth_from_defocus.scores import scores
 from inverse.depth_from_defocus.sheet import sheet
 from runtime import command
-from runtime.command import OptionError, require_counts
+from runtime.command import require_counts
 from runtime.engines import Processes
 from runtime.files import write_whole
+from runtime.journal import Journal, Row
 from runtime.progress import Progress
 from scenes.arrays import Plane
 from scenes.color import REFERENCE_GAMMA
@@ -135,40 +134,16 @@ def _run(options: Options) -> int:
     require_counts(("--workers", options.workers, 1, command.PROCESSES_MAX), ("--pictures", options.pictures, 0, 10**6))
     settings = {"size": options.size, "radius": options.radius, "steps": options.steps, "schema": 1}
     items = list(_items(options))
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / ROWS_FILE
-    done = _stored(path, settings)
-    keys = {item.key for item in items}
-    waiting = [item for item in items if item.key not in done]
-    with path.open("a") as file, Progress(len(items), "row", done=len(items) - len(waiting)) as progress:
-        for row in Processes(options.workers).results(_row, waiting):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            done[row["key"]] = row
-            progress.add()
-    text = tables([row for key, row in done.items() if key in keys])
+    with Journal(options.out / ROWS_FILE, settings) as rows:
+        waiting = [item for item in items if item.key not in rows]
+        with Progress(len(items), "row", done=len(items) - len(waiting)) as progress:
+            for key, row in Processes(options.workers).results(_row, waiting):
+                rows.append(key, row)
+                progress.add()
+        text = tables([rows[item.key] for item in items])
     write_whole(options.out / TABLES_FILE, text)
     print(text)
     return command.DONE
-
-
-def _stored(path: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows of an earlier run by key; a torn last line is dropped. OptionError for rows of other settings."""
-    if not path.is_file():
-        write_whole(path, json.dumps(settings) + "\n")
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    try:
-        head, *lines = (json.loads(line) for line in whole.splitlines())
-        rows = {row["key"]: row for row in lines}
-    except (ValueError, KeyError, TypeError) as error:
-        raise OptionError(f"{path}: is not the file of this command; choose another --out") from error
-    if head != settings:
-        raise OptionError(f"{path}: holds rows made with {head}; choose another --out")
-    if whole != data:
-        write_whole(path, whole)
-    return rows
 
 
 def _items(options: Options) -> Iterator[Item]:
@@ -232,7 +207,7 @@ def _window(disparity: Plane, size: int) -> tuple[slice, slice]:
     return max(windows, key=lambda window: float(disparity[window].std()))
 
 
-def _row(item: Item) -> dict[str, Any]:
+def _row(item: Item) -> tuple[str, Row]:
     # Each process is one core's.
     torch.set_num_threads(1)
     numba.set_num_threads(1)
@@ -253,7 +228,7 @@ def _row(item: Item) -> dict[str, Any]:
         _draw(item.picture, sheet(pair, found.disparity, found.rendered, true))
     known = {"data": item.data, "scene": case.scene, "image": case.name, "row": item.row, "method": method}
     seen = {"blur_parameter": lens.blur_parameter, "focus_disparity": lens.focus_disparity, "reach_px": pair.reach_px}
-    return {"key": item.key, **known, "loss": loss, **seen, **numbers}
+    return item.key, {**known, "loss": loss, **seen, **numbers}
 
 
 def _found(pair: Pair, method: str, loss: str, steps: int, true: Plane) -> Fit:
@@ -276,7 +251,7 @@ def _draw(path: Path, picture: np.ndarray) -> None:
     write_whole(path, encode_jpeg(picture))
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
+def tables(rows: list[Row]) -> str:
     """Markdown: for each dataset the three tables, means with 95 % intervals over scenes, the paper's beside them.
 
     The second column is the difference of the first to that of Dr.Bokeh with all terms, of the occlusion table to that

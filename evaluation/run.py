@@ -17,11 +17,12 @@ from evaluation.measuring import Asked, Bench, Made, RowMaker, case_fields
 from evaluation.protocols import Task
 from evaluation.regions import REGIONS
 from evaluation.rendering import BORDER_RULE, MEMORY_RULE, TIME_RULE, Border
-from evaluation.results import SCHEMA, Row, RowLog, machine, software
+from evaluation.results import SCHEMA, machine, software
 from evaluation.scoring import METRICS, SPACE
 from renderers.base import Cost
 from runtime.backend import Backend
 from runtime.engines import Engine, Share
+from runtime.journal import Journal, Row
 from runtime.progress import Progress
 
 # A renderer whose first pictures all fail in the same way is not asked for more.
@@ -41,7 +42,7 @@ class Run:
     fresh      measure rows again that are there
     """
 
-    log: RowLog
+    log: Journal
     bench: Bench
     specs: Sequence[RendererSpec]
     wanted: Sequence[Task]
@@ -134,7 +135,7 @@ class Run:
         """Whether the row exists with all that is wanted now; a row that failed is tried again."""
         if self.fresh:
             return False
-        row = self.log.row(self._key(spec, task))
+        row = self.log.get(self._key(spec, task))
         if row is None or "error" in row:
             return False
         has_lpips = row["lpips"] is not None or self.bench.lpips is None
@@ -187,7 +188,7 @@ class Run:
         for spec in self.specs:
             for task in self.wanted:
                 # Not a row of another renderer that had the same name.
-                chosen[spec.name, task.name] = self.log.row(self._key(spec, task))
+                chosen[spec.name, task.name] = self.log.get(self._key(spec, task))
         return [row for name in names for task in self.wanted if (row := chosen.get((name, task.name)))]
 
     def document(self, data: str, lpips_state: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +198,7 @@ class Run:
         everything = hashlib.sha256("".join(self.digests[task.name] for task in self.wanted).encode()).hexdigest()
         return {
             "schema": SCHEMA,
-            "complete": not any(self.log.row(self._key(s, task)) is None for s in self.specs for task in self.wanted),
+            "complete": not any(self.log.get(self._key(s, task)) is None for s in self.specs for task in self.wanted),
             "data": {"name": data, "images": len(self.wanted), "sha256": everything},
             "protocol": self.bench.protocol.describe(),
             "metrics": METRICS,

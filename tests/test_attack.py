@@ -24,7 +24,6 @@ from inverse.attacks.classifiers import OBJECTS, classifier, load_torchvision
 from inverse.attacks.measuring import Bench, Subject
 from inverse.attacks.networks import SMALL, TORCHVISION, DenseNet
 from inverse.attacks.pgd import EPS, METHODS, Attack, attacked_depth, background_of, box_mean, window_for
-from inverse.attacks.rows import Rows
 from inverse.attacks.through import THROUGH, through
 from renderers.base import RendererError
 from renderers.neural.cocnet.inference import relative_depth
@@ -329,7 +328,7 @@ def test_the_command_makes_its_rows_once_and_both_tables(data, capsys):
     assert main(arguments(data, "--method", "gda", "--limit", "1")) == 0
     assert main(arguments(data, "--pictures", "1")) == 0
     lines = (data / "out" / "rows.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in lines[1:]]
     # Sharp, bokeh, and two classifiers by three methods, of two pictures.
     assert len(rows) == 2 * (2 + 6) == len({row["key"] for row in rows})
     assert [row["method"] for row in rows[:4]] == ["sharp", "bokeh", "gda", "gda"]
@@ -349,7 +348,7 @@ def test_the_command_makes_its_rows_once_and_both_tables(data, capsys):
 def test_pairs_of_sharp_and_attacked_pictures_need_no_labels(data):
     more = ("--unlabelled", "--method", "gda", "--eps", "0.2", "--pairs", str(data / "pairs"))
     assert main(arguments(data, *more)) == 0
-    rows = [json.loads(line) for line in (data / "out" / "rows.jsonl").read_text().splitlines()]
+    _, *rows = (json.loads(line) for line in (data / "out" / "rows.jsonl").read_text().splitlines())
     assert all(row["label"] == row["said"]["resnet18-small"] for row in rows if row["method"] == "sharp")
     names = [{path.name for path in (data / "pairs" / part).iterdir()} for part in ("image", "truth")]
     assert names[0] == names[1] and len(names[0]) == 2 * 2
@@ -363,21 +362,6 @@ def test_pairs_of_sharp_and_attacked_pictures_need_no_labels(data):
     lost.unlink()
     assert main(arguments(data, *more)) == 0
     assert lost.read_bytes() == before
-
-
-def test_a_line_that_was_cut_off_is_made_again(tmp_path):
-    with Rows(tmp_path) as rows:
-        rows.append("first", {"image": "a"})
-        rows.append("second", {"image": "b"})
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(path.read_bytes()[:-5])
-    with Rows(tmp_path) as rows:
-        assert "first" in rows and "second" not in rows
-        rows.append("second", {"image": "b"})
-    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["first", "second"]
-    path.write_text("[]\n")
-    with pytest.raises(DatasetError, match="is not a file of rows"):
-        Rows(tmp_path)
 
 
 @pytest.mark.parametrize(

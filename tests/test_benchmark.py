@@ -700,7 +700,7 @@ def test_a_folder_of_other_results_is_left_alone(dataset, tmp_path, capsys):
     before = (out / "results.json").read_bytes()
     words = ("--data", dataset, "--limit", 1, "--protocol", "drbokeh", "--renderers", "identity", "--out", out)
     assert benchmark(*words) == 2
-    assert "another protocol" in capsys.readouterr().err
+    assert "rows of other protocol; choose another --out" in capsys.readouterr().err
     assert (out / "results.json").read_bytes() == before
 
 

@@ -36,11 +36,12 @@ from bokehdata.verify import verify
 from bokehdata.writer import DatasetWriter, SceneWriter
 from bokehforge import export, importing
 from evaluation import report
-from evaluation.results import ResultsError, RowLog
+from evaluation.results import open_rows
 from renderers.base import RendererError
 from renderers.neural.checkpoints import loaded
 from renderers.neural.training_record import read_record, seen_by
 from runtime.command import printable
+from runtime.documents import DocumentError
 from scenes.decode import DecodeError, decode, upright_size
 from scenes.layered_depth import DepthImage, LayeredDepthImage
 from scenes.prescription import PrescriptionError, load_prescription
@@ -561,11 +562,11 @@ def test_odd_rows_of_a_benchmark_are_dropped_or_named(whole_results, tmp_path):
         (folder / "rows.jsonl").write_bytes(json.dumps(header).encode() + b"\n" + data + b"\n")
 
         def read(folder: Path) -> None:
-            with RowLog(folder, settings_of_rows) as log:
+            with open_rows(folder, settings_of_rows) as log:
                 for row in log.rows():
                     assert isinstance(row["renderer"], str) and isinstance(row["image"], str)
 
-        require_read_or_refused(read, folder, (ResultsError,))
+        require_read_or_refused(read, folder, (DocumentError,))
 
     fuzz()
 
