@@ -24,10 +24,11 @@ def test_a_line_that_was_cut_off_is_made_again(path):
     path.write_bytes(path.read_bytes()[:-5])
     with Journal(path, HEADER) as journal:
         assert "first" in journal and "second" not in journal and journal.get("second") is None
-        journal.append("second", {"image": "c"})
+        # Shorter than what was left of the line.
+        journal.append("2", {})
     header, *rows = map(json.loads, path.read_text().splitlines())
     assert header == HEADER
-    assert rows == [{"key": "first", "image": "a"}, {"key": "second", "image": "c"}]
+    assert rows == [{"key": "first", "image": "a"}, {"key": "2"}]
 
 
 def test_a_file_that_ends_within_its_header_is_begun_again(path):
