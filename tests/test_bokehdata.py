@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,7 +34,7 @@ from bokehdata.format import (
     stack_from_scene_document,
     stored_from_linear,
 )
-from bokehdata.index import IndexEntry, read_index
+from bokehdata.index import FileRecord, IndexEntry, read_index
 from bokehdata.kinds import open_scene
 from bokehdata.kinds.billboards import billboard_document, write_billboards
 from bokehdata.reader import Dataset
@@ -364,6 +365,26 @@ def test_what_was_edited_is_made_again_or_named(edit, tmp_path):
             shutil.rmtree(tmp_path / name)
     shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
     assert all_bytes(tmp_path) == whole
+
+
+# A dataset of many scenes
+
+
+def test_a_finished_scene_takes_little_memory(tmp_path):
+    def entry(scene_index: int) -> IndexEntry:
+        files = {f"bokeh_{k:02d}_00.exr": FileRecord(f"{scene_index * 100 + k:064x}", k) for k in range(50)}
+        return IndexEntry(f"{scene_index:06d}", files, images=50, noise_rmse_max=0.001)
+
+    with DatasetWriter(tmp_path, HEADER) as dataset:
+        dataset.add(entry(0))
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for scene_index in range(1, 101):
+            dataset.add(entry(scene_index))
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (after - before) / 100 < 500  # bytes; its line has 6,400
+    assert read_index(tmp_path)[0]["000123"] == entry(123)
 
 
 # A disk that is full

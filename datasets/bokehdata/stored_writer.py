@@ -126,7 +126,7 @@ class StoredWriter:
 
     def _is_whole(self, entry: IndexEntry) -> bool:
         with as_it_is(self._root, entry.folder) as folder:
-            return not wrong_files(folder.parent, [entry]) and is_as_written(folder, entry)
+            return not wrong_files(folder, entry) and is_as_written(folder, entry)
 
 
 def _range_of(scene_index: int) -> int:

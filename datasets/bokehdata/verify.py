@@ -146,7 +146,7 @@ def _damage(path: Path, entry: IndexEntry | None) -> list[Problem]:
         return []
     if not path.is_dir():
         return [Problem(entry.folder, "is in the index and missing")]
-    damaged = wrong_files(path.parent, [entry]).get(entry.folder, {})
+    damaged = wrong_files(path, entry)
     damaged |= dict.fromkeys(unlisted_files(path, entry), "is not in the index")
     return [Problem(f"{entry.folder}/{name}", what) for name, what in damaged.items()]
 

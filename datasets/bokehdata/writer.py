@@ -57,7 +57,7 @@ from bokehdata.format import (
     stored_settings,
     writing,
 )
-from bokehdata.index import IndexEntry, read_index, record_of, unlisted_files, wrong_files
+from bokehdata.index import IndexEntry, IndexFile, record_of, unlisted_files, wrong_files
 from bokehdata.stored import publish_scene
 from runtime.caches import workshop
 from runtime.files import sync, unfinished, write_whole
@@ -103,13 +103,7 @@ class DatasetWriter:
         try:
             _settle_header(root, header)
             _remove_leftovers(root)
-            (root / INDEX_FILE).touch()
-            entries, _ = read_index(root)
-            # A scene whose folder is gone, or was renamed, is not finished.
-            self._entries = {folder: entry for folder, entry in entries.items() if (root / folder).is_dir()}
-            # Without torn lines, so that the next line does not continue one.
-            self._write_index()
-            self._index = (root / INDEX_FILE).open("a", encoding="utf-8")
+            self._index = IndexFile(root)
         except BaseException:
             os.close(self._lock)
             raise
@@ -123,11 +117,11 @@ class DatasetWriter:
     @property
     def noise_rmse_max(self) -> float:
         """Largest estimated noise of any picture, display RMSE; 0 where there is none."""
-        return max((entry.noise_rmse_max or 0.0 for entry in self._entries.values()), default=0.0)
+        return self._index.noise_rmse_max
 
     def indexed(self, wanted: Iterable[int]) -> set[int]:
         """Those of the wanted scenes that are in the index."""
-        return {scene_index for scene_index in wanted if scene_folder_name(scene_index) in self._entries}
+        return {scene_index for scene_index in wanted if scene_index in self._index}
 
     def finished(self, wanted: Iterable[int], *, on_scene: Callable[[], None] = lambda: None) -> set[int]:
         """Those of the wanted scenes whose every file has the size and checksum of the index, and which lack no file.
@@ -136,39 +130,30 @@ class DatasetWriter:
         and no other file. `on_scene` is called after each scene.
         """
         indexed = self.indexed(wanted)
-        entries = [self._entries[scene_folder_name(scene_index)] for scene_index in sorted(indexed)]
-        wrong = wrong_files(self._root, entries, on_scene=on_scene)
-        for entry in entries:
-            if entry.folder in wrong or not is_as_written(self._root / entry.folder, entry):
-                del self._entries[entry.folder]
+        for scene_index in sorted(indexed):
+            entry = self._index[scene_index]
+            folder = self._root / entry.folder
+            if wrong_files(folder, entry) or not is_as_written(folder, entry):
+                del self._index[scene_index]
+            on_scene()
         return self.indexed(indexed)
 
     def strangers(self, wanted: Iterable[int]) -> list[str]:
         """Names in the dataset that a scene has, and none of the index or of the wanted ones: renamed, or copied."""
-        known = {*self._entries, *map(scene_folder_name, wanted)}
+        known = set(map(scene_folder_name, (*self._index, *wanted)))
         return sorted(name for name in _names(self._root) if is_scene_folder_name(name) and name not in known)
 
     def add(self, entry: IndexEntry) -> None:
         """Count a scene as finished. Its line in the index is on disk when this returns."""
-        self._entries[entry.folder] = entry
-        with writing(self._root / INDEX_FILE):
-            self._index.write(entry.to_line())
-            self._index.flush()
-            os.fsync(self._index.fileno())
+        self._index.add(entry)
 
     def close(self) -> None:
         """Sort the index by scene, remove what stopped workers left half-written, and release the lock."""
         try:
-            with writing(self._root / INDEX_FILE):
-                self._index.close()
-            self._write_index()
+            self._index.close()
             _remove_leftovers(self._root)
         finally:
             os.close(self._lock)
-
-    def _write_index(self) -> None:
-        entries = sorted(self._entries.values(), key=lambda entry: entry.scene_index)
-        _replace(self._root / INDEX_FILE, "".join(entry.to_line() for entry in entries))
 
 
 class SceneWriter:
