@@ -33,7 +33,7 @@ from bokehdata.kinds.camera import CameraScene, DepthLayer, write_camera_scene
 from bokehdata.kinds.light_field import View, ViewGrid, view_depth_file, view_file, write_light_field_scene
 from bokehdata.preview import ContactSheet, encode_jpeg
 from bokehdata.writer import SceneWriter
-from runtime.files import write_whole
+from runtime.files import unfinished, write_whole
 from scenes.arrays import HalfRgba, Picture, Plane, Rgba
 from scenes.billboard import overscan_px
 from scenes.color import HALF_MAX, display_rmse
@@ -310,6 +310,10 @@ class KeptPictures:
     def path(self, name: str) -> Path:
         return self._folder / name
 
+    def render_path(self) -> Path:
+        """What Blender writes to: a file of this process. The Blender of a killed one may still end its render."""
+        return unfinished(self.path("render.exr"))
+
     def add(self, name: str, linear: NDArray, noise_rmse: float, samples: int) -> None:
         """Keep a picture. It counts as kept once its numbers are written."""
         images.write_exr_rgb(self.path(name), linear)
@@ -379,7 +383,7 @@ class _SceneRendering:
         """Keep the depth of the pinhole picture. Returns whether light reaches the camera."""
         if "depth" in self._kept:
             return True
-        path = self._kept.path("render.exr")
+        path = self._kept.render_path()
         view = {"exr": str(path.absolute()), "lens": None, "slice": None, "overscan": 0}
         sampling = {"samples": _DEPTH_SAMPLES, "seed": 0, "adaptive_threshold": None, "denoise": False}
         self._blender.ask({"do": "render", **view, **sampling})
@@ -392,7 +396,7 @@ class _SceneRendering:
 
     def is_in_front_of(self, skies: Sequence[str], depth: Plane) -> NDArray[np.bool_]:
         """Where the camera sees something else than objects that are skies, whose names are given."""
-        path = self._kept.path("render.exr")
+        path = self._kept.render_path()
         request = {"do": "render", "exr": str(path.absolute()), "lens": None, "slice": None, "overscan": 0}
         self._blender.ask({**request, **_ONE_SAMPLE, "hidden": list(skies)})
         without = read_passes(path).depth
@@ -443,7 +447,7 @@ class _SceneRendering:
 
     def _first_hits(self, near_m: float, overscan: int) -> FirstHits:
         """The surfaces that are first beyond a planar distance."""
-        path = self._kept.path("surfaces.exr")
+        path = self._kept.render_path()
         request = {"do": "render", "exr": str(path.absolute()), "lens": None, "adaptive_threshold": None}
         request |= {"denoise": False, "slice": (near_m, None), "overscan": overscan, "surfaces": True}
         # The one sample is the same whatever this process has rendered before.
@@ -468,7 +472,7 @@ class _SceneRendering:
         """
         sampling = self._job.sampling
         threshold = sampling.noise_threshold
-        path = self._kept.path("render.exr")
+        path = self._kept.render_path()
         request = {
             "do": "render",
             "exr": str(path.absolute()),

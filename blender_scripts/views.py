@@ -21,7 +21,7 @@ from blender_scripts.light_field import LightFieldSums
 from blender_scripts.passes import read_passes
 from blender_scripts.process import BlenderProcess
 from bokehdata.kinds.light_field import ViewGrid, grid_positions
-from runtime.files import replacing
+from runtime.files import remove_unfinished, replacing, unfinished
 from scenes.arrays import Picture
 from scenes.stack import Stack
 
@@ -76,8 +76,7 @@ class Views:
         self._bokeh = _Field("bokeh", job, job.lens_points(), largest, stack.focus_disparities, camera, scene_index)
         self._fields = (self._sharp, self._bokeh)
         self._seconds = 0.0
-        for unfinished in checkpoint.parent.glob(f".{checkpoint.stem}.*{checkpoint.suffix}"):
-            unfinished.unlink()
+        remove_unfinished(checkpoint)
         if checkpoint.is_file():
             self._resume()
 
@@ -87,7 +86,8 @@ class Views:
             on_view()
         begin = time.monotonic() - self._seconds
         saved = time.monotonic()
-        exr = self._checkpoint.with_name("view.exr")
+        # The Blender of a killed process may end its view later: not in this file.
+        exr = unfinished(self._checkpoint.with_name("view.exr"))
         growing = list(self._fields)
         while growing := [field for field in growing if not self._is_finished(field)]:
             for field in growing:

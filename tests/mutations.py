@@ -2064,6 +2064,28 @@ FAULTS = [
         "tests/test_assets.py::test_large_pictures_are_decoded_one_at_a_time",
     ),
     Fault(
+        "blenders-of-two-processes-share-a-file",
+        "blender_scripts/production.py",
+        'return unfinished(self.path("render.exr"))',
+        'return self.path("render.exr")',
+        "tests/test_blender_parts.py::test_what_the_blender_of_a_killed_process_still_writes_is_not_read",
+    ),
+    Fault(
+        "the-writer-keeps-every-checksum",
+        "datasets/bokehdata/index.py",
+        "self._lines[entry.scene_index] = self._file.tell(), entry.noise_rmse_max or 0.0",
+        "self.__dict__.setdefault('kept', []).append(entry)\n        "
+        "self._lines[entry.scene_index] = self._file.tell(), entry.noise_rmse_max or 0.0",
+        "tests/test_bokehdata.py::test_a_finished_scene_takes_little_memory",
+    ),
+    Fault(
+        "a-scene-whose-folder-is-gone-stays-in-the-index",
+        "datasets/bokehdata/index.py",
+        "if isinstance(entry, IndexEntry) and (root / entry.folder).is_dir():",
+        "if isinstance(entry, IndexEntry):",
+        "tests/test_bokehdata.py::test_what_was_edited_is_made_again_or_named",
+    ),
+    Fault(
         "an-extra-file-of-a-scene-is-kept",
         "datasets/bokehdata/writer.py",
         "    if unlisted_files(folder, entry):\n        return False\n",

@@ -1,9 +1,11 @@
 """The parts of `blender_scripts` that do not need Blender: lens settings, stacks, layer bounds, kept pictures."""
 
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ from blender_scripts.cost import (
 from blender_scripts.extent import disparity_extent
 from blender_scripts.focus import FocusRule
 from blender_scripts.job import MadeBy, RenderJob, Sampling
-from blender_scripts.process import BlenderProcess
-from blender_scripts.production import KeptPictures, kept_pictures, stack_of
+from blender_scripts.process import BlenderCrash, BlenderProcess
+from blender_scripts.production import KeptPictures, kept_pictures, produce_scene, stack_of
 from blender_scripts.refusal import Refusal
 from blender_scripts.render_blb import main
 from blender_scripts.slices import FirstHits, closed, slice_distances
@@ -271,6 +273,26 @@ def test_kept_picture_counts_once_its_numbers_are_there(tmp_path):
     picture = again.picture("a.exr")
     assert (picture.noise_rmse, picture.samples) == (0.01, 8) and (picture.linear == 0.5).all()
     assert "a.exr" not in KeptPictures(tmp_path / "kept", {"scene": 2})
+
+
+@pytest.mark.parametrize("stack", ["direct", "light-field"])
+def test_what_the_blender_of_a_killed_process_still_writes_is_not_read(stack, tmp_path, monkeypatch):
+    written = []
+
+    def ask(request):
+        if request["do"] == "load":
+            lens = {"focal_length_m": 0.05, "sensor_width_m": 0.036}
+            return {**lens, "blender": "", "device": "", "skies": [], "warnings": []}
+        written.append(request["exr"])
+        raise BlenderCrash
+
+    job = _job(root=tmp_path, sampling=Sampling(8, stack=stack))
+    for process in (1, 2):
+        monkeypatch.setattr(os, "getpid", lambda: process)  # noqa: B023
+        with pytest.raises(BlenderCrash):
+            produce_scene(job, SimpleNamespace(ask=ask), 0, {}, {"name": ""})
+    first, second = written
+    assert first != second
 
 
 def test_only_kept_pictures_of_the_same_options_shorten_the_work(tmp_path):
