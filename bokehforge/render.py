@@ -30,6 +30,12 @@ from scenes.planes import billboards
 
 _SWEEP_MAX = 1000
 
+# What a renderer that is given the picture alone does not look at.
+_OF_THE_LENS = (
+    *("disparity", "depth", "invert", "normalize", "blur", "max_radius", "f_number", "focal_length", "sensor_width"),
+    *("focus", "sweep", "sweep_from", "sweep_to", "aperture", "gamma", "expand_highlights"),
+)
+
 # Rounding of the blur radius that layers are made for.
 _REACH_SLACK = 1.0 + 1e-5
 
@@ -120,7 +126,7 @@ def _render(options: Options) -> int:
             "--disparity, --depth, --invert, --normalize and --expand-highlights are for `bokehforge layers`"
         )
     # A mask says what is sharp, as disparity and lens do.
-    if options.mask is not None or (renderer.information == "picture" and not has_map):
+    if options.mask is not None or renderer.information == "picture":
         return _render_picture_alone(options, name, renderer, folder)
     return _render_with_map(options, name, renderer.on(options.arch), folder)
 
@@ -137,8 +143,7 @@ def _render_with_map(options: Options, name: str, renderer: Renderer, folder: La
         given, layers = disparity_map(options, embedded, image), None
     else:
         given, layers = map_of_layers(folder), folder.layers()
-    if options.matte is not None:
-        renderer = renderer.with_controls(matte=read_map(options.matte, image))
+    renderer = renderer.with_controls(**_controls(options, renderer, image))
     focuses = _focus_disparities(options, given)
     # A lens cannot be focused behind infinity: where it is asked to be, all is moved towards it.
     shift = min(0.0, *focuses)
@@ -176,24 +181,29 @@ def _render_with_map(options: Options, name: str, renderer: Renderer, folder: La
 
 def _render_picture_alone(options: Options, name: str, renderer: Renderer, folder: LayersFolder | None) -> int:
     """Refocus a picture by a method that has learned its lens, with the settings of its own that are asked for."""
-    for option in ("disparity", "depth", "blur", "max_radius", "f_number", "focal_length", "focus", "sweep"):
-        if getattr(options, option) is not None and option not in renderer.controls:
-            raise OptionError(f"--renderer {name} has learned its lens; leave out --{option.replace('_', '-')}")
+    for option in _OF_THE_LENS:
+        if getattr(options, option) != getattr(Options, option) and option not in renderer.controls:
+            raise OptionError(
+                f"--renderer {name} is given the picture, and no lens; leave out --{option.replace('_', '-')}"
+            )
     _require_place(options.out, STILL)
     photograph = _photograph(options, folder)
     image = photograph.image
-    settings: dict[str, Any] = {}
-    for control in renderer.controls:
-        if (value := getattr(options, control)) is not None:
-            settings[control] = read_map(value, image) if control == "mask" else value
+    settings = _controls(options, renderer, image)
     # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
-    nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0, aperture_of(options.aperture))
+    nothing, lens = np.zeros(image.shape[:2], np.float32), ThinLens(1.0, 0.0)
     renderer = renderer.on(options.arch).with_controls(**settings)
     with waiting(name):
         picture = renderer(image, nothing, lens, gamma=options.gamma)
     photograph.write(options.out, picture)
     print(f"{options.out}: {name}")
     return command.DONE
+
+
+def _controls(options: Options, renderer: Renderer, image: Picture) -> dict[str, Any]:
+    """Settings of the renderer's own that are asked for; maps are read."""
+    asked = {name: value for name in renderer.controls if (value := getattr(options, name)) is not None}
+    return {name: read_map(value, image) if isinstance(value, Path) else value for name, value in asked.items()}
 
 
 def _photograph(options: Options, folder: LayersFolder | None) -> Photograph:

@@ -8,17 +8,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from renderers.base import Renderer, RendererError
 from renderers.classical.renderer import ClassicalRenderer
 from renderers.layering.renderer import LayeringRenderer
+from renderers.neural.d2f.rows import FUSION_ROWS, RENDERING_ROWS
 from renderers.neural.renderer import NeuralRenderer
 
-_D2F = ("d2f-defocus", "d2f-fusion")
-_D2F_SMALL = ("d2f-small-defocus", "d2f-small-fusion")
+_AMPN = ("mask", "f_stop")
 
 _DRBOKEH = ClassicalRenderer("renderers.classical.drbokeh:drbokeh", information="layers")
 _LAYERS_OVER = ClassicalRenderer("renderers.classical.layers_over:layers_over", information="layers")
+
+
+def _d2f(name: str) -> dict[str, Renderer]:
+    """D2F, and the rows of its tables: those of its first stage are blended naively, as the paper measures them."""
+
+    def renderer(networks: tuple[str, ...], **options: Any) -> Renderer:
+        return NeuralRenderer("d2f", networks, options, information="picture", controls=("focus", "blur"))
+
+    stage1 = (f"{name}-defocus",)
+    rows = {row: {"fusion": "naive", **options} for row, options in {**FUSION_ROWS, **RENDERING_ROWS}.items()}
+    return {
+        name: renderer((*stage1, f"{name}-fusion")),
+        **{f"{name}-{row}": renderer(stage1, **options) for row, options in rows.items()},
+    }
+
 
 RENDERERS: dict[str, Renderer] = {
     "identity": ClassicalRenderer("renderers.classical.identity:identity", information="picture"),
@@ -61,21 +77,15 @@ RENDERERS: dict[str, Renderer] = {
     "cocnet-b3-less-l2": NeuralRenderer("cocnet", ("cocnet-b3-less-l2",), information="picture"),
     "cocnet-b3-less-dir": NeuralRenderer("cocnet", ("cocnet-b3-less-dir",), information="picture"),
     "cocnet-b3-less-depth": NeuralRenderer("cocnet", ("cocnet-b3-less-depth",)),
-    "d2f": NeuralRenderer("d2f", _D2F, information="picture", controls=("focus", "blur")),
-    "d2f-small": NeuralRenderer("d2f", _D2F_SMALL, information="picture", controls=("focus", "blur")),
-    "d2f-uniform-kernels": NeuralRenderer("d2f", _D2F, {"sizes": "uniform"}, information="picture"),
-    "d2f-no-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "none"}, information="picture"),
-    "d2f-grey-radiance": NeuralRenderer("d2f", _D2F, {"radiance": "grey"}, information="picture"),
-    "d2f-naive-blending": NeuralRenderer("d2f", _D2F, {"fusion": "naive"}, information="picture"),
-    "d2f-laplacian-pyramid": NeuralRenderer("d2f", _D2F, {"fusion": "laplacian"}, information="picture"),
-    "d2f-naive-poisson": NeuralRenderer("d2f", _D2F, {"fusion": "poisson"}, information="picture"),
+    **_d2f("d2f"),
+    **_d2f("d2f-small"),
     "dmshn": NeuralRenderer("dmshn", ("dmshn",), information="picture"),
     "dmshn-stacked": NeuralRenderer("dmshn", ("dmshn-stacked",), information="picture"),
-    "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=("mask", "f_stop")),
-    "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture"),
-    "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture"),
-    "ampn-no-attention": NeuralRenderer("ampn", ("ampn-no-attention",), information="picture"),
-    "ampn-no-g1": NeuralRenderer("ampn", ("ampn-no-g1",), controls=("mask", "f_stop")),
+    "ampn": NeuralRenderer("ampn", ("ampn",), information="picture", controls=_AMPN),
+    "ampn-no-refinement": NeuralRenderer("ampn", ("ampn-no-refinement",), information="picture", controls=_AMPN),
+    "ampn-no-g2": NeuralRenderer("ampn", ("ampn-no-g2",), information="picture", controls=_AMPN),
+    "ampn-no-attention": NeuralRenderer("ampn", ("ampn-no-attention",), information="picture", controls=_AMPN),
+    "ampn-no-g1": NeuralRenderer("ampn", ("ampn-no-g1",), controls=_AMPN),
 }
 
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from renderers import RENDERERS
 from renderers.base import RendererError
 from renderers.neural.d2f import fusion
 from renderers.neural.d2f.inference import NETWORKS, doubled, halved, refocus
 from renderers.neural.d2f.layers import Layering, blurred, kernel, kernel_sizes, raw_kernel, rendered, uniform_sizes
 from renderers.neural.d2f.network import DefocusNet, FusionNet, SmallDefocusNet, radiance_of
+from renderers.neural.d2f.rows import FUSION_ROWS, RENDERING_ROWS
 from renderers.neural.trunks import MobileNetV2
 from scenes.lens import ThinLens
 from training.losses import dissimilarity
@@ -297,10 +299,23 @@ def test_lens_and_disparity_are_not_read_but_focus_and_blur_are(networks):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"sizes": "uniform"}, {"radiance": "grey"}, {"fusion": "naive"}, {"fusion": "none"}]
+    "settings",
+    [
+        *({"sizes": "uniform"}, {"radiance": "grey"}, {"fusion": "naive"}, {"fusion": "none"}),
+        *({"soft": False}, {"order": "printed"}, {"sizes": "kernels-to-49-px"}),
+    ],
 )
 def test_rows_of_the_tables_are_other_pictures(networks, settings):
     assert not np.array_equal(shown(networks, **settings), shown(networks))
+
+
+@pytest.mark.parametrize("name", ["d2f", "d2f-small"])
+def test_rows_that_are_measured_before_stage_2_need_stage_1_alone(networks, name):
+    for row, options in {**RENDERING_ROWS, **FUSION_ROWS}.items():
+        renderer = RENDERERS[f"{name}-{row}"]
+        assert [file.stem for file in renderer.checkpoints] == [f"{name}-defocus"]
+        alone = shown({"stage1": networks["stage1"]}, **renderer.options)
+        np.testing.assert_array_equal(alone, shown(networks, **{"fusion": "naive", **options}))
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,11 @@ def test_a_method_that_has_learned_its_lens_needs_the_picture_alone(files, tmp_p
 @pytest.mark.parametrize(
     "options, culprit",
     [
-        (["--renderer", "ampn", "--blur", "9"], "has learned its lens; leave out --blur"),
+        (["--renderer", "ampn", "--blur", "9"], "is given the picture, and no lens; leave out --blur"),
         (["--renderer", "ampn", "--sweep", "3"], "leave out --sweep"),
+        (["--renderer", "ampn", "--disparity", "d.png", "--f-stop", "0.5"], "leave out --disparity"),
+        (["--renderer", "ampn", "--gamma", "3"], "leave out --gamma"),
+        (["--renderer", "d2f-small", "--blur", "1e6"], "the blur is 1e+06 px; it must lie between 0 and 68"),
         (["--renderer", "ampn", "--f-stop", "2"], "the f-stop is 2"),
         (
             ["--renderer", "cocnet-b3"],

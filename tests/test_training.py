@@ -1213,6 +1213,17 @@ def test_a_dry_run_fails_where_the_run_would(data, tmp_path, capsys, options, cu
     assert culprit in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_networks_without_a_lens_learn_that_of_one_camera(tmp_path, capsys):
+    assert run(tmp_path / "out", "on-the-fly", "--dry-run", model="d2f-small") == 0
+    assert "scenes of the recipe ebb-like, traced on cpu" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cocnet-b3-depth", "ampn-no-g1"])
+def test_what_is_given_beside_a_pair_is_the_truth(name):
+    for stage in MODELS[name]:
+        assert {preset.augmentation for preset in stage.presets.values()} == {0.0}
+
+
 def test_a_dry_run_on_the_fly_traces_a_sample(recipe, tmp_path, capsys):
     assert run(tmp_path / "out", "on-the-fly", "--recipe", str(recipe), "--dry-run") == 0
     told = capsys.readouterr().out

@@ -92,11 +92,11 @@ class Options:
     behind: Annotated[tuple[Path, ...], arg(aliases=["--arnet"], help_behavior_hint="(default: those that ship)")] = ()
     """Weights of the networks that the model stands behind: an ARNet for iunet, stage 1 for a stage 2."""
     trunk: Path | None = None
-    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f.
-    Default: random ones."""
+    """torchvision's file of weights for the encoder: mobilenet_v2 for ampn and d2f-small, resnext50_32x4d for d2f,
+    resnet18 for mpib. Default: random ones."""
     ablation: str | None = None
     """A row of an ablation that changes the preset, such as l1-ssim-grad of d2f; asked for any, it names all."""
-    recipe: str = "bokehme-train"
+    recipe: Annotated[str | None, arg(help_behavior_hint="(default: bokehme-train; ebb-like without a lens)")] = None
     """Kind of scenes traced on the fly."""
     arch: Arch = "cpu"
     """Where scenes are traced on the fly; anything but cpu traces in the training process."""
@@ -306,7 +306,9 @@ def _preset(options: Options, model: Model[Any]) -> Preset:
 
 def _data(options: Options, model: Model[Any]) -> TrainingData:
     if options.data == (ON_THE_FLY,):
-        return data_on_the_fly(load_recipe(options.recipe), options.arch, options.validation, model)
+        # What is told no lens learns that of the recipe's camera.
+        recipe = options.recipe or ("ebb-like" if model.information == "picture" else "bokehme-train")
+        return data_on_the_fly(load_recipe(recipe), options.arch, options.validation, model)
     return data_on_disk(options.data, options.validation, model, options.limit)
 
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from evaluation.lpips import LpipsUnavailable
 from renderers.neural.checkpoints import loaded
 from renderers.neural.d2f.fusion import in_focus, laplacian
-from renderers.neural.d2f.inference import NETWORKS, SIZES, Sizes, doubled, halved
+from renderers.neural.d2f.inference import NETWORKS, SIZES, doubled, halved
 from renderers.neural.d2f.layers import Layering, Order, rendered
 from renderers.neural.d2f.network import DefocusNet, FusionNet, Radiance, radiance_of
+from renderers.neural.d2f.rows import KERNEL_ROWS, RENDERING_ROWS
 from renderers.neural.renderer import shipped
 from renderers.neural.trunks import MobileNetV2, ResNeXt50, load_trunk
 from training.losses import dissimilarity
@@ -34,7 +35,8 @@ class D2fPreset(Preset):
     """Settings of D2F; the rows of its ablation tables change them.
 
     ssim, vgg, gradient   terms of the loss beside L1 (Eqs. 20 and 22)
-    sizes                 of the kernels
+    sizes                 of the kernels, a key of SIZES
+    soft                  whether their rims are soft
     radiance              how much a pixel's light counts
     order                 which layers hide others
     """
@@ -42,14 +44,15 @@ class D2fPreset(Preset):
     ssim: bool = True
     vgg: bool = True
     gradient: bool = True
-    sizes: Sizes = "growing"
+    sizes: str = "growing"
+    soft: bool = True
     radiance: Radiance = "net"
     order: Order = "near-on-top"
 
     def render(self, network: nn.Module, half: Tensor) -> tuple[Tensor, Tensor]:
         """The picture of stage 1 at half the size, and D."""
         defocus, predicted = network(half)
-        layering = Layering(SIZES[self.sizes], self.order, one_sided=self.order != "printed")
+        layering = Layering(SIZES[self.sizes], self.order, self.soft, one_sided=self.order != "printed")
         return rendered(half, radiance_of(half, predicted, self.radiance), defocus, layering), defocus
 
 
@@ -159,16 +162,15 @@ STAGE1_ROWS: dict[str, dict[str, Any]] = {
     "l1": {"ssim": False, "vgg": False, "gradient": False},
     "l1-grad": {"ssim": False, "vgg": False},
     "l1-ssim-grad": {"vgg": False},
-    "uniform-kernels": {"sizes": "uniform"},
-    "no-radiance": {"radiance": "none"},
-    "grey-radiance": {"radiance": "grey"},
-    "printed-order": {"order": "printed"},
+    **RENDERING_ROWS,
+    **KERNEL_ROWS,
 }
 STAGE2_ROWS: dict[str, dict[str, Any]] = {
     "l1-poisson": {"ssim": False, "vgg": False, "gradient": False},
     "l1-ssim-poisson": {"vgg": False, "gradient": False},
     "l1-ssim-vgg-poisson": {"gradient": False},
-    **{name: STAGE1_ROWS[name] for name in ("uniform-kernels", "no-radiance", "grey-radiance", "printed-order")},
+    **RENDERING_ROWS,
+    **KERNEL_ROWS,
 }
 
 

@@ -37,8 +37,8 @@ PAIRS = Samples(PairBatch, pair_planes, margin_px=0)
 
 
 def for_pairs(preset: Settings) -> Settings:
-    """The preset for pictures of any blur parameter."""
-    return replace(preset, blur_parameter_max=BLUR_PARAMETER_MAX)
+    """The preset for pictures of any blur parameter; what is given beside them, such as a mask, is the true one."""
+    return replace(preset, blur_parameter_max=BLUR_PARAMETER_MAX, augmentation=0.0)
 
 
 AnyPairBatch = TypeVar("AnyPairBatch", bound=PairBatch)

@@ -39,19 +39,22 @@ def _pairs(root: Path, part: str, on_misfit: OnMisfit) -> list[Case]:
             f"holds {counted(len(sharp), 'picture')}, source holds {len(blurred)}; none is read",
         )
         return []
-    views = {side: pictures(root / f"{part}_{letter}" / "source") for side, (letter, _) in _SIDES.items()}
+    folders = {side: root / f"{part}_{letter}" / "source" for side, (letter, _) in _SIDES.items()}
+    views = {side: found for side, folder in folders.items() if (found := pictures(folder))}
     cases: list[Case] = []
     for (stem, truth), image in zip(blurred.items(), sharp.values(), strict=True):
-        if fits(image, truth, on_misfit):
-            found = {
-                side: views[side].get(stem + ending) or views[side].get(stem) for side, (_, ending) in _SIDES.items()
-            }
+        named = {side: (stem + _SIDES[side][1], stem) for side in views}
+        found = {side: views[side].get(names[0]) or views[side].get(names[1]) for side, names in named.items()}
+        for side in [side for side, path in found.items() if path is None]:
+            on_misfit(folders[side], f"holds no {named[side][0]}, the {side} view of {truth.name}")
+        kept = {side: path for side, path in found.items() if path is not None}
+        if len(kept) == len(views) and all(fits(truth, path, on_misfit) for path in (image, *kept.values())):
             pair = PhotoPair(
                 name=f"{part}/{stem}",
                 scene=f"{part}/{stem}",
                 image_file=image,
                 truth_file=truth,
-                view_files={side: path for side, path in found.items() if path is not None},
+                view_files=kept,
                 f_numbers=_F_NUMBERS,
             )
             cases.append(pair)

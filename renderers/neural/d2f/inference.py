@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from renderers.base import RendererError
 from renderers.neural.d2f import fusion as fusions
-from renderers.neural.d2f.layers import SIZE_MAX_PX, Layering, kernel_sizes, rendered, uniform_sizes
+from renderers.neural.d2f.layers import SIZE_MAX_PX, Layering, Order, kernel_sizes, rendered, uniform_sizes
 from renderers.neural.d2f.network import DefocusNet, FusionNet, Radiance, SmallDefocusNet, radiance_of
 from renderers.neural.layers import padded_to_multiple
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
@@ -32,10 +32,14 @@ NETWORKS = {
 # Blur radius at D = 1 in pixels of the picture; the largest kernel is that of half the size.
 BLUR_PX = float(SIZE_MAX_PX - 1)
 
-Sizes = Literal["growing", "uniform"]
 Fusion = Literal["network", "naive", "laplacian", "poisson", "none"]
 
-SIZES = {"growing": kernel_sizes(), "uniform": uniform_sizes()}
+SIZES: dict[str, tuple[int, ...]] = {
+    "growing": kernel_sizes(),
+    "uniform": uniform_sizes(),
+    **{f"{count}-kernels": kernel_sizes(layers=count) for count in (11, 13, 17, 19)},
+    **{f"kernels-to-{side}-px": kernel_sizes(largest_px=side) for side in (49, 59, 79, 89)},
+}
 
 
 def refocus(
@@ -48,7 +52,9 @@ def refocus(
     arch: Backend,
     focus: float | str = 0.0,
     blur: float = BLUR_PX,
-    sizes: Sizes = "growing",
+    sizes: str = "growing",
+    soft: bool = True,
+    order: Order = "near-on-top",
     radiance: Radiance = "net",
     fusion: Fusion = "network",
 ) -> Picture:
@@ -58,17 +64,21 @@ def refocus(
 
     focus      D that is sharp: 0 is the subject, 1 the farthest; D' = |D - focus|
     blur       radius in pixels at D' = 1; it has learned from 68
-    sizes      of kernels, Table 6
+    sizes      of kernels, a key of SIZES
+    soft       whether kernels have soft rims (Eq. 13)
+    order      which layers hide others, where the focus is on the subject
     radiance   Table 7
-    fusion     Table 8
+    fusion     Table 8; without a second network anything but "network"
     raises     RendererError for a focus or a blur that does not fit
     """
     focus = _focus_of(focus)
-    if not 0.0 <= blur < float("inf"):
-        raise RendererError(f"the blur is {blur:g} px; it must be a number from 0 on")
-    stage1, stage2 = networks.values()
+    largest = max(BLUR_PX, *image.shape[:2])
+    if not 0.0 <= blur <= largest:
+        raise RendererError(f"the blur is {blur:g} px; it must lie between 0 and {largest:g} for this picture")
+    stage1, *stage2 = networks.values()
     # Signed layers are those of "near-on-top" where nothing is nearer than the focus, at twice the price.
-    layering = Layering(SIZES[sizes], "signed" if focus else "near-on-top").scaled(blur / BLUR_PX)
+    layering = Layering(SIZES[sizes], "signed" if focus else order, soft, one_sided=order != "printed")
+    layering = layering.scaled(blur / BLUR_PX)
     with torch.inference_mode():
         shown = tensor_from_plane(np.minimum(image, np.float32(1.0)), device_of(arch))
         half = halved(shown)
@@ -78,7 +88,7 @@ def refocus(
         blurred, away = doubled(blurred, size), doubled((defocus - focus).abs(), size)
         match fusion:
             case "network":
-                picture = torch.lerp(blurred, shown, stage2(shown, away))
+                picture = torch.lerp(blurred, shown, stage2[0](shown, away))
             case "naive":
                 picture = fusions.naive(shown, blurred, away)
             case "laplacian":
