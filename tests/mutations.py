@@ -1155,9 +1155,30 @@ FAULTS = [
     Fault(
         "edge-pixels-left-in-the-background",
         "renderers/layering/drbokeh.py",
-        "seen = ~(foreground | (_beside(foreground) & beside_nearer(disparity)))",
+        "seen = ~(foreground | mixed)",
         "seen = ~foreground",
         "tests/test_layering.py",
+    ),
+    Fault(
+        "edge-of-a-given-matte-left-in-the-background",
+        "renderers/layering/drbokeh.py",
+        "mixed = _beside(foreground) if matte is not None else _beside(foreground) & beside_nearer(disparity)",
+        "mixed = _beside(foreground) & beside_nearer(disparity)",
+        "tests/test_layering.py::test_the_background_has_no_light_of_what_a_matte_cuts_out",
+    ),
+    Fault(
+        "a-row-of-stage-1-is-fused-by-the-network",
+        "renderers/__init__.py",
+        'rows = {row: {"fusion": "naive", **options} for',
+        "rows = {row: options for",
+        "tests/test_d2f.py::test_rows_that_are_measured_before_stage_2_need_stage_1_alone",
+    ),
+    Fault(
+        "a-mask-beside-a-pair-is-corrupted",
+        "training/models/pairs.py",
+        ", augmentation=0.0)",
+        ")",
+        "tests/test_training.py::test_what_is_given_beside_a_pair_is_the_truth",
     ),
     Fault(
         "slopes-painted-as-edges",
@@ -1407,7 +1428,7 @@ FAULTS = [
     Fault(
         "dmshn-without-features-of-the-level-below",
         "renderers/neural/dmshn/network.py",
-        "encoded + _doubled(below)",
+        "encoded + enlarged(below, 2)",
         "encoded",
         "tests/test_dmshn.py::test_a_level_is_given_what_the_one_below_found",
     ),

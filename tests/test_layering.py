@@ -135,6 +135,17 @@ def test_a_matte_is_the_alpha_of_the_foreground():
     assert (scene.frame_disparity(1) == disparity[:, 49:50]).mean() > 0.3
 
 
+def test_the_background_has_no_light_of_what_a_matte_cuts_out():
+    linear = np.full((40, 80, 3), 0.1, np.float32)
+    linear[:, 50:], linear[:, 49] = (1.0, 0.0, 0.0), (0.5, 0.05, 0.05)  # with a mixed pixel at the edge
+    matte = np.zeros((40, 80), np.float32)
+    matte[:, 50:] = 1.0
+    # The disparity has its edge elsewhere.
+    disparity = np.where(np.arange(80) < 60, 0.2, 0.8).astype(np.float32) * np.ones((40, 1), np.float32)
+    scene = drbokeh_layers.analyse(linear, disparity, matte=matte)
+    np.testing.assert_allclose(scene.frame_rgba(1)[..., :3], 0.1, atol=1e-3)
+
+
 @pytest.mark.parametrize("matte", [np.zeros((9, 9), np.float32), np.full((40, 80), 2.0, np.float32)])
 def test_a_matte_that_does_not_fit_is_named(matte):
     renderer = RENDERERS["drbokeh-rgbd"].with_controls(matte=matte)

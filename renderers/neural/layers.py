@@ -23,6 +23,11 @@ def resized(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
+def enlarged(x: Tensor, factor: int) -> Tensor:
+    """(B, C, H, W) bilinearly to `factor` times the size, the corners of pixels on corners of pixels."""
+    return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 def padded_to_multiple(x: Tensor, multiple: int, least: int = 0) -> Tensor:
     """(B, C, H, W), continued below and to the right until both sides are multiples and at least `least` pixels.
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.neural.layers import in_full_precision, padded_to_multiple
+from renderers.neural.layers import enlarged, in_full_precision, padded_to_multiple
 from renderers.neural.pyramid import decomposed, expanded
 from renderers.neural.trunks import MobileNetV2, normalized
 
@@ -94,14 +94,14 @@ class AMPN(nn.Module):
         found = found + closing * (1.0 - found)
         coarse = self.coarse(small, found)
         large = self._enlarged(coarse, h0, h1, self._refined(h1, small, found, coarse))
-        kept = _up(found, 4)
+        kept = enlarged(found, 4)
         return (kept * image + (1.0 - kept) * large)[..., :height, :width]
 
     def found(self, image: Tensor) -> Tensor:
         """The mask that G1 finds, (B, 1, H, W) in [0, 1], for pictures (B, 3, H, W) of any size."""
         height, width = image.shape[-2:]
         small = decomposed(padded_to_multiple(image, _MULTIPLE), 2)[1]
-        return _up(self.mask(small), 4)[..., :height, :width]
+        return enlarged(self.mask(small), 4)[..., :height, :width]
 
     def mask(self, small: Tensor) -> Tensor:
         """What G1 finds in focus in an image (B, 3, h, w) of a quarter of the size: (B, 1, h, w) in [0, 1]."""
@@ -118,19 +118,19 @@ class AMPN(nn.Module):
 
     def _refined(self, h1: Tensor, small: Tensor, mask: Tensor, coarse: Tensor) -> Tensor:
         """R, what the differences of the pyramid are multiplied by before it is tuned: (B, 3, 2 h, 2 w)."""
-        enlarged = _up(coarse, 2)
+        larger = enlarged(coarse, 2)
         if self.refine is None:
-            return enlarged
-        refined = self.refine(torch.cat([h1, _up(small, 2), _up(mask, 2), enlarged], 1))
+            return larger
+        refined = self.refine(torch.cat([h1, enlarged(small, 2), enlarged(mask, 2), larger], 1))
         if not self.attention:
-            return enlarged + refined
-        return self.attend_coarse(enlarged) + self.attend_refined(refined)
+            return larger + refined
+        return self.attend_coarse(larger) + self.attend_refined(refined)
 
     def _enlarged(self, coarse: Tensor, h0: Tensor, h1: Tensor, refined: Tensor) -> Tensor:
         fine, half = self.tune
         at_half = in_full_precision(half, refined)
         picture = expanded(coarse) + at_half * h1
-        at_full = in_full_precision(fine, _up(at_half if self.cascade else refined, 2))
+        at_full = in_full_precision(fine, enlarged(at_half if self.cascade else refined, 2))
         return expanded(picture) + at_full * h0
 
 
@@ -161,7 +161,7 @@ class Generator(nn.Module):
         maps = self.encoder(x)
         y = maps.pop()
         for stage in self.decoder:
-            y = _up(y, 2)
+            y = enlarged(y, 2)
             y = stage(torch.cat([y, maps.pop()], 1) if maps else y)
         return in_full_precision(self.head, y)
 
@@ -224,7 +224,7 @@ class _Refinement(nn.Module):
         x = F.leaky_relu(self.first(x), 0.01)
         for block in self.blocks:
             x = x + block(x)
-        return _up(in_full_precision(self.last, x), self.stride)
+        return enlarged(in_full_precision(self.last, x), self.stride)
 
 
 def _set(layer: nn.Module, bias: float) -> None:
@@ -237,7 +237,3 @@ def _set(layer: nn.Module, bias: float) -> None:
 def _two_convolutions(channels_in: int, width: int, channels_out: int) -> nn.Sequential:
     first, last = nn.Conv2d(channels_in, width, 3, padding=1), nn.Conv2d(width, channels_out, 3, padding=1)
     return nn.Sequential(first, nn.LeakyReLU(0.01), last)
-
-
-def _up(x: Tensor, factor: int) -> Tensor:
-    return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.neural.layers import in_full_precision, in_tiles, padded_to_multiple
+from renderers.neural.layers import enlarged, in_full_precision, in_tiles, padded_to_multiple
 
 KERNEL_SIDE = 11
 _TAPS = KERNEL_SIDE**2
@@ -111,7 +111,7 @@ class CoCNet(nn.Module):
             skipped.append(x)
         maps = [skipped.pop()]
         for decoder, skip in zip(self.decoders, reversed(skipped), strict=True):
-            maps.append(decoder(torch.cat([skip, _enlarged(maps[-1], 2)], 1)))
+            maps.append(decoder(torch.cat([skip, enlarged(maps[-1], 2)], 1)))
         return maps[::-1]
 
     def _templates(self, seen: Tensor, features: list[Tensor]) -> list[Tensor]:
@@ -122,7 +122,7 @@ class CoCNet(nn.Module):
                 template = in_full_precision(head, torch.cat([feature, small], 1))
             else:
                 template = self._template(head, small, feature)
-            templates.append(_enlarged(template, 2**j))
+            templates.append(enlarged(template, 2**j))
         return templates
 
     def _template(self, head: nn.Module, small: Tensor, feature: Tensor) -> Tensor:
@@ -146,7 +146,3 @@ def _convolutions(channels_in: int, channels_out: int, groups: int) -> nn.Sequen
             nn.ReLU(),
         ]
     return nn.Sequential(*layers)
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return x if factor == 1 else F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ from renderers.base import RendererError
 from renderers.neural.d2f import fusion as fusions
 from renderers.neural.d2f.layers import SIZE_MAX_PX, Layering, Order, kernel_sizes, rendered, uniform_sizes
 from renderers.neural.d2f.network import DefocusNet, FusionNet, Radiance, SmallDefocusNet, radiance_of
-from renderers.neural.layers import padded_to_multiple
+from renderers.neural.layers import enlarged, padded_to_multiple
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
@@ -107,8 +107,7 @@ def halved(picture: Tensor) -> Tensor:
 
 def doubled(picture: Tensor, size: torch.Size) -> Tensor:
     """(B, C, h, w) to twice the size, bilinearly, and cut to `size`."""
-    large = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)
-    return large[..., : size[-2], : size[-1]]
+    return enlarged(picture, 2)[..., : size[-2], : size[-1]]
 
 
 def _focus_of(focus: float | str) -> float:

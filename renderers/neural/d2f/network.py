@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.neural.layers import in_full_precision, padded_to_multiple, resized
+from renderers.neural.layers import enlarged, in_full_precision, padded_to_multiple, resized
 from renderers.neural.trunks import MobileNetV2, ResNeXt50, Trunk, normalized
 
 # Where a colour reaches this, a pixel is a highlight (Eq. 4).
@@ -133,7 +133,7 @@ class FusionNet(nn.Module):
             skipped.append(x)
         skipped.pop()
         for level in self.up:
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = enlarged(x, 2)
             x = level(torch.cat([skipped.pop(), x], 1))
         correction = in_full_precision(self.last, x)[..., :height, :width]
         return torch.sigmoid(correction + _MASK_SLOPE * (IN_FOCUS - defocus))

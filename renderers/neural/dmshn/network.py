@@ -7,7 +7,7 @@ of the release.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from renderers.neural.layers import in_full_precision, padded_to_multiple
+from renderers.neural.layers import enlarged, in_full_precision, padded_to_multiple
 
 # Two halvings of the picture, and two in every encoder.
 _MULTIPLE = 16
@@ -40,9 +40,9 @@ class DMSHN(nn.Module):
             levels.append(F.avg_pool2d(levels[-1], 2))
         found = below = None
         for level, picture in zip((3, 2, 1), reversed(levels), strict=True):
-            seen = picture if found is None else picture + _doubled(found)
+            seen = picture if found is None else picture + enlarged(found, 2)
             encoded = self.get_submodule(f"encoder_lv{level}")(seen)
-            both = encoded if below is None else encoded + _doubled(below)
+            both = encoded if below is None else encoded + enlarged(below, 2)
             found, below = self.get_submodule(f"decoder_lv{level}")(both), encoded
         assert found is not None
         return found[..., :height, :width]
@@ -103,7 +103,3 @@ class _Decoder(nn.Module):
 
 def _pair(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
-
-
-def _doubled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
