@@ -149,6 +149,14 @@ def test_cost_is_that_of_the_benchmark():
     assert "about" not in cost_text(job, 3, "optix: a GPU")
 
 
+def test_a_denoiser_costs_more_than_the_one_sample_of_a_view():
+    job = _job(width=320, height=180, blur_radii_px=(3.0, 6.0), sampling=Sampling(90, stack="light-field"))
+    denoised = replace(job, sampling=replace(job.sampling, denoise=True))
+    # Five of them took 854 s on two cores, which were busy for 80 % of it.
+    assert 1100 < light_field_cpu_seconds(denoised, 5, cores=1) < 1700
+    assert light_field_cpu_seconds(denoised, 5, cores=1) > 3 * light_field_cpu_seconds(job, 5, cores=1)
+
+
 def test_light_field_costs_its_views_and_not_its_pictures():
     # The still life: 1 s of a core for a view of 480 x 270 (overscan on top), and a sharp view for every second one.
     sampling = Sampling(1000, stack="light-field")
