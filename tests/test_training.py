@@ -1031,6 +1031,14 @@ def test_the_average_of_weights_has_the_statistics_of_the_network(monkeypatch):
     assert all(torch.equal(value, counted[name]) for name, value in training.validated.named_buffers())
 
 
+def test_a_network_that_is_given_a_disparity_and_no_lens_trains_on_pairs_without_a_lens(tmp_path, capsys):
+    pairs = plain(tmp_path / "pairs", disparity=True)
+    (pairs / "settings.json").write_text(json.dumps({str(i): {"focus_disparity": 0.25} for i in range(3)}))
+    assert run(tmp_path / "out", pairs, "--steps", "2", model="cocnet-b3-less-depth") == 0
+    assert run(tmp_path / "refused", pairs, model="ampn-no-g1") == 2
+    assert "has no blur parameter or no focus disparity, which ampn-no-g1 is trained with" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
 def test_pairs_are_refused_where_a_disparity_is_needed(tmp_path, data, capsys, options):
     pairs = plain(tmp_path / "pairs", disparity=False)

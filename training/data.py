@@ -114,6 +114,7 @@ def _opened(folder: Place, model: Model[Any], role: str, limit: int | None = Non
         # The first picture speaks for its folder: each has a disparity or none has.
         if cases[0].disparity() is None:
             raise DatasetError(f"{folder}: has no disparity, which {model.name} is trained with; add disparity/")
+    if model.information == "refocusing":
         for case in cases:
             if case.blur_parameter is None or case.focus_disparity is None:
                 raise DatasetError(

@@ -46,8 +46,8 @@ class Model(Generic[Settings]):
                          RendererError for weights that cannot be used
     samples              of training
     validation_samples   whole pictures, one a batch; None where they hold what those of training hold
-    information          "picture" for a model that is trained on pairs of pictures; "disparity" where each picture
-                         needs a disparity and the lens of its truth too
+    information          what each picture needs: "picture" for its truth alone, "disparity" for its disparity too,
+                         "refocusing" for the lens of its truth as well
     trunk                torchvision's name of its encoder, whose weights a user may give (`renderers.neural.trunks`);
                          `build` gets them by this name. None where there is none
     ablations            what rows of the paper's tables change in a preset, by name
@@ -59,7 +59,7 @@ class Model(Generic[Settings]):
     build: Callable[[Settings, int, Mapping[str, Path]], Training[Any, Any]]
     samples: Samples
     validation_samples: Samples | None = None
-    information: Literal["picture", "disparity"] = "disparity"
+    information: Literal["picture", "disparity", "refocusing"] = "refocusing"
     trunk: str | None = None
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     behind: Mapping[str, Path] = field(default_factory=dict)

@@ -307,7 +307,7 @@ def _preset(options: Options, model: Model[Any]) -> Preset:
 def _data(options: Options, model: Model[Any]) -> TrainingData:
     if options.data == (ON_THE_FLY,):
         # What is told no lens learns that of the recipe's camera.
-        recipe = options.recipe or ("ebb-like" if model.information == "picture" else "bokehme-train")
+        recipe = options.recipe or ("bokehme-train" if model.information == "refocusing" else "ebb-like")
         return data_on_the_fly(load_recipe(recipe), options.arch, options.validation, model)
     return data_on_disk(options.data, options.validation, model, options.limit)
 

@@ -99,12 +99,21 @@ class Crop:
         return self._windowed(self.case.truth())
 
     @cached_property
+    def disparity_given(self) -> Plane:
+        """(h, w) float32 as a renderer gets it; DatasetError for a picture whose disparity is not known."""
+        true = self._windowed(self._disparity)
+        return true if self.corruption is None else self.corruption.apply(true)
+
+    @cached_property
     def refocusing(self) -> Refocusing:
         """What is known of the refocusing; DatasetError for a picture whose disparity or lens is not known."""
-        lens, whole = self.case.lens(), known_disparity(self.case)
-        true = self._windowed(whole)
-        given = true if self.corruption is None else self.corruption.apply(true)
-        return Refocusing(true, given, lens, (float(whole.min()), float(whole.max())))
+        lens, whole = self.case.lens(), self._disparity
+        whole_range = (float(whole.min()), float(whole.max()))
+        return Refocusing(self._windowed(whole), self.disparity_given, lens, whole_range)
+
+    @cached_property
+    def _disparity(self) -> Plane:
+        return known_disparity(self.case)
 
     def _windowed(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         if plane.shape[:2] != self.size:

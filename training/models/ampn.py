@@ -100,7 +100,7 @@ def _model(name: str) -> Model[AmpnPreset]:
         presets=PRESETS,
         build=lambda preset, steps, weights: training(name, preset, steps, weights),
         samples=Samples(MaskBatch, mask_planes, corruptions.REACH_PX) if masked else PAIRS,
-        information="disparity" if masked else "picture",
+        information="refocusing" if masked else "picture",
         trunk=MobileNetV2.torchvision,
     )
 

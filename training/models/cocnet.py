@@ -37,7 +37,7 @@ class DepthBatch(PairBatch):
 
 def depth_planes(crop: Crop) -> dict[str, NDArray[np.float32]]:
     """The planes of a DepthBatch."""
-    return {**pair_planes(crop), "disparity": crop.refocusing.disparity_given}
+    return {**pair_planes(crop), "disparity": crop.disparity_given}
 
 
 class CocnetTraining(PairTraining[AnyPairBatch], Generic[AnyPairBatch]):
