@@ -25,7 +25,7 @@ import tyro
 import yaml
 from PIL import Image
 
-from bokehdata import images, writer
+from bokehdata import images, index, writer
 from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
 from bokehdata.reader import Dataset
@@ -548,10 +548,10 @@ def test_a_run_that_cannot_fit_is_refused(refused, monkeypatch):
 
 
 def test_a_full_disk_is_named(refused, monkeypatch):
-    def full(path, text, **_):
+    def full(path):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(writer, "write_whole", full)
+    monkeypatch.setattr(index, "replacing", full)
     assert re.search(r"index\.jsonl: cannot be written \(No space left on device\)", refused())
 
 
