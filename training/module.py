@@ -91,9 +91,9 @@ class Training(pl.LightningModule, Generic[TrainingBatch, ValidationBatch]):
         with torch.no_grad():
             for average, value in zip(self.validated.parameters(), self.network.parameters(), strict=True):
                 average.lerp_(value, 1.0 - decay)
-            # What batch norm has counted is an average already.
+            # Means of batch norm follow the biases before them, which Adam moves at will: both are averaged alike.
             for average, value in zip(self.validated.buffers(), self.network.buffers(), strict=True):
-                average.copy_(value)
+                average.lerp_(value, 1.0 - decay) if value.is_floating_point() else average.copy_(value)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         self._at_hand = batch
