@@ -180,7 +180,7 @@ TORCHVISION: dict[str, Callable[..., Classifier]] = {
 }
 SMALL: dict[str, Callable[..., Classifier]] = {
     "resnet18-small": partial(ResNet18Classifier, width=16),
-    "vgg-small": partial(VGG, plan=_VGG_SMALL, batch_norm=True, pooled=2, hidden=128),
+    "vgg-small": partial(VGG, plan=_VGG_SMALL, batch_norm=True, pooled=1, hidden=128),
     "densenet-small": partial(DenseNet, growth=12, blocks=(3, 6, 8, 6), channels=16),
     "mobilenet_v2-small": partial(MobileNetV2Classifier, width=0.5, last=320),
 }

@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inverse.depth_from_defocus.losses import WINDOWS_PX, Loss
+from inverse.depth_from_defocus.losses import Loss, shown
 from inverse.depth_from_defocus.problem import Pair, plane_of
-from inverse.depth_from_defocus.renderings import RENDERINGS, stack
+from inverse.depth_from_defocus.renderings import RENDERINGS
+from inverse.depth_from_defocus.stack import costs_of, stack
 from scenes.arrays import Picture, Plane
 
 METHODS = (*RENDERINGS, "aperture")
@@ -37,12 +38,6 @@ _REGIONS_MAX, _REGION_MIN = 8, 0.004
 
 # Blur below this looks like focus.
 _SHARP_PX = 1.0
-
-# Variance of a window of the sharp picture above which it has an edge that costs do not cross, display values squared.
-_EDGE = 1e-3
-
-# A display value has no derivative at 0.
-_DARK = 1e-4
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ def fit(pair: Pair, settings: FitSettings | None = None, told: Callable[[float],
     settings = settings or FitSettings()
     problem = _Problem.of(pair)
     planes = torch.linspace(0.0, 1.0, settings.planes)
-    costs = stack_costs(problem, planes)
+    costs = problem.costs(planes)
     losses: list[float] = []
     if settings.method == "aperture":
         disparity, rendered = _mixture(problem, planes, costs, settings, losses, told)
@@ -140,39 +135,13 @@ class _Problem:
         """Linear light."""
         return RENDERINGS[method](self.linear, disparity - self.focus, self.blur_parameter)
 
+    def costs(self, planes: Tensor) -> Tensor:
+        """(N, H, W): how badly each plane explains each pixel."""
+        relative = planes - self.focus
+        return costs_of(self.linear, self.blurred, relative, self.blur_parameter, self.gamma)
+
     def loss(self, rendered: Tensor, disparity: Tensor, loss: Loss) -> Tensor:
         return loss(shown(rendered, self.gamma), self.blurred, disparity, self.sharp)
-
-
-def shown(linear: Tensor, gamma: float) -> Tensor:
-    """Display values as they are compared: clipped, above where their derivative grows without bound."""
-    return linear.clamp(_DARK, 1.0) ** (1.0 / gamma)
-
-
-def stack_costs(problem: _Problem, planes: Tensor) -> Tensor:
-    """(N, H, W): how badly each plane explains each pixel, the error over windows of the larger sizes of H_SSIM.
-
-    A window counts the less, the larger it is.
-    """
-    blurred = shown(stack(problem.linear, planes - problem.focus, problem.blur_parameter), problem.gamma)
-    error = (blurred - problem.blurred).abs().mean(dim=1, keepdim=True)
-    guide = problem.sharp.mean(dim=1, keepdim=True)
-    costs = torch.zeros_like(error)
-    for i, side in enumerate(WINDOWS_PX[1:]):
-        costs += _smoothed(error, guide, side) * 0.5**i
-    return costs[:, 0]
-
-
-def _smoothed(values: Tensor, guide: Tensor, side: int) -> Tensor:
-    """The mean over windows, kept apart where the guide has edges: the guided filter of He et al. 2010."""
-
-    def mean(x: Tensor) -> Tensor:
-        padded = F.pad(x, (side // 2,) * 4, mode="replicate")
-        return F.avg_pool2d(F.avg_pool2d(padded, (1, side), stride=1), (side, 1), stride=1)
-
-    of_guide, of_values = mean(guide), mean(values)
-    slope = (mean(guide * values) - of_guide * of_values) / (mean(guide * guide) - of_guide**2 + _EDGE)
-    return mean(slope) * guide + mean(of_values - slope * of_guide)
 
 
 def on_their_sides(problem: _Problem, planes: Tensor, costs: Tensor, settings: FitSettings) -> Tensor:

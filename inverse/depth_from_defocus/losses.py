@@ -13,6 +13,9 @@ from torch import Tensor
 # Sides of the windows of H_SSIM in the released code, pixels.
 WINDOWS_PX = (3, 5, 11, 21, 31)
 
+# A display value has no derivative at 0.
+_DARK = 1e-4
+
 _LEVELS = 4
 _C1, _C2 = 0.01**2, 0.03**2
 
@@ -47,6 +50,11 @@ LOSSES = {
     "L1+G+SSIM": Loss(windows_px=(11,)),
     "L1+G+H-SSIM": Loss(),
 }
+
+
+def shown(linear: Tensor, gamma: float) -> Tensor:
+    """Display values as they are compared: clipped, above where their derivative grows without bound."""
+    return linear.clamp(_DARK, 1.0) ** (1.0 / gamma)
 
 
 def roughness(disparity: Tensor, sharp: Tensor, edge: float) -> Tensor:

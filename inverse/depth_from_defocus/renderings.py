@@ -1,4 +1,4 @@
-"""The renderers that depth is sought through: Dr.Bokeh with and without its occlusion, a Gaussian, and a stack.
+"""The renderers that depth is sought through: Dr.Bokeh with and without its occlusion, and a Gaussian.
 
 All take linear light (B, 3, H, W) and disparity relative to the focus (B, 1, H, W), normalized, and K in pixels.
 """
@@ -64,22 +64,6 @@ def _gaussian_1d(sigma: float, like: Tensor) -> Tensor:
     offset = torch.arange(-half, half + 1, dtype=like.dtype, device=like.device)
     weight = torch.exp(-0.5 * (offset / max(sigma, 1e-6)) ** 2)
     return weight / weight.sum()
-
-
-def stack(linear: Tensor, planes: Tensor, blur_parameter: float) -> Tensor:
-    """The picture as if all of it were in one plane, for each of (N,) relative disparities: (N, 3, H, W)."""
-    pictures = []
-    for d in planes.tolist():
-        radius = abs(blur_parameter * d)
-        half = math.ceil(radius + 0.5)
-        offset = torch.arange(-half, half + 1, dtype=linear.dtype)
-        # The part of each pixel inside the disk, its rim as a straight line.
-        kernel = (radius + 0.5 - torch.hypot(offset[:, None], offset[None])).clamp(0.0, 1.0)
-        if radius < 0.5:
-            kernel = torch.lerp((kernel > 0.0).to(kernel) * (torch.hypot(offset[:, None], offset) == 0), kernel, radius)
-        padded = F.pad(linear, (half,) * 4, mode="replicate").transpose(0, 1)
-        pictures.append(F.conv2d(padded, (kernel / kernel.sum())[None, None]).transpose(0, 1))
-    return torch.cat(pictures)
 
 
 RENDERINGS: dict[str, Rendering] = {

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from bokehdata.format import DatasetError
 from bokehdata.torch_data import Crop
-from inverse.depth_from_defocus.fit import shown
-from inverse.depth_from_defocus.losses import Loss
+from inverse.depth_from_defocus.losses import Loss, shown
 from inverse.depth_from_defocus.network import DefocusDepthNet
 from inverse.depth_from_defocus.renderings import drbokeh
 from scenes.color import REFERENCE_GAMMA, display_from_linear
