@@ -21,10 +21,11 @@ from bokehforge.attack import main
 from bokehforge.attack_tables import tables
 from inverse.attacks import classifiers
 from inverse.attacks.classifiers import OBJECTS, classifier, load_torchvision
-from inverse.attacks.measuring import Bench, Subject
+from inverse.attacks.measuring import Bench, Subject, label_of
 from inverse.attacks.networks import SMALL, TORCHVISION, DenseNet
 from inverse.attacks.pgd import EPS, METHODS, Attack, attacked_depth, background_of, box_mean, window_for
 from inverse.attacks.through import THROUGH, through
+from raytrace import gen
 from renderers.base import RendererError
 from renderers.neural.cocnet.inference import relative_depth
 from renderers.neural.cocnet.network import CoCNet
@@ -203,6 +204,25 @@ def test_classifiers_have_the_parameters_that_torchvision_publishes(name, parame
 def test_small_classifiers_take_pictures_of_several_sizes(name):
     network = SMALL[name](len(OBJECTS)).eval()
     assert all(network.logits(torch.rand(1, 3, side, side)).shape == (1, 12) for side in (64, 96))
+
+
+def test_all_that_an_attack_needs_comes_with_the_project():
+    with torch.inference_mode():
+        for name in SMALL:
+            assert classifier(name).logits(torch.rand(1, 3, SIDE, SIDE)).shape == (1, len(OBJECTS))
+        depth, render = through("cocnet-b3-less-depth").of(*pictures(1), lenses=None)
+        assert render(depth).shape == (1, 3, SIDE, SIDE)
+
+
+@pytest.mark.slow
+def test_the_classifiers_that_ship_name_what_they_have_not_seen(tmp_path):
+    assert gen.main(["--recipe", "objects", "--scenes", "60", "--seed", "77", "--out", str(tmp_path / "data")]) == 0
+    cases = open_labelled(tmp_path / "data", required=True)
+    for name in SMALL:
+        judge = classifier(name)
+        with torch.inference_mode():
+            right = [label_of(case, judge) == case.label for case in cases]
+        assert np.mean(right) > 0.8
 
 
 def test_files_of_torchvision_load_and_others_are_refused(tmp_path):

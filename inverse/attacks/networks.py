@@ -21,9 +21,10 @@ from renderers.neural.trunks import MobileNetV2, ResNet18, ResNet50, convolution
 
 IMAGENET_CLASSES = 1000
 
-# Convolutions of VGG by their channels; None halves the picture.
+# Convolutions of VGG by their channels; None halves the picture. The small one halves it four times: five leave 3 x 3
+# values of a training crop of 112 px and 4 x 4 of a picture of 128, which is another thing to learn.
 _VGG16 = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None)
-_VGG_SMALL = (16, None, 32, None, 48, 48, None, 64, 64, None, 96, 96, None)
+_VGG_SMALL = (16, None, 32, None, 48, 48, None, 64, 64, None, 96, 96)
 
 
 class Classifier(nn.Module):
@@ -75,6 +76,7 @@ class VGG(Classifier):
     batch_norm   after every convolution
     pooled       side of the map that the first matrix sees
     hidden       values between the matrices
+    dropout      part of them that a training step leaves out
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class VGG(Classifier):
         batch_norm: bool = False,
         pooled: int = 7,
         hidden: int = 4096,
+        dropout: float = 0.5,
     ):
         super().__init__()
         self.features = nn.Sequential()
@@ -100,8 +103,8 @@ class VGG(Classifier):
             channels = channels_out
         self.avgpool = nn.AdaptiveAvgPool2d(pooled)
         self.classifier = nn.Sequential(
-            *(nn.Linear(channels * pooled**2, hidden), nn.ReLU(), nn.Dropout()),
-            *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout()),
+            *(nn.Linear(channels * pooled**2, hidden), nn.ReLU(), nn.Dropout(dropout)),
+            *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
             nn.Linear(hidden, classes),
         )
 
@@ -180,7 +183,7 @@ TORCHVISION: dict[str, Callable[..., Classifier]] = {
 }
 SMALL: dict[str, Callable[..., Classifier]] = {
     "resnet18-small": partial(ResNet18Classifier, width=16),
-    "vgg-small": partial(VGG, plan=_VGG_SMALL, batch_norm=True, pooled=1, hidden=128),
+    "vgg-small": partial(VGG, plan=_VGG_SMALL, batch_norm=True, pooled=1, hidden=128, dropout=0.1),
     "densenet-small": partial(DenseNet, growth=12, blocks=(3, 6, 8, 6), channels=16),
     "mobilenet_v2-small": partial(MobileNetV2Classifier, width=0.5, last=320),
 }

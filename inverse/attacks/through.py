@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from inverse.attacks.classifiers import WEIGHTS
 from inverse.attacks.pgd import EPS, Method
 from renderers.base import RendererError
 from renderers.differentiable import drbokeh, layers_over
 from renderers.neural.checkpoints import loaded
 from renderers.neural.cocnet.inference import NETWORKS, relative_depth
-from renderers.neural.renderer import shipped
 from scenes.color import REFERENCE_GAMMA
 from scenes.lens import ThinLens
 
@@ -102,7 +102,7 @@ def through(name: str, weights: Path | None = None) -> Through:
         raise RendererError(f"{name!r} is not differentiable in a depth map; there are {', '.join(THROUGH)}")
     if name in PHYSICAL:
         return Through(name)
-    return Through(name, shipped("cocnet", name) if weights is None else weights)
+    return Through(name, WEIGHTS / f"{name}.safetensors" if weights is None else weights)
 
 
 def _relative(lens: ThinLens, low: float, high: float) -> tuple[float, float]:

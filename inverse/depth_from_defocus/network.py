@@ -25,7 +25,7 @@ from scenes.color import REFERENCE_GAMMA
 WEIGHTS = Path(__file__).with_name("defocus-depth.safetensors")
 
 _PLANES = 24
-_CHANNELS = (48, 64, 96)
+_CHANNELS = (32, 48, 64)
 _GROUPS = 8
 _RADIUS_UNIT_PX = 16.0
 
