@@ -21,7 +21,17 @@ from bokehforge.attack_tables import tables
 from bokehforge.estimated import IMAGENET_MEAN, IMAGENET_STD, estimated_disparity
 from evaluation.lpips import Lpips, LpipsUnavailable
 from inverse.attacks.classifiers import Attacked, classifier
-from inverse.attacks.measuring import BOKEH, SHARP, Bench, Made, Subject, label_of, use_threads
+from inverse.attacks.measuring import (
+    BOKEH,
+    SHARP,
+    Bench,
+    Made,
+    Subject,
+    label_of,
+    lens_of_blur,
+    sharp_picture,
+    use_threads,
+)
 from inverse.attacks.networks import SMALL
 from inverse.attacks.pgd import METHODS, Attack, Method
 from inverse.attacks.through import THROUGH, Through, through
@@ -68,6 +78,12 @@ class Options:
     """Largest change of a depth in [0, 1], 0 to 1. Default: the paper's through a CoCNet, larger through the others."""
     steps: int = 50
     """Of gradient ascent, 0 to 10,000."""
+    step_size: float | None = None
+    """Change of a depth in [0, 1] in one step, 0 to 1. Default: 2.5 eps / steps."""
+    window: int | None = None
+    """Side of the mean of sm-gda, odd, 1 to 9999 pixels. Default: 15 at 299 px, in proportion."""
+    bg_threshold: float | None = None
+    """For bg-gda, depths in [0, 1] above this are background. Default: Otsu's threshold."""
     limit: int | None = None
     """Attack at most the first so many pictures, 1 to 1,000,000. Default: all."""
     depth_model: Path | None = None
@@ -108,7 +124,14 @@ def _attack(options: Options) -> int:
         ("--pictures", options.pictures, 0, command.COUNT_MAX),
         ("--threads", options.threads, 1, command.PROCESSES_MAX),
         ("--eps", options.eps, 0.0, 1.0),
+        ("--step-size", options.step_size, 0.0, 1.0),
+        ("--window", options.window, 1, 9999),
+        ("--bg-threshold", options.bg_threshold, 0.0, 1.0),
     )
+    if options.window is not None and options.window % 2 == 0:
+        raise OptionError(f"--window is {options.window}; it must be odd")
+    if options.step_size == 0.0:
+        raise OptionError("--step-size is 0.0; it must be above 0")
     use_threads(options.threads or os.cpu_count() or 1)
     asked = _split(options.method)
     if wrong := [word for word in asked if word not in METHODS]:
@@ -134,16 +157,17 @@ def _attack(options: Options) -> int:
     except LpipsUnavailable as reason:
         lpips = None
         print(f"LPIPS: {reason}")
+    work = _Work(options, Bench(classifiers, lpips, options.seed), renderers, methods, cases)
+    work.require_possible()
     if options.dry_run:
         print("nothing is attacked (--dry-run)")
         return command.DONE
     if options.pairs is not None:
         for part in _PAIR:
             (options.pairs / part).mkdir(parents=True, exist_ok=True)
-    with Journal(options.out / ROWS_FILE, {"schema": 1}) as rows:
-        work = _Work(options, Bench(classifiers, lpips, options.seed), renderers, methods, cases, rows)
-        work.run()
-        work.write()
+    with Journal(options.out / ROWS_FILE, {"schema": 2}) as rows:
+        work.run(rows)
+        work.write(rows)
     return command.DONE
 
 
@@ -176,12 +200,24 @@ class _Work:
     renderers: Sequence[Through]
     methods: Sequence[Method]
     cases: Sequence[Case]
-    rows: Journal
 
-    def run(self) -> None:
+    def require_possible(self) -> None:
+        """RendererError or DatasetError for what would stop the first rows: weights, a lens or a disparity missing."""
+        for renderer in self.renderers:
+            self._digest(renderer.weights)
+            if not renderer.is_physical:
+                continue
+            for case in self.cases:
+                if lens_of_blur(case) is None:
+                    raise RendererError(f"{case.name}: {renderer.name} needs its lens; render through a network")
+        for case in self.cases[:1]:
+            Subject.of(case, self._estimated(case))
+
+    def run(self, rows: Journal) -> None:
         """Make the rows that are not there."""
         wanted = {
-            case.name: [task for task in self._tasks(case) if not self._is_there(case, task)] for case in self.cases
+            case.name: [task for task in self._tasks(case) if not self._is_there(rows, case, task)]
+            for case in self.cases
         }
         with Progress(sum(map(len, wanted.values())), "row") as progress:
             for case in self.cases:
@@ -194,16 +230,16 @@ class _Work:
                         write_strip(self._strip(task), made)
                     if pair := self._pair(case, task):
                         # The attacked one last: a pair is there when both are.
-                        for path, picture in zip(pair, (case.image(), made.picture), strict=True):
+                        for path, picture in zip(pair, (sharp_picture(case), made.picture), strict=True):
                             with replacing(path) as aside:
                                 write_png(aside, picture)
-                    self.rows.append(task.key, {**made.row, "largest_change": largest_change(made)})
+                    rows.append(task.key, {**made.row, "largest_change": largest_change(made)})
                     progress.add()
 
-    def write(self) -> None:
+    def write(self, made: Journal) -> None:
         """The tables and the page of all that was asked for."""
         tasks = [task for case in self.cases for task in self._tasks(case)]
-        rows = [{"key": task.key, **self.rows[task.key]} for task in tasks]
+        rows = [{"key": task.key, **made[task.key]} for task in tasks]
         text = tables(rows)
         write_whole(self.options.out / TABLES_FILE, text)
         strips = {task.key: path for task in tasks if (path := self._strip(task)).is_file()}
@@ -219,7 +255,15 @@ class _Work:
             for against in self.bench.classifiers:
                 for method in self.methods:
                     eps = renderer.eps(method) if self.options.eps is None else self.options.eps
-                    attack = Attack(method, eps, self.options.steps, random_start=self.options.random_start)
+                    attack = Attack(
+                        method,
+                        eps,
+                        self.options.steps,
+                        self.options.step_size,
+                        self.options.window,
+                        self.options.bg_threshold,
+                        self.options.random_start,
+                    )
                     key = self._key(case, renderer, against.name, asdict(attack), self.options.seed)
                     yield _Task(key, renderer, attack=attack, against=against)
 
@@ -232,7 +276,7 @@ class _Work:
             renderer.name,
             self._digest(renderer.weights),
             self._judges,
-            str(self.options.depth_model),
+            self._digest(self.options.depth_model),
             what,
         ]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
@@ -243,20 +287,30 @@ class _Work:
 
     @cached_property
     def _judges(self) -> list[list[str | None]]:
-        return [[c.name, self._digest(c.weights)] for c in self.bench.classifiers]
+        return [[c.name, self._digest(c.file)] for c in self.bench.classifiers]
 
     @cached_property
     def _of_files(self) -> dict[Path, str]:
         return {}
 
     def _digest(self, path: Path | None) -> str | None:
+        """sha256 of a file; RendererError where it cannot be read."""
         if path is not None and path not in self._of_files:
-            self._of_files[path] = sha256_of(path)
+            try:
+                self._of_files[path] = sha256_of(path)
+            except OSError as error:
+                raise RendererError(
+                    f"{path}: there are no such weights ({error.strerror}); give a file, or train them as in "
+                    "docs/attack.md"
+                ) from error
         return None if path is None else self._of_files[path]
 
-    def _is_there(self, case: Case, task: _Task) -> bool:
+    def _is_there(self, rows: Journal, case: Case, task: _Task) -> bool:
         files = [*([self._strip(task)] if self._is_shown(case) else []), *self._pair(case, task)]
-        return task.key in self.rows and all(path.is_file() for path in files)
+        if task.key not in rows or not all(path.is_file() for path in files):
+            return False
+        # Rows from before LPIPS was installed lack it.
+        return self.bench.lpips is None or rows[task.key]["to_sharp"]["lpips"] is not None
 
     def _pair(self, case: Case, task: _Task) -> list[Path]:
         """The files of the sharp and the attacked picture; none where no pair is asked for."""
@@ -282,7 +336,7 @@ class _Work:
         if self.options.depth_model is None:
             return None
         return estimated_disparity(
-            self.options.depth_model, case.image(), mean=IMAGENET_MEAN, std=IMAGENET_STD, side_px=_DEPTH_SIDE_PX
+            self.options.depth_model, sharp_picture(case), mean=IMAGENET_MEAN, std=IMAGENET_STD, side_px=_DEPTH_SIDE_PX
         )
 
 

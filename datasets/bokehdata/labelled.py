@@ -65,7 +65,7 @@ def _rows(table: Path) -> dict[str, str] | None:
         raise DatasetError(f"{table}: cannot be read as a table ({error})") from error
     if columns == _OURS:
         return rows
-    if wrong := next((name for name, label in rows.items() if not (label or "").isdigit() or int(label) < 1), None):
+    if wrong := next((name for name, label in rows.items() if not (label or "").isdecimal() or int(label) < 1), None):
         raise DatasetError(f"{table}: TrueLabel of {wrong} is {rows[wrong]!r}; it must be a number from 1")
     return {name: str(int(label) - 1) for name, label in rows.items()}
 

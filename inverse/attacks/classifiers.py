@@ -47,17 +47,17 @@ class Attacked:
     name       for tables
     logits     of display values (B, 3, H, W) in [0, 1]: (B, classes); differentiable, its parameters frozen
     classes    labels by the index of their logit; None where labels are those indices, from 0
-    weights    the file of its parameters, None for a callable
+    file       that of its parameters, or of the code of a callable; None where a callable has none
     """
 
     name: str
     logits: Callable[[Tensor], Tensor]
     classes: tuple[str, ...] | None
-    weights: Path | None = None
+    file: Path | None = None
 
     def index(self, label: str) -> int:
         """The logit of a label; RendererError for one that the classifier does not know."""
-        if self.classes is None and label.isdigit():
+        if self.classes is None and label.isdecimal() and str(int(label)) == label:
             return int(label)
         if self.classes is not None and label in self.classes:
             return self.classes.index(label)
@@ -76,7 +76,8 @@ def classifier(name: str, weights: Path | None = None) -> Attacked:
     raises    RendererError for a name, a module or a file that cannot be used
     """
     if ":" in name:
-        return Attacked(name, _imported(name), None)
+        phi, file = _imported(name)
+        return Attacked(name, phi, None, file)
     if name not in NETWORKS:
         raise RendererError(f"no classifier {name!r}; there are {', '.join(NETWORKS)}, or give module:callable")
     if name in TORCHVISION and weights is None:
@@ -112,11 +113,13 @@ def _logits_at(network: Classifier, side: int, picture: Tensor) -> Tensor:
     return _logits(network, F.interpolate(picture, (side, side), mode="bilinear", align_corners=False, antialias=True))
 
 
-def _imported(target: str) -> Callable[[Tensor], Tensor]:
+def _imported(target: str) -> tuple[Callable[[Tensor], Tensor], Path | None]:
+    """A callable, and the file of its module."""
     name, _, attribute = target.rpartition(":")
-    file = Path(name) if name.endswith(".py") else Path(*name.split(".")).with_suffix(".py")
+    path = Path(name) if name.endswith(".py") else Path(*name.split(".")).with_suffix(".py")
     try:
-        phi = getattr(_from_file(file) if file.is_file() else import_module(name), attribute)
+        module = _from_file(path) if path.is_file() else import_module(name)
+        phi = getattr(module, attribute)
     # A module of the user may raise anything.
     except Exception as error:
         raise RendererError(f"{target}: cannot be imported ({type(error).__name__}: {error})") from error
@@ -124,7 +127,8 @@ def _imported(target: str) -> Callable[[Tensor], Tensor]:
         raise RendererError(f"{target}: is not callable; it must take pictures (B, 3, H, W) and return logits")
     if isinstance(phi, torch.nn.Module):
         phi.eval().requires_grad_(False)
-    return partial(_checked, target, phi)
+    file = getattr(module, "__file__", None)
+    return partial(_checked, target, phi), None if file is None else Path(file)
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -138,8 +142,18 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _checked(target: str, phi: Callable[[Tensor], Any], picture: Tensor) -> Tensor:
-    logits = phi(picture)
+    """What a user's callable returns, of a copy: it may work in place."""
+    try:
+        logits = phi(picture.clone())
+    # It may raise anything.
+    except Exception as error:
+        size = "x".join(map(str, picture.shape))
+        raise RendererError(f"{target}: fails for a picture {size} ({type(error).__name__}: {error})") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(picture):
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise RendererError(f"{target}: returns {given}; it must return logits of shape (batch, classes)")
+    if not bool(torch.isfinite(logits.detach()).all()):
+        raise RendererError(f"{target}: returns logits that are not finite")
+    if picture.requires_grad and not logits.requires_grad:
+        raise RendererError(f"{target}: returns logits without a gradient; it must be differentiable in its pictures")
     return logits

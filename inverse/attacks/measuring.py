@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bokehdata.cases import Case, known_disparity
+from bokehdata.cases import Case, StackCase, known_disparity
 from evaluation.lpips import Lpips
 from evaluation.metrics import psnr, ssim
 from inverse.attacks.classifiers import Attacked
 from inverse.attacks.pgd import Attack, attacked_depth
 from inverse.attacks.through import Through
+from inverse.deblurring.pairs import begins_blurred
 from renderers.base import RendererError
 from renderers.neural.tensors import picture_from_tensor, tensor_from_plane
 from scenes.arrays import Picture, Plane
@@ -38,9 +39,9 @@ SHARP, BOKEH = "sharp", "bokeh"
 class Subject:
     """A picture to attack: what all its rows have in common.
 
-    picture     (1, 3, H, W) display values in [0, 1]
+    picture     (1, 3, H, W) display values in [0, 1]: the sharp picture, of `dpdd-like` too
     disparity   (1, 1, H, W)
-    lens        None where it is not known
+    lens        of the blurred picture, None where it is not known
     """
 
     name: str
@@ -53,10 +54,24 @@ class Subject:
     def of(cls, case: Case, disparity: Plane | None = None) -> "Subject":
         """The subject of a case; DatasetError where it has no disparity and none is given."""
         assert case.label is not None
-        is_known = case.blur_parameter is not None and case.focus_disparity is not None
         plane = known_disparity(case) if disparity is None else disparity
-        picture = tensor_from_plane(np.clip(case.image(), 0.0, 1.0))
-        return cls(case.name, case.label, picture, tensor_from_plane(plane), case.lens() if is_known else None)
+        picture = tensor_from_plane(sharp_picture(case))
+        return cls(case.name, case.label, picture, tensor_from_plane(plane), lens_of_blur(case))
+
+
+def sharp_picture(case: Case) -> Picture:
+    """(H, W, 3) display values in [0, 1]: the sharp picture of a case, whichever of its two that is."""
+    is_truth = isinstance(case, StackCase) and begins_blurred(case)
+    return np.clip(case.truth() if is_truth else case.image(), 0.0, 1.0)
+
+
+def lens_of_blur(case: Case) -> ThinLens | None:
+    """The lens of the blurred picture of a case, None where it is not known."""
+    if case.blur_parameter is None or case.focus_disparity is None:
+        return None
+    if isinstance(case, StackCase) and case.input_setting is not None and begins_blurred(case):
+        return case.lens(case.folder.stack().blur_parameters[case.input_setting.blur_index])
+    return case.lens()
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +161,7 @@ class Bench:
 def label_of(case: Case, judge: Attacked) -> str:
     """What a classifier says of the sharp picture of a case."""
     with torch.no_grad():
-        return judge.label(int(judge.logits(tensor_from_plane(np.clip(case.image(), 0.0, 1.0))).argmax(1)))
+        return judge.label(int(judge.logits(tensor_from_plane(sharp_picture(case))).argmax(1)))
 
 
 def use_threads(count: int) -> None:

@@ -61,6 +61,8 @@ class Attack:
             raise ValueError(f"eps is {self.eps}; it must lie between 0 and 1")
         if self.steps < 0:
             raise ValueError(f"steps is {self.steps}; it must be at least 0")
+        if self.step_size is not None and not self.step_size > 0.0:
+            raise ValueError(f"step_size is {self.step_size}; it must be above 0")
         if self.window is not None and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"window is {self.window} px; it must be odd")
 
@@ -101,7 +103,6 @@ def attacked_depth(
     for _ in range(attack.steps):
         delta.requires_grad_(True)
         picture = render(_moved(depth, form(delta))).clamp(0.0, 1.0)
-        # The sum: a mean would scale the gradient of a picture by the size of its batch.
         loss = F.cross_entropy(logits(picture), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, delta)
         delta = (delta.detach() + step_size * gradient.sign()).clamp(-attack.eps, attack.eps)
