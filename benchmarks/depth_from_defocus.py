@@ -5,14 +5,17 @@
 A window of one picture of each scene: that whose disparity varies most. The picture is that with the largest blur up
 to --radius, focused on the nearest thing in the window, else on the farthest, so that all lies on one side of the
 focus. Every row of the tables is fitted to it, and scored inside a border of the largest radius, where light from
-beyond the window does not reach. Rows are stored as they come; the same command goes on where the last one stopped.
+beyond the window does not reach. Every method is told the lens, and the smallest and the largest disparity that is in
+the window. Rows are stored as they come; the same command goes on where the last one stopped.
 """
 
 import hashlib
+import json
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numba
@@ -26,15 +29,15 @@ from bokehdata.opening import open_cases
 from bokehdata.preview import encode_jpeg
 from evaluation.intervals import Estimate, Scenes
 from inverse.depth_from_defocus.fit import Fit, FitSettings, fit
-from inverse.depth_from_defocus.losses import LOSSES
+from inverse.depth_from_defocus.losses import LOSSES, Loss
 from inverse.depth_from_defocus.network import WEIGHTS, estimated, rendered_by
 from inverse.depth_from_defocus.problem import Pair, ProblemError
 from inverse.depth_from_defocus.scores import scores
 from inverse.depth_from_defocus.sheet import sheet
 from runtime import command
-from runtime.command import require_counts
+from runtime.command import OptionError, require_counts
 from runtime.engines import Processes
-from runtime.files import write_whole
+from runtime.files import sha256_of, write_whole
 from runtime.journal import Journal, Row
 from runtime.progress import Progress
 from scenes.arrays import Plane
@@ -116,9 +119,21 @@ class Item:
     steps: int
     picture: Path | None
 
-    @property
+    @cached_property
     def key(self) -> str:
-        return f"{self.data}/{self.case.name}/{self.row}"
+        """Equal keys mean equal rows."""
+        method, _ = ROWS[self.row]
+        weights = sha256_of(WEIGHTS) if method == "network" else None
+        made = [self.data, self.case.name, self.case.digest(), self.row, asdict(self.settings), weights]
+        return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:24]
+
+    @property
+    def settings(self) -> FitSettings:
+        """How a disparity is fitted, where it is. The stack alone is a fit of no step."""
+        method, loss = ROWS[self.row]
+        if method == "stack":
+            return FitSettings(steps=0)
+        return FitSettings(method=method, loss=LOSSES[loss] if loss else Loss(), steps=self.steps)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -132,7 +147,12 @@ def _run(options: Options) -> int:
     require_counts(("--scenes", options.scenes, 1, command.COUNT_MAX), ("--size", options.size, 48, 4096))
     require_counts(("--radius", options.radius, _DEPTH_MIN_PX, 64), ("--steps", options.steps, 1, 10_000))
     require_counts(("--workers", options.workers, 1, command.PROCESSES_MAX), ("--pictures", options.pictures, 0, 10**6))
-    settings = {"size": options.size, "radius": options.radius, "steps": options.steps, "schema": 1}
+    names = [root.resolve().name for root in options.data]
+    if not names:
+        raise OptionError("--data names no dataset")
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise OptionError(f"--data has two folders of the name {repeated}, which their rows and tables go by")
+    settings = {"size": options.size, "radius": options.radius, "schema": 2}
     items = list(_items(options))
     with Journal(options.out / ROWS_FILE, settings) as rows:
         waiting = [item for item in items if item.key not in rows]
@@ -162,9 +182,9 @@ def _items(options: Options) -> Iterator[Item]:
             for row in rows:
                 picture = None
                 if i < options.pictures and row in TABLES["Methods"]:
-                    name = f"{root.name}-{case.name}-{row}".replace("/", "-").replace(" ", "-")
+                    name = f"{root.resolve().name}-{case.name}-{row}".replace("/", "-").replace(" ", "-")
                     picture = options.out / PICTURES_FOLDER / f"{name}.jpg"
-                yield Item(root.name, case, row, options.size, options.steps, picture)
+                yield Item(root.resolve().name, case, row, options.size, options.steps, picture)
 
 
 def _chosen(cases: list[Case], options: Options) -> list[Case]:
@@ -219,7 +239,7 @@ def _row(item: Item) -> tuple[str, Row]:
     lens = ThinLens(case.blur_parameter or 0.0, case.focus_disparity or 0.0)
     low, high = float(true.min()), float(true.max())
     pair = Pair(sharp, blurred, lens, low, max(high, low + 1e-6), case.gamma)
-    found = _found(pair, method, loss, item.steps, true)
+    found = _found(pair, method, item.settings, true)
     border = min(math.ceil(pair.reach_px), item.size // 4)
     inside = (slice(border, -border),) * 2
     inner = replace(pair, sharp=sharp[inside], blurred=blurred[inside])
@@ -231,7 +251,7 @@ def _row(item: Item) -> tuple[str, Row]:
     return item.key, {**known, "loss": loss, **seen, **numbers}
 
 
-def _found(pair: Pair, method: str, loss: str, steps: int, true: Plane) -> Fit:
+def _found(pair: Pair, method: str, settings: FitSettings, true: Plane) -> Fit:
     """By the method of a row. The truth, and the constant that is its mean, are what no method is told."""
     if method == "truth":
         disparity = true
@@ -239,10 +259,8 @@ def _found(pair: Pair, method: str, loss: str, steps: int, true: Plane) -> Fit:
         disparity = np.full_like(true, true.mean())
     elif method == "network":
         disparity = estimated(pair)
-    elif method == "stack":
-        return fit(pair, FitSettings(method="drbokeh", steps=0))
     else:
-        return fit(pair, FitSettings(method=method, loss=LOSSES[loss], steps=steps))
+        return fit(pair, settings)
     return Fit(disparity, rendered_by(pair, disparity), ())
 
 

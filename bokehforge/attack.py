@@ -209,7 +209,9 @@ class _Work:
                 continue
             for case in self.cases:
                 if lens_of_blur(case) is None:
-                    raise RendererError(f"{case.name}: {renderer.name} needs its lens; render through a network")
+                    raise RendererError(
+                        f"{case.name}: {renderer.name} needs the lens, which is not known; render through a network"
+                    )
         for case in self.cases[:1]:
             Subject.of(case, self._estimated(case))
 

@@ -19,6 +19,7 @@ from bokehdata.images import read_png
 from bokehdata.labelled import open_labelled
 from bokehforge.attack import main
 from bokehforge.attack_tables import tables
+from bokehforge.estimated import IMAGENET_MEAN, IMAGENET_STD
 from inverse.attacks import classifiers
 from inverse.attacks.classifiers import OBJECTS, classifier, load_torchvision
 from inverse.attacks.measuring import Bench, Subject, label_of
@@ -26,9 +27,11 @@ from inverse.attacks.networks import SMALL, TORCHVISION, DenseNet
 from inverse.attacks.pgd import EPS, METHODS, Attack, attacked_depth, background_of, box_mean, window_for
 from inverse.attacks.through import THROUGH, through
 from raytrace import gen
+from renderers import RENDERERS
 from renderers.base import RendererError
 from renderers.neural.cocnet.inference import relative_depth
 from renderers.neural.cocnet.network import CoCNet
+from renderers.neural.tensors import picture_from_tensor
 from scenes.lens import ThinLens
 
 SIDE = 32
@@ -174,6 +177,29 @@ def test_a_physical_renderer_is_attacked_through_its_lens(name, phi):
         physical.of(image, disparity, None)
 
 
+@pytest.mark.parametrize("name", ["drbokeh", "scatter"])
+def test_a_depth_that_is_not_changed_is_rendered_at_the_true_lens(name):
+    """As the renderers of the benchmark do, which are given the disparity in the unit of its lens."""
+    image, depth = pictures(1)
+    disparity, lens = 2.0 - 1.5 * depth, ThinLens(3.0, 1.1)
+    found, refocus = through(name).of(image, disparity, [lens])
+    planes = picture_from_tensor(image), picture_from_tensor(disparity)[..., 0]
+    expected = RENDERERS["drbokeh-single" if name == "drbokeh" else "scatter"](*planes, lens)
+    inside = (slice(6, -6), slice(6, -6))
+    error = np.abs(picture_from_tensor(refocus(found)) - expected)[inside]
+    assert error.mean() < 0.1 * np.abs(planes[0] - expected)[inside].mean()
+
+
+@pytest.mark.parametrize("name", ["drbokeh", "scatter"])
+def test_an_attack_through_a_lens_raises_the_loss(name, phi):
+    image, depth = pictures(4)
+    found, refocus = through(name).of(image, 1.0 - depth, [ThinLens(6.0, 0.0)] * 4)
+    labels = torch.arange(4)
+    moved = attacked_depth(refocus, phi, found, labels, Attack("gda", through(name).eps("gda"), steps=6))
+    loss = [F.cross_entropy(phi(refocus(d).clamp(0, 1)), labels, reduction="none") for d in (found, moved)]
+    assert (loss[1] > loss[0]).all()
+
+
 def test_physical_renderers_need_more_room_than_networks():
     for method in METHODS:
         assert through("scatter").eps(method) > through("cocnet-b3-less-depth").eps(method) == EPS[method]
@@ -244,6 +270,45 @@ def test_files_of_torchvision_load_and_others_are_refused(tmp_path):
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(RendererError, match=r"other.pth: does not hold the weights of torchvision's densenet121"):
         load_torchvision(make(), tmp_path / "other.pth", "densenet121")
+
+
+def test_torchvisions_classifiers_see_what_they_were_trained_on(tmp_path):
+    """224 px, and the mean and deviation of ImageNet."""
+    torch.manual_seed(0)
+    network = TORCHVISION["resnet18"]()
+    torch.save(network.state_dict(), tmp_path / "resnet18.pth")
+    judge, picture = classifier("resnet18", tmp_path / "resnet18.pth"), torch.rand(1, 3, 40, 40)
+    enlarged = F.interpolate(picture, (224, 224), mode="bilinear", antialias=True)
+    mean, deviation = (torch.tensor(c).view(1, 3, 1, 1) for c in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.inference_mode():
+        expected = network.eval().logits((enlarged - mean) / deviation)
+        torch.testing.assert_close(judge.logits(picture), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_users_classifier_may_fail_but_not_pass_by_unnoticed(tmp_path, monkeypatch):
+    code = {
+        "raises": "raise ValueError('of 224 px alone')",
+        "rigid": "return x.detach().mean((2, 3))",
+        "infinite": "return x.mean((2, 3)) / 0",
+        "inside": "x -= 0.5; return x.mean((2, 3))",
+    }
+    (tmp_path / "theirs.py").write_text("".join(f"def {name}(x):\n    {body}\n" for name, body in code.items()))
+    monkeypatch.chdir(tmp_path)
+    picture = torch.full((1, 3, 4, 4), 0.75)
+    for name, message in (
+        ("raises", "fails for a picture 1x3x4x4 .ValueError: of 224 px alone"),
+        ("rigid", "without a gradient"),
+        ("infinite", "not finite"),
+    ):
+        with pytest.raises(RendererError, match=message):
+            classifier(f"theirs.py:{name}").logits(picture.requires_grad_(True))
+    picture = picture.detach()
+    assert float(classifier("theirs.py:inside").logits(picture)[0, 0].detach()) == 0.25
+    # The picture is that of all the others too.
+    assert float(picture.min()) == 0.75
+    for label in ("\u00b2", "01", "-1"):
+        with pytest.raises(RendererError, match="numbers from 0"):
+            classifier("theirs.py:inside").index(label)
 
 
 def test_a_classifier_is_ours_torchvisions_or_a_callable(tmp_path, monkeypatch):
@@ -365,6 +430,55 @@ def test_the_command_makes_its_rows_once_and_both_tables(data, capsys):
     capsys.readouterr()
 
 
+def test_rows_are_made_again_where_what_made_them_has_changed(data, monkeypatch):
+    monkeypatch.chdir(data)
+    mine = ("--classifier", "mine.py:phi", "--unlabelled", "--method", "gda", "--limit", "1")
+    said = []
+    for sign in ("", "-"):
+        (data / "mine.py").write_text(f"def phi(x):\n    return {sign}x.mean((2, 3))\n")
+        assert main([*arguments(data), *mine]) == 0
+        _, *rows = (json.loads(line) for line in (data / "out" / "rows.jsonl").read_text().splitlines())
+        said.append([row["said"]["mine.py:phi"] for row in rows[-3:]])
+    assert len(rows) == 6 and said[0] != said[1]
+
+
+def test_a_random_start_depends_on_the_seed(data):
+    more = ("--method", "gda", "--limit", "1", "--random-start", "--eps", "0.3")
+    pictures = []
+    for seed in ("1", "1", "2"):
+        out = data / f"out{len(pictures)}"
+        assert main([*arguments(data, *more), "--seed", seed, "--out", str(out)]) == 0
+        _, *rows = (json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines())
+        pictures.append([row["loss"] for row in rows if row["classifier"]])
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_a_set_whose_first_picture_is_the_blurred_one_is_attacked_in_its_sharp_one(tmp_path):
+    """`dpdd-like`: the picture that is given is that of the larger opening, and the truth that of the smaller."""
+    recipe = ["--recipe", "dpdd-like", "--scenes", "1", "--size", "48", "--seed", "3"]
+    assert gen.main([*recipe, "--out", str(tmp_path / "data")]) == 0
+    case, *_ = open_labelled(tmp_path / "data", required=False)
+    subject = Subject.of(replace(case, label="fern"))
+    np.testing.assert_array_equal(picture_from_tensor(subject.picture), np.clip(case.truth(), 0.0, 1.0))
+    assert subject.lens is not None and subject.lens.blur_parameter > 2.0 * case.lens().blur_parameter
+    more = [
+        "--unlabelled",
+        "--classifier",
+        "resnet18-small",
+        "--renderer",
+        "drbokeh",
+        "--method",
+        "gda",
+        "--steps",
+        "2",
+    ]
+    words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--pairs", str(tmp_path / "pairs")]
+    assert main([*words, *more]) == 0
+    (sharp,), (attacked,) = ([read_png(p) for p in (tmp_path / "pairs" / f).iterdir()] for f in ("image", "truth"))
+    np.testing.assert_allclose(sharp, np.clip(case.truth(), 0.0, 1.0), atol=1e-4)
+    assert np.abs(np.diff(attacked, axis=1)).mean() < 0.95 * np.abs(np.diff(sharp, axis=1)).mean()
+
+
 def test_pairs_of_sharp_and_attacked_pictures_need_no_labels(data):
     more = ("--unlabelled", "--method", "gda", "--eps", "0.2", "--pairs", str(data / "pairs"))
     assert main(arguments(data, *more)) == 0
@@ -393,6 +507,10 @@ def test_pairs_of_sharp_and_attacked_pictures_need_no_labels(data):
         (("--eps", "2"), "--eps is 2.0; it must be at most 1"),
         (("--renderer", "scatter", "--method", "gda"), "scatter needs the lens"),
         (("--data", "nowhere"), "no such folder"),
+        (("--window", "4"), "--window is 4; it must be odd"),
+        (("--step-size", "0"), "--step-size is 0.0; it must be above 0"),
+        (("--weights", "none.safetensors"), "none.safetensors: there are no such weights"),
+        (("--renderer", "drbokeh", "--dry-run"), "drbokeh needs the lens"),
     ],
 )
 def test_what_cannot_be_attacked_is_said_without_a_traceback(more, message, data, capsys):

@@ -9,24 +9,26 @@ from inverse.depth_from_defocus.fit import Fit
 from inverse.depth_from_defocus.problem import Pair
 from scenes.arrays import Plane
 
-# Absolute relative errors and ratios are of disparities raised to this part of their range: infinity has none.
+# Depths are compared up to that of this part of the nearest disparity: infinity has none.
 _FLOOR = 0.1
+_ABOVE_ZERO = 1e-6
 
 
 def scores(pair: Pair, fit: Fit, true: Plane) -> Mapping[str, float]:
-    """abs_rel, depth_rmse and delta (below 1.25) of disparity; rmse, ssim and psnr of the picture.
+    """abs_rel and delta (below 1.25) of depth, depth_rmse of disparity; rmse, ssim and psnr of the picture.
 
-    abs_rel and delta are those of Eigen et al. 2014, |d - d*| / d* and max(d / d*, d* / d) < 1.25: the ratio of two
-    depths is that of their disparities. Both are at least a tenth of the range. depth_rmse is of disparity normalized
-    to the range. Pictures are compared in display values clipped to [0, 1].
+    With depths z = 1 / d, abs_rel is the mean of |z - z*| / z*, and delta the part of pixels with
+    max(z / z*, z* / z) < 1.25 (Eigen et al. 2014). Disparities below a tenth of the nearest that may occur count as
+    that. Their unit does not matter, and where they are 0 does: it is infinity. depth_rmse is of disparity normalized
+    to the range of the pair. Pictures are compared in display values clipped to [0, 1].
     """
-    estimate, truth = (pair.normalized(d) for d in (fit.disparity, true))
-    above = [np.maximum(d, _FLOOR) for d in (estimate, truth)]
+    least = max(_FLOOR * pair.nearest, _ABOVE_ZERO)
+    estimate, truth = (np.maximum(d, least) for d in (fit.disparity, true))
     rendered, blurred = (np.clip(p, 0.0, 1.0).astype(np.float32) for p in (fit.rendered, pair.blurred))
     return {
-        "abs_rel": float(np.mean(np.abs(above[0] - above[1]) / above[1])),
-        "depth_rmse": metrics.rmse(estimate, truth),
-        "delta": float(np.mean(np.maximum(above[0] / above[1], above[1] / above[0]) < 1.25)),
+        "abs_rel": float(np.mean(np.abs(truth / estimate - 1.0))),
+        "depth_rmse": metrics.rmse(pair.normalized(fit.disparity), pair.normalized(true)),
+        "delta": float(np.mean(np.maximum(estimate / truth, truth / estimate) < 1.25)),
         "rmse": metrics.rmse(rendered, blurred),
         "ssim": metrics.ssim(rendered, blurred, data_range=1.0),
         "psnr": metrics.psnr(rendered, blurred, data_range=1.0),
