@@ -21,9 +21,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import ExponentialLR
 
 from inverse.depth_from_defocus.losses import Loss, shown
-from inverse.depth_from_defocus.problem import Pair, plane_of
+from inverse.depth_from_defocus.problem import Pair, plane_of, tensor_of
 from inverse.depth_from_defocus.renderings import RENDERINGS
 from inverse.depth_from_defocus.stack import costs_of, stack
 from scenes.arrays import Picture, Plane
@@ -71,8 +73,18 @@ class Fit:
     losses: tuple[float, ...]
 
 
-def fit(pair: Pair, settings: FitSettings | None = None, told: Callable[[float], None] = lambda loss: None) -> Fit:
-    """The disparity of a pair. `told` is called with the loss after every step; there are `num_steps`."""
+def fit(
+    pair: Pair,
+    settings: FitSettings | None = None,
+    told: Callable[[float], None] = lambda loss: None,
+    start: Plane | None = None,
+) -> Fit:
+    """The disparity of a pair.
+
+    told    is called with the loss after every step; there are `num_steps`
+    start   (H, W) disparity in the unit of the lens that the descent begins from, instead of the stack; `aperture`
+            does not take one
+    """
     settings = settings or FitSettings()
     problem = _Problem.of(pair)
     planes = torch.linspace(0.0, 1.0, settings.planes)
@@ -81,7 +93,10 @@ def fit(pair: Pair, settings: FitSettings | None = None, told: Callable[[float],
     if settings.method == "aperture":
         disparity, rendered = _mixture(problem, planes, costs, settings, losses, told)
     else:
-        disparity = on_their_sides(problem, planes, costs, settings)
+        if start is None:
+            disparity = on_their_sides(problem, planes, costs, settings)
+        else:
+            disparity = tensor_of(pair.normalized(start)).clamp(0.0, 1.0)
         if _is_coarse_first(pair):
             small = F.avg_pool2d(disparity, 2)
             small, _ = _descent(problem.halved(), small, settings, settings.steps // 2, losses, told)
@@ -270,7 +285,7 @@ def _mixture(
     return disparity, rendered
 
 
-def _adam(parameter: Tensor, learning_rate: float, steps: int):
-    """Adam with the beta of the released experiment, its rate falling to a tenth."""
-    optimizer = torch.optim.Adam([parameter], lr=learning_rate, betas=(0.9, 0.999))
-    return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (1.0 / max(steps, 1)))
+def _adam(parameter: Tensor, learning_rate: float, steps: int) -> tuple[Optimizer, ExponentialLR]:
+    """Adam with beta_1 = 0.9 as in the released experiment, its rate falling to a tenth."""
+    optimizer = Adam([parameter], lr=learning_rate, betas=(0.9, 0.999))
+    return optimizer, ExponentialLR(optimizer, 0.1 ** (1.0 / max(steps, 1)))
