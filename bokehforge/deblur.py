@@ -17,7 +17,7 @@ from bokehdata.format import DatasetError
 from bokehdata.images import read_display
 from bokehdata.opening import open_cases
 from bokehdata.preview import evenly
-from bokehforge.deblur_scores import measured, table
+from bokehforge.deblur_scores import measured, scored, table
 from bokehforge.deblur_sheet import PICTURES_MAX, Sheet
 from bokehforge.photograph import STILL, Photograph
 from evaluation.lpips import Lpips, LpipsUnavailable
@@ -180,7 +180,7 @@ def _score(options: Options, methods: list[Deblurrer]) -> int:
     folder, *others = options.pictures
     if others:
         raise OptionError(f"{folder} and {others[0]} are named; --score takes one folder")
-    cases = _scored(open_cases(folder, on_misfit=command.skipped), options.limit)
+    cases = scored(open_cases(folder, on_misfit=command.skipped), options.limit)
     for method in methods:
         _warn_of_training(method, cases)
     lpips = None
@@ -196,13 +196,6 @@ def _score(options: Options, methods: list[Deblurrer]) -> int:
         _sheet(options, methods, [cases[i] for i in evenly(len(cases), PICTURES_MAX)])
     print(f"{command.counted(len(cases), 'picture')}; 95 % intervals over scenes\n\n{text}")
     return command.DONE
-
-
-def _scored(cases: list[Case], limit: int | None) -> list[Case]:
-    """The pictures of the part called `test`, where there is one, and of them as many as are asked for."""
-    test = [case for case in cases if case.name.startswith("test/")]
-    cases = test or cases
-    return cases if limit is None else [cases[i] for i in evenly(len(cases), limit)]
 
 
 def _warn_of_training(method: Deblurrer, cases: Sequence[Case]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bokehdata.cases import Case
 from bokehdata.format import DatasetError
+from bokehdata.preview import evenly
 from evaluation.intervals import Scenes, Values
 from evaluation.lpips import Lpips
 from inverse.deblurring.methods import Deblurrer
@@ -22,6 +23,12 @@ Rows = dict[str, dict[str, Any]]
 
 # The row that others are compared with.
 BASE = "identity"
+
+
+def scored(cases: list[Case], limit: int | None = None) -> list[Case]:
+    """The pictures of the part called `test`, where there is one, and of them as many as are asked for."""
+    cases = [case for case in cases if case.name.startswith("test/")] or cases
+    return cases if limit is None else [cases[i] for i in evenly(len(cases), limit)]
 
 
 def measured(

@@ -16,16 +16,20 @@ from pathlib import Path
 
 import tyro
 
+from bokehdata.format import DatasetError
 from bokehdata.opening import open_cases
-from bokehforge.deblur_scores import Rows, measured, values
+from bokehforge.deblur_scores import Rows, measured, scored, values
 from evaluation.intervals import Scenes
 from evaluation.lpips import Lpips, LpipsUnavailable
-from inverse.deblurring.inference import shipped
+from inverse.deblurring.inference import NETWORKS, shipped
 from inverse.deblurring.methods import Deblurrer
 from inverse.deblurring.scoring import METRICS
-from runtime.command import skipped
+from renderers.base import RendererError
+from runtime import command
+from runtime.command import OptionError, require_counts
 from runtime.files import write_whole
 from training import train
+from training.presets import PresetName
 
 CONTROL, ADVERSARIAL, BEFORE = "control", "f-ifan", "ifan"
 
@@ -54,35 +58,47 @@ class Options:
     out: Path
     """Folder of the runs, the scores and the table."""
     mix: float = 0.5
-    """Share of adversarial pairs, between 0 and 1."""
+    """Share of adversarial pairs, 0.01 to 0.99."""
     model: str = "ifan-small"
     """Network: ifan-small or ifan."""
     weights: Path | None = None
     """What is fine-tuned, named after the network. Default: the weights that ship."""
-    preset: str = "cpu"
+    preset: PresetName = "cpu"
     """Settings of `bokehforge train`."""
     steps: int = 300
-    """Of each run; 20000 for the paper's network."""
+    """Of each run, 1 to 1,000,000; 20000 for the paper's network."""
     seeds: int = 3
-    """Runs of each kind."""
+    """Runs of each kind, 1 to 100."""
     threads: int = 2
-    """CPU threads that train."""
+    """CPU threads that train, 1 to 1024."""
 
 
-def main() -> int:
-    options = tyro.cli(Options)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, that of a run that failed, 2 for bad input, 130 when interrupted."""
+    options = tyro.cli(Options, args=argv)
+    return command.exit_code(
+        lambda: _run_all(options), "f_ifan.py", refusals=(DatasetError, RendererError), path=options.out
+    )
+
+
+def _run_all(options: Options) -> int:
+    require_counts(("--mix", options.mix, 0.01, 0.99), ("--steps", options.steps, 1, 1_000_000))
+    require_counts(("--seeds", options.seeds, 1, 100), ("--threads", options.threads, 1, command.PROCESSES_MAX))
+    if options.model not in NETWORKS:
+        raise OptionError(f"--model is {options.model!r}; there are {', '.join(NETWORKS)}")
     start = options.weights or shipped(options.model)
+    methods = [Deblurrer(BEFORE, options.model, start)]
+    # Weights that are not there show before the first run.
+    methods[0].digest()
+    cases = scored(open_cases(options.test, on_misfit=command.skipped))
     kinds = {CONTROL: [options.data], ADVERSARIAL: _mixed(options)}
     for seed, (kind, folders) in product(range(options.seeds), kinds.items()):
         print(f"{kind}, seed {seed}: {' '.join(map(str, folders))}", flush=True)
         if code := train.main(_words(options, folders, start, seed, _run(options, kind, seed))):
             return code
-    methods = [Deblurrer(BEFORE, options.model, start)]
     for seed, kind in product(range(options.seeds), kinds):
         weights = _run(options, kind, seed) / f"{options.model}.safetensors"
         methods.append(Deblurrer(f"{kind}-{seed}", options.model, weights))
-    cases = open_cases(options.test, on_misfit=skipped)
-    cases = [case for case in cases if case.name.startswith("test/")] or cases
     try:
         lpips = Lpips()
     except LpipsUnavailable as error:
@@ -92,12 +108,14 @@ def main() -> int:
     text = table(rows, options.seeds)
     write_whole(options.out / "table.md", text)
     print(text)
-    return 0
+    return command.DONE
 
 
 def _mixed(options: Options) -> list[Path]:
     """The two folders, each as often as makes the share of adversarial pairs what it is to be."""
-    original, adversarial = (len(open_cases(folder, on_misfit=skipped)) for folder in (options.data, options.pairs))
+    original, adversarial = (
+        len(open_cases(folder, on_misfit=command.skipped)) for folder in (options.data, options.pairs)
+    )
     a, b = times(original, adversarial, options.mix)
     share = b * adversarial / (a * original + b * adversarial)
     print(f"{options.pairs}: {share:.0%} of the pairs of {ADVERSARIAL}")

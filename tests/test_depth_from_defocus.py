@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from bokehdata.cases import MemoryCase
 from bokehdata.images import read_exr_plane, write_exr_plane, write_png
+from bokehdata.torch_data import CropSettings, sample_of
 from bokehforge import depth
 from renderers import RENDERERS
 from scenes.billboard import Billboard, Scene
-from scenes.color import display_from_linear
+from scenes.color import display_from_linear, linear_from_display
 from scenes.lens import ThinLens
 
 torch = pytest.importorskip("torch")
@@ -25,6 +27,7 @@ renderings = pytest.importorskip("inverse.depth_from_defocus.renderings")
 network = pytest.importorskip("inverse.depth_from_defocus.network")
 from inverse.depth_from_defocus.problem import Pair, ProblemError  # noqa: E402
 from inverse.depth_from_defocus.scores import scores  # noqa: E402
+from training.models.defocus_depth import DEFOCUS_DEPTH, defocus_depth_planes  # noqa: E402
 
 SIDE = 56
 
@@ -292,3 +295,49 @@ def test_the_tables_resume(tmp_path):
     subprocess.run(run, check=True, capture_output=True)
     assert sorted((out / "rows.jsonl").read_text().splitlines()) == sorted(rows.splitlines())
     assert (out / "tables.md").read_text() == tables
+
+
+# Its training
+
+
+def lens_sample(seed: int) -> dict[str, torch.Tensor]:
+    """Two layers of texture, seen whole: a disk in front of a plane."""
+    y, x = np.mgrid[:80, :80]
+    disk = (np.hypot(y - 40, x - 40) < 22).astype(np.float32)
+    layers = [
+        Billboard(np.dstack([linear_from_display(np.tile(texture(i), (2, 2, 1))[:80, :80]), alpha]).astype("f2"), at)
+        for i, (alpha, at) in enumerate(((disk, 0.8), (np.ones_like(disk), 0.2)))
+    ]
+    scene = Scene(tuple(layers), 80, 80, 0)
+    planes = (display_from_linear(scene.composite()),) * 2 + (scene.composite_disparity(),)
+    case = MemoryCase(name="disk", scene="disk", planes=planes, true_layers=scene)
+    made = sample_of(
+        case, CropSettings(80, 0, 0.0, turned=False), defocus_depth_planes, rng=np.random.default_rng(seed)
+    )
+    return {name: plane[None] for name, plane in made.items() if isinstance(plane, torch.Tensor)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_is_blurred_as_its_disparity_and_its_lens_say(seed):
+    sample = lens_sample(seed)
+    blur_parameter, focus = (float(v) for v in sample["lens"][0])
+    assert 3.0 <= blur_parameter <= 12.0 and focus in (0.0, 1.0)
+    disparity = sample["disparity"][0, 0].numpy()
+    radius = blur_parameter * np.abs(disparity - focus)
+    change = (sample["truth"] - sample["image"]).abs().mean(1)[0].numpy()
+    y, x = np.mgrid[:80, :80]
+    # Away from the rim of the disk, whose blur covers what is behind it.
+    away = np.abs(np.hypot(y - 40, x - 40) - 22) > 14
+    assert change[away & (radius < 0.4)].size == 0 or change[away & (radius < 0.4)].mean() < 0.03
+    assert change[away & (radius > 2.0)].mean() > 0.04
+
+
+def test_the_objective_is_least_for_the_true_disparity(monkeypatch):
+    training = DEFOCUS_DEPTH.build(DEFOCUS_DEPTH.presets["cpu"], 10, {})
+    for seed in range(3):
+        sample = lens_sample(seed)
+        losses_of = []
+        for told in (sample["disparity"], 1.0 - sample["disparity"], torch.full_like(sample["disparity"], 0.5)):
+            monkeypatch.setattr(training.network, "forward", lambda *given, told=told: told)
+            losses_of.append(float(training.objective(sample)["loss"]))
+        assert losses_of[0] < 0.8 * min(losses_of[1:])

@@ -1,5 +1,6 @@
 """IFAN is the network of its paper: counted part by part, filtered as printed, and taught by what it says."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from bokehdata.opening import open_cases
 from bokehdata.pairs.pair import PhotoPair
 from bokehdata.torch_data import CropSettings, sample_of
 from inverse.deblurring.ifan import IFAN, Reblurring, adaptive_convolution
-from inverse.deblurring.inference import NETWORKS, in_tiles
+from inverse.deblurring.inference import NETWORKS, in_tiles, read_network
 from inverse.deblurring.losses import disparity_loss, eighth, shifted
 from inverse.deblurring.pairs import begins_blurred, views_of_blurred
 from training.models import MODELS
@@ -223,6 +224,101 @@ def test_fine_tuning_goes_on_at_a_tenth_of_the_rate():
     assert training.preset.learning_rate == pytest.approx(1e-5)
     assert {training._relative_rate(step) for step in (0, 10_000, 19_999)} == {1.0}
     assert training.reblurring is None
+
+
+class Told(nn.Module):
+    """In place of the network: what it says of a picture is told by one of its colours."""
+
+    def with_filters(self, image: torch.Tensor):
+        return image + 0.1, "filters"
+
+    def disparity(self, view: torch.Tensor) -> torch.Tensor:
+        return 8.0 * eighth(view)[:, :1]
+
+
+class ToldAgain(nn.Module):
+    def forward(self, sharp: torch.Tensor, filters: str) -> torch.Tensor:
+        assert filters == "filters"
+        return 0.5 * sharp
+
+
+def test_ifan_is_taught_the_sharp_picture_the_views_and_the_blur():
+    """Each of weight 1; the disparity is that of the right view."""
+    training = IfanTraining("ifan-small", PRESETS["cpu"], 10)
+    training.network, training.reblurring = Told(), ToldAgain()
+    names = ("blurred", "sharp", "left", "right")
+    batch = {name: torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(names)}
+    found = training.objective({**batch, "has_views": torch.tensor([1.0, 0.0])})
+    blurred, sharp, left, right = (batch[name] for name in names)
+    expected = {
+        "deblurred": (blurred + 0.1 - sharp).square().mean(),
+        # The second of the pair has no views.
+        "disparity": 0.5 * (shifted(eighth(right), 8.0 * eighth(right)[:, :1]) - eighth(left))[:1].square().mean(),
+        "reblurred": (0.5 * eighth(sharp) - eighth(blurred)).square().mean(),
+    }
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-5), name
+    assert float(found["loss"]) == pytest.approx(sum(map(float, expected.values())), rel=1e-5)
+
+
+def test_the_right_view_is_moved_to_the_left_one():
+    left, right = torch.zeros(1, 3, 6, 16), torch.zeros(1, 3, 6, 16)
+    right[..., 8], left[..., 6] = 1.0, 1.0
+    two = torch.full((1, 1, 6, 16), 2.0)
+    assert float(disparity_loss(two, left, right, torch.ones(1))) < 1e-10
+    assert float(disparity_loss(-two, left, right, torch.ones(1))) > 0.1
+
+
+def test_one_training_picture_in_twenty_has_noise():
+    flat = {"blurred": np.full((8, 8, 3), 0.5, np.float32)}
+    inner = (slice(0, 8), slice(0, 8))
+    noisy = [np.ptp(varied(flat, inner, np.random.default_rng(n))["blurred"]) > 0.0 for n in range(400)]
+    assert 8 <= sum(noisy) <= 36
+
+
+def released_name(name: str) -> str:
+    """Of a parameter of ours: what the authors' code calls it."""
+    module, _, rest = name.partition(".")
+    part = rest.replace("blocks", "stem")
+    # Of a residual block: the first convolution, and the second behind an activation.
+    part = re.sub(r"(stem\.\d)\.1\.", r"\1.2.", re.sub(r"(stem\.\d)\.0\.0\.", r"\1.0.", part))
+    n, _, after = part.partition(".")
+    m, _, last = after.partition(".")
+    return (
+        "Network."
+        + {
+            "extractor": lambda: f"conv{int(n) + 1}_{int(m) + 1}.{last}",
+            "filter_encoder": lambda: f"kconv{int(n) + 1}_{int(m) + 1}.{last}",
+            "disparity_head": lambda: f"DME.{part}",
+            "disparity_features": lambda: f"conv_DME.{part}",
+            "joined": lambda: f"conv4_4.{part}",
+            "predictor": lambda: f"F.{part}",
+            "filters": lambda: f"F.3.{part}",
+            "deep": lambda: f"conv_res.{part}",
+            "enlarged": lambda: f"upconv{3 - int(n)}_u.{after}",
+            "decoders": lambda: f"upconv{3 - int(n)}_{int(m) + 1}.{last}",
+            "last": lambda: f"out_res.{part}",
+        }[module]()
+    )
+
+
+def test_released_weights_load_under_their_own_names(tmp_path):
+    network = NETWORKS["ifan-small"]().eval()
+    state = {released_name(name): value for name, value in network.state_dict().items()}
+    assert {
+        "Network.kconv4_3.0.bias",
+        "Network.conv4_4.1.stem.1.2.weight",
+        "Network.F.3.weight",
+        "Network.upconv3_u.0.weight",
+        "Network.upconv1_2.stem.0.0.weight",
+        "Network.out_res.0.bias",
+    } <= state.keys()
+    # What blurs again is in the file too.
+    torch.save({**state, "reblur.0.weight": torch.zeros(1)}, tmp_path / "ifan-small.pytorch")
+    image = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        found = read_network("ifan-small", tmp_path / "ifan-small.pytorch")(image)
+        torch.testing.assert_close(found, network(image))
 
 
 # Its data

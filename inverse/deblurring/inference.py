@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inverse.deblurring.ifan import IFAN, MULTIPLE
+from inverse.deblurring.released import in_our_names
 from renderers.neural.checkpoints import loaded
 from renderers.neural.layers import padded_to_multiple
 from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from_plane
@@ -37,11 +38,15 @@ def shipped(name: str) -> Path:
 
 
 def read_network(name: str, weights: Path | None = None, arch: Backend = "cpu") -> IFAN:
-    """A network with its weights, ready to deblur; RendererError where they cannot be used."""
+    """A network with its weights, ours or the released ones, ready to deblur.
+
+    RendererError where they cannot be used.
+    """
     # Without values: drawing random ones takes longer than reading a file.
     with torch.device("meta"):
         network = NETWORKS[name]()
-    return loaded(network.to_empty(device="cpu"), shipped(name) if weights is None else weights, device_of(arch))
+    path = shipped(name) if weights is None else weights
+    return loaded(network.to_empty(device="cpu"), path, device_of(arch), in_our_names)
 
 
 def deblurred(network: IFAN, blurred: Picture) -> Picture:

@@ -41,10 +41,10 @@ class Deblurrer:
         try:
             return sha256_of(self.weights)
         except OSError as error:
-            raise RendererError(
-                f"{self.weights}: there are no such weights ({error.strerror}); train them with `bokehforge train "
-                f"--model {self.method}`, or give a file"
-            ) from error
+            advice = f"train them with `bokehforge train --model {self.method}`, or give a file"
+            if self.method == "ifan-shared-vh":
+                advice = "give the released file by that name with --checkpoint"
+            raise RendererError(f"{self.weights}: there are no such weights ({error.strerror}); {advice}") from error
 
     def ready(self, arch: Backend = "cpu") -> Deblur:
         """What deblurs; RendererError for weights that cannot be used."""
@@ -65,7 +65,10 @@ def with_weights(told: str) -> Deblurrer:
 
     RendererError where it is not.
     """
-    name, _, file = told.rpartition("=")
+    name, equals, file = told.partition("=")
+    # A folder of the path may have the sign in its name.
+    if not equals or "/" in name:
+        name, file = "", told
     path = Path(file)
     if path.stem not in NETWORKS:
         raise RendererError(f"{path}: must be named after its network, one of {', '.join(NETWORKS)}")

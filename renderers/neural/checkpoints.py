@@ -3,7 +3,7 @@
 The latter are such as the authors' releases of BokehMe, {"model": state dict}.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,12 +15,20 @@ from renderers.base import RendererError
 from runtime.documents import shown
 
 Network = TypeVar("Network", bound=nn.Module)
+State = dict[str, Tensor]
 
 
-def loaded(network: Network, path: Path, device: str = "cpu") -> Network:
-    """The network with the weights of a checkpoint, ready to render; RendererError where they cannot be used."""
+def loaded(
+    network: Network, path: Path, device: str = "cpu", renamed: Callable[[State], State] | None = None
+) -> Network:
+    """The network with the weights of a checkpoint, ready to render; RendererError where they cannot be used.
+
+    renamed   gives parameters that have others' names those of the network
+    """
     state = read_state(path)
     try:
+        if renamed is not None:
+            state = renamed(state)
         network.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:  # the last two for names that are not text
         reason = str(error).splitlines()[-1].strip()
