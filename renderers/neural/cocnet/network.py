@@ -12,9 +12,15 @@ resized (here 2 x 2 means and bilinear) and continued beyond their border (here 
 No file is read here. Tensors are (B, C, H, W) float32, pictures display-referred.
 """
 
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from renderers.neural.layers import enlarged, in_full_precision, in_tiles, padded_to_multiple
 
@@ -36,15 +42,57 @@ def filtered_per_pixel(picture: Tensor, kernels: Tensor) -> Tensor:
     kernels   (B, C, taps, H, W), taps the square of an odd number
     returns   (B, C, H, W)
     """
-    height, width = picture.shape[-2:]
     reach = round(kernels.shape[2] ** 0.5) // 2
-    padded = F.pad(picture, (reach, reach, reach, reach), mode="replicate")
-    total = torch.zeros_like(picture)
-    # Views of one kernel tensor: the gradient of all taps is put together once.
-    for tap, kernel in enumerate(kernels.unbind(2)):
-        y, x = divmod(tap, 2 * reach + 1)
-        total = torch.addcmul(total, kernel, padded[..., y : y + height, x : x + width])
-    return total
+    return _FilteredPerPixel.apply(F.pad(picture, (reach, reach, reach, reach), mode="replicate"), kernels)
+
+
+class _FilteredPerPixel(Function):
+    """`filtered_per_pixel` of a picture that is continued. Its gradients add up in place, tap by tap.
+
+    Of as many slices, autograd would make a gradient of the whole size for each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, kernels: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(padded, kernels)
+        total = torch.zeros_like(kernels[:, :, 0])
+        for kernel, window in zip(kernels.unbind(2), _windows(padded, kernels), strict=True):
+            total.addcmul_(kernel, window)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        padded, kernels = ctx.saved_tensors
+        of_padded = torch.zeros_like(padded) if ctx.needs_input_grad[0] else None
+        of_kernels = torch.empty_like(kernels) if ctx.needs_input_grad[1] else None
+        if of_padded is not None:
+            for kernel, window in zip(kernels.unbind(2), _windows(of_padded, kernels), strict=True):
+                window.addcmul_(kernel, slope)
+        if of_kernels is not None:
+            for of_kernel, window in zip(of_kernels.unbind(2), _windows(padded, kernels), strict=True):
+                torch.mul(slope, window, out=of_kernel)
+        return of_padded, of_kernels
+
+
+def _windows(padded: Tensor, kernels: Tensor) -> Iterator[Tensor]:
+    """Views of what each tap sees, of the size of the picture."""
+    taps, height, width = kernels.shape[2:]
+    side = round(taps**0.5)
+    for y, x in product(range(side), repeat=2):
+        yield padded[..., y : y + height, x : x + width]
+
+
+class _OfEachPixel(nn.Conv2d):
+    """A convolution of 1 x 1 as one product of matrices: its many channels come in the order that they are used in."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert self.bias is not None
+        matrix = self.weight.flatten(1).expand(len(input), -1, -1)
+        return torch.bmm(matrix, input.flatten(2)).add_(self.bias[:, None]).unflatten(2, input.shape[-2:])
 
 
 class CoCNet(nn.Module):
@@ -70,7 +118,7 @@ class CoCNet(nn.Module):
         if direct:
             self.heads = nn.ModuleList(nn.Conv2d(channels + 3, 3, 1) for channels in features)
         else:
-            self.heads = nn.ModuleList(nn.Conv2d(channels, 3 * self.frames * _TAPS, 1) for channels in features)
+            self.heads = nn.ModuleList(_OfEachPixel(channels, 3 * self.frames * _TAPS) for channels in features)
         self.weights = nn.Sequential(
             nn.Conv2d(3 + 3 * len(features) + a, a, 3, padding=1), nn.ReLU(), nn.Conv2d(a, len(features), 3, padding=1)
         )
@@ -129,8 +177,8 @@ class CoCNet(nn.Module):
         channels = small.shape[1]
 
         def body(x: Tensor) -> Tensor:
-            kernels = in_full_precision(head, x[:, channels:]).contiguous().unflatten(1, (channels, _TAPS))
-            return filtered_per_pixel(x[:, :channels], kernels)
+            kernels = in_full_precision(head, x[:, channels:])
+            return filtered_per_pixel(x[:, :channels], kernels.unflatten(1, (channels, _TAPS)))
 
         frames = in_tiles(body, torch.cat([small, feature.to(small.dtype)], 1), _REACH, _TILE)
         return frames.unflatten(1, (self.frames, 3)).sum(1)
