@@ -74,6 +74,8 @@ class Options:
     """Forms of the attack."""
     weights: Path | None = None
     """Checkpoint of a CoCNet with depth, instead of that which ships."""
+    render_side: int | None = None
+    """Longer side at which a CoCNet renders, 32 to 4096 pixels: they are resized to it and back. Default: as is."""
     eps: float | None = None
     """Largest change of a depth in [0, 1], 0 to 1. Default: the paper's through a CoCNet, larger through the others."""
     steps: int = 50
@@ -123,6 +125,7 @@ def _attack(options: Options) -> int:
         ("--seed", options.seed, 0, command.SEED_MAX),
         ("--pictures", options.pictures, 0, command.COUNT_MAX),
         ("--threads", options.threads, 1, command.PROCESSES_MAX),
+        ("--render-side", options.render_side, 32, 4096),
         ("--eps", options.eps, 0.0, 1.0),
         ("--step-size", options.step_size, 0.0, 1.0),
         ("--window", options.window, 1, 9999),
@@ -137,7 +140,7 @@ def _attack(options: Options) -> int:
     if wrong := [word for word in asked if word not in METHODS]:
         raise OptionError(f"--method is {wrong[0]!r}; there are {', '.join(METHODS)}")
     methods: list[Method] = [method for method in METHODS if method in asked]
-    renderers = [through(name, options.weights) for name in _split(options.renderer)]
+    renderers = [through(name, options.weights, options.render_side) for name in _split(options.renderer)]
     classifiers = [_classifier(name) for name in _split(options.classifier)]
     if not (methods and renderers and classifiers):
         raise OptionError(
@@ -277,6 +280,7 @@ class _Work:
             case.label,
             renderer.name,
             self._digest(renderer.weights),
+            *([] if renderer.side_px is None else [renderer.side_px]),
             self._judges,
             self._digest(self.options.depth_model),
             what,

@@ -5,6 +5,7 @@ import csv
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,18 @@ def test_an_attack_through_a_lens_raises_the_loss(name, phi):
     assert (loss[1] > loss[0]).all()
 
 
+def test_a_network_may_render_larger_than_the_picture():
+    """A network that has learned at 1024 px blurs pictures of 299 px too much (methods, 3.3)."""
+    image, depth = pictures(1)
+    side_px, sizes = 3 * SIDE, []
+    network = through("cocnet-b3-less-depth", side_px=side_px)
+    network.__dict__["_network"] = lambda picture, depth: sizes.append((picture.shape, depth.shape)) or picture
+    found, render_larger = network.of(image, 1.0 - depth, None)
+    shown = render_larger(found)
+    assert sizes == [((1, 3, side_px, side_px), (1, 1, side_px, side_px))]
+    assert shown.shape == image.shape and (shown - image).abs().mean() < 0.01
+
+
 def test_physical_renderers_need_more_room_than_networks():
     for method in METHODS:
         assert through("scatter").eps(method) > through("cocnet-b3-less-depth").eps(method) == EPS[method]
@@ -238,6 +251,11 @@ def test_all_that_an_attack_needs_comes_with_the_project():
             assert classifier(name).logits(torch.rand(1, 3, SIDE, SIDE)).shape == (1, len(OBJECTS))
         depth, render = through("cocnet-b3-less-depth").of(*pictures(1), lenses=None)
         assert render(depth).shape == (1, 3, SIDE, SIDE)
+
+
+def test_the_weights_of_inverse_take_ten_megabytes_together():
+    folder = Path(classifiers.__file__).parents[1]
+    assert 5e6 < sum(path.stat().st_size for path in folder.rglob("*.safetensors")) <= 10 * 2**20
 
 
 @pytest.mark.slow

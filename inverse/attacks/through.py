@@ -13,12 +13,13 @@ The last two are told the lens of each picture. They change with the blur radius
 need a larger eps than a network, whose instance norms make every pixel depend on all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inverse.attacks.classifiers import WEIGHTS
@@ -46,10 +47,12 @@ class Through:
     """A renderer to attack through.
 
     weights   of a network; None for a physical one
+    side_px   longer side of the pictures that a network renders, which are resized to it and back; None for theirs
     """
 
     name: str
     weights: Path | None = None
+    side_px: int | None = None
 
     @property
     def is_physical(self) -> bool:
@@ -78,8 +81,10 @@ class Through:
         """
         image, depth = image.clamp(max=1.0), relative_depth(disparity)
         if not self.is_physical:
-            network = self._network
-            return depth, lambda changed: network(image, changed)
+            network, size = self._network, image.shape[-2:]
+            rendered = size if self.side_px is None else [round(n * self.side_px / max(size)) for n in size]
+            enlarged = _resized(image, rendered)
+            return depth, lambda changed: _resized(network(enlarged, _resized(changed, rendered)), size)
         if lenses is None:
             raise RendererError(f"{self.name} needs the lens of each picture; render through a network")
         low, high = disparity.amin((2, 3), keepdim=True), disparity.amax((2, 3), keepdim=True)
@@ -97,13 +102,20 @@ class Through:
         return depth, render
 
 
-def through(name: str, weights: Path | None = None) -> Through:
+def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, H, W) bilinearly, of what a pixel of a smaller picture holds the mean."""
+    if tuple(values.shape[-2:]) == tuple(size):
+        return values
+    return F.interpolate(values, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def through(name: str, weights: Path | None = None, side_px: int | None = None) -> Through:
     """A renderer by its name; RendererError for one that is not there, or that cannot be attacked through."""
     if name not in THROUGH:
         raise RendererError(f"{name!r} is not differentiable in a depth map; there are {', '.join(THROUGH)}")
     if name in PHYSICAL:
         return Through(name)
-    return Through(name, WEIGHTS / f"{name}.safetensors" if weights is None else weights)
+    return Through(name, WEIGHTS / f"{name}.safetensors" if weights is None else weights, side_px)
 
 
 def _relative(lens: ThinLens, low: float, high: float) -> tuple[float, float]:
