@@ -1323,9 +1323,30 @@ FAULTS = [
     Fault(
         "cocnet-kernels-turned-by-180-degrees",
         "renderers/neural/cocnet/network.py",
-        "enumerate(kernels.unbind(2))",
-        "enumerate(kernels.flip(2).unbind(2))",
+        "for kernel, window in zip(kernels.unbind(2), _windows(padded, kernels), strict=True):\n            total",
+        "for kernel, window in zip(kernels.flip(2).unbind(2), _windows(padded, kernels), strict=True):\n            total",
         "tests/test_cocnet.py::test_the_filter_is_a_sum_over_offsets_of_every_pixel",
+    ),
+    Fault(
+        "cocnet-slope-of-the-wrong-tap",
+        "renderers/neural/cocnet/network.py",
+        "for kernel, window in zip(kernels.unbind(2), _windows(of_padded, kernels), strict=True):",
+        "for kernel, window in zip(kernels.flip(2).unbind(2), _windows(of_padded, kernels), strict=True):",
+        "tests/test_cocnet.py::test_gradients_of_the_filter_agree_with_finite_differences",
+    ),
+    Fault(
+        "ifan-disparity-of-the-left-view",
+        "training/models/ifan.py",
+        "self.network.disparity(right)",
+        'self.network.disparity(batch["left"])',
+        "tests/test_ifan.py::test_ifan_is_taught_the_sharp_picture_the_views_and_the_blur",
+    ),
+    Fault(
+        "depth-from-defocus-learned-at-the-other-focus",
+        "training/models/defocus_depth.py",
+        "relative = disparity - focus.view",
+        "relative = disparity + focus.view",
+        "tests/test_depth_from_defocus.py::test_the_objective_is_least_for_the_true_disparity",
     ),
     Fault(
         "attack-leaves-its-bound",
