@@ -1323,8 +1323,8 @@ FAULTS = [
     Fault(
         "cocnet-kernels-turned-by-180-degrees",
         "renderers/neural/cocnet/network.py",
-        "for kernel, window in zip(kernels.unbind(2), _windows(padded, kernels), strict=True):\n            total",
-        "for kernel, window in zip(kernels.flip(2).unbind(2), _windows(padded, kernels), strict=True):\n            total",
+        "in zip(kernels.unbind(2), _windows(padded, kernels), strict=True):\n            total",
+        "in zip(kernels.flip(2).unbind(2), _windows(padded, kernels), strict=True):\n            total",
         "tests/test_cocnet.py::test_the_filter_is_a_sum_over_offsets_of_every_pixel",
     ),
     Fault(
