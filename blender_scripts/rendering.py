@@ -131,9 +131,9 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     view = request.get("view")
     _set_sampling(scene, request, view)
     shift_px, camera_m = (view["shift_px"], view["camera_m"]) if view else ((0.0, 0.0), None)
+    _set_camera(scene, camera_m)
     with (
         _Frame(scene, request["overscan"], shift_px),
-        _Moved(scene, camera_m),
         _Slice(scene, request["slice"]),
         _Surfaces(scene, request.get("surfaces", False)),
         _Hidden(scene, request.get("hidden", ())),
@@ -160,6 +160,37 @@ def _set_sampling(scene: bpy.types.Scene, request: dict[str, Any], view: dict[st
     cycles.use_denoising = request["denoise"]
     if request["denoise"]:
         cycles.denoiser = "OPENIMAGEDENOISE"
+
+
+def _set_camera(scene: bpy.types.Scene, camera_m: Sequence[float] | None) -> None:
+    """Choose the point of the camera's plane that the next picture is taken from.
+
+    The camera itself stays where it is, with all that follows it. Another one is moved. It stays the scene's until a
+    picture is taken from the first, because Cycles builds its whole scene again after every assignment.
+
+    camera_m   (right, down), or None for the camera's own place
+    """
+    moved = bpy.data.objects.get(_MOVED)
+    if camera_m is None:
+        if scene.camera == moved:
+            scene.camera = moved["of"]
+        return
+    if moved is None:
+        moved = _moved_camera(scene)
+    right, down = camera_m
+    moved.matrix_world = Matrix(moved["placed"]) @ Matrix.Translation((right, -down, 0.0))
+    if scene.camera != moved:
+        scene.camera = moved
+
+
+def _moved_camera(scene: bpy.types.Scene) -> bpy.types.Object:
+    """A camera like the scene's. It remembers whose, and where that is: to ask again would evaluate all objects."""
+    camera = scene.camera
+    moved = bpy.data.objects.new(_MOVED, camera.data)
+    scene.collection.objects.link(moved)
+    placed = camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.normalized()
+    moved["of"], moved["placed"] = camera, [list(row) for row in placed]
+    return moved
 
 
 def _set_lens(camera: bpy.types.Camera, lens: dict[str, Any] | None) -> None:
@@ -213,34 +244,6 @@ class _Frame:
         camera.sensor_width, camera.shift_x, camera.shift_y = self._before[3:]
 
 
-class _Moved:
-    """Takes the picture from another point of the camera's plane during a render.
-
-    The camera itself stays where it is, with all that follows it.
-
-    camera_m   (right, down), or None for the camera's own place
-    """
-
-    def __init__(self, scene: bpy.types.Scene, camera_m: Sequence[float] | None):
-        self._scene, self._camera_m = scene, camera_m
-
-    def __enter__(self) -> None:
-        self._before = camera = self._scene.camera
-        if self._camera_m is None:
-            return
-        moved = bpy.data.objects.get(_MOVED) or bpy.data.objects.new(_MOVED, camera.data)
-        if moved.name not in self._scene.collection.objects:
-            self._scene.collection.objects.link(moved)
-        placed = camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.normalized()
-        right, down = self._camera_m
-        moved.data = camera.data
-        moved.matrix_world = placed @ Matrix.Translation((right, -down, 0.0))
-        self._scene.camera = moved
-
-    def __exit__(self, *exception) -> None:
-        self._scene.camera = self._before
-
-
 class _Slice:
     """Restricts camera rays to surfaces between two planar distances during a render, within the camera's own range."""
 
@@ -271,14 +274,17 @@ class _Surfaces:
         self._scene, self._is_wanted = scene, is_wanted
 
     def __enter__(self) -> None:
+        if not self._is_wanted:
+            return
         layer = next(layer for layer in self._scene.view_layers if layer.use)
         self._layer, self._before = layer, (layer.material_override, self._scene.render.film_transparent)
-        if self._is_wanted:
-            layer.material_override = bpy.data.materials.get(_SURFACE_DATA) or _surface_data()
-            self._scene.render.film_transparent = True
+        layer.material_override = bpy.data.materials.get(_SURFACE_DATA) or _surface_data()
+        self._scene.render.film_transparent = True
 
     def __exit__(self, *exception) -> None:
-        self._layer.material_override, self._scene.render.film_transparent = self._before
+        # Cycles builds its whole scene again after an assignment of an override, even of the same one.
+        if self._is_wanted:
+            self._layer.material_override, self._scene.render.film_transparent = self._before
 
 
 class _Hidden:
