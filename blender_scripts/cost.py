@@ -54,7 +54,7 @@ def duration_text(seconds: float) -> str:
     """A time as text, in the largest unit of which it is at least two: "40 seconds", "3.5 hours", "36 days"."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2.0 * length:
-            return f"{seconds / length:.2g} {unit}"
+            return f"{float(f'{seconds / length:.2g}'):g} {unit}"  # 100, not 1e+02
     return counted(max(1, round(seconds)), "second")
 
 

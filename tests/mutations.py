@@ -1971,6 +1971,13 @@ FAULTS = [
         "tests/test_blender.py::test_a_light_field_gives_the_pictures_of_cycles_lens",
     ),
     Fault(
+        "picture-from-the-last-view",
+        "blender_scripts/rendering.py",
+        'scene.camera = moved["of"]',
+        "pass",
+        "tests/test_blender.py::test_a_picture_after_views_is_taken_from_the_camera_s_own_place",
+    ),
+    Fault(
         "solids-closed-where-they-are-not-cut",
         "blender_scripts/slices.py",
         "is_open = hits[i].is_back & (hits[i].identity > 0.0)",

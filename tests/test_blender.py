@@ -19,6 +19,7 @@ import pytest
 from blender_scripts import billboards, production, render_blb, views
 from blender_scripts.camera import Camera, blender_lens
 from blender_scripts.job import RenderJob, Sampling
+from blender_scripts.lens_points import VIEWS_MAX
 from blender_scripts.passes import Passes, read_passes
 from blender_scripts.process import BlenderProcess
 from blender_scripts.refusal import Refusal
@@ -308,6 +309,22 @@ def test_a_light_field_of_a_scene_in_space_gives_the_pictures_of_cycles_lens(ble
     stack = Stack(tuple(r / (focus[1] - focus[0]) for r in (4.0, 16.0)), focus, aperture=aperture, pixel="box+tent")
     light_field = _light_field(blender, tmp_path, camera, size, stack, 512)
     _require_cycles_lens(light_field, blender, tmp_path, camera, stack)
+
+
+def test_a_picture_after_views_is_taken_from_the_camera_s_own_place(blender, tmp_path):
+    scene, exr = _bridge_scene(np.random.default_rng(5)), tmp_path / "render.exr"
+    _load(blender, scene, tmp_path)
+    # A sequence of samples as long as that of the views.
+    settings = {"samples": 4, "seed": 1, "sequence": VIEWS_MAX, "adaptive_threshold": None, "denoise": False}
+    request = {"do": "render", "exr": str(exr), "lens": None, "slice": None, "overscan": 0, **settings}
+    blender.ask(request)
+    before = read_passes(exr)
+    stack = Stack((9.0,), (0.2, 0.8), pixel="box+tent")
+    _light_field(blender, tmp_path, billboards.nominal_camera(scene), (scene.width, scene.height), stack, 8)
+    blender.ask(request)
+    after = read_passes(exr)
+    np.testing.assert_array_equal(after.depth, before.depth)
+    np.testing.assert_array_equal(after.rgba_premul, before.rgba_premul)
 
 
 def test_depth_is_planar_and_through_the_pixel_centre(blender, tmp_path):

@@ -173,7 +173,14 @@ def test_light_field_costs_its_views_and_not_its_pictures():
 
 @pytest.mark.parametrize(
     "seconds, text",
-    [(0.1, "1 second"), (100.0, "100 seconds"), (400.0, "6.7 minutes"), (8000.0, "2.2 hours"), (3.25e6, "38 days")],
+    [
+        (0.1, "1 second"),
+        (100.0, "100 seconds"),
+        (400.0, "6.7 minutes"),
+        (6000.0, "100 minutes"),
+        (8000.0, "2.2 hours"),
+        (3.25e6, "38 days"),
+    ],
 )
 def test_times_are_told_in_units_for_people(seconds, text):
     assert duration_text(seconds) == text
