@@ -13,7 +13,7 @@ _CORE_SECONDS_PER_SAMPLE = 6e-6
 # To denoise a pixel once: each half of a picture, or each view. Measured on light fields of the first five scenes.
 _CORE_SECONDS_PER_DENOISED_PIXEL = 25e-6
 
-# What every view of a light field costs besides: the scene is prepared anew, and the view is written and read.
+# What every view of a light field costs besides: it is begun, written, read and added to the pictures.
 _CORE_SECONDS_PER_VIEW = 0.2
 
 

@@ -2,7 +2,8 @@
 
 A mean is over the images that the renderer could render, and has a 95 % interval over scenes (`evaluation.intervals`).
 A standard deviation is that of the population. A PSNR of a picture that equals its truth is infinite and left out of
-the mean. Renderers are compared with those that are given the same information, and with no others.
+the mean. Renderers are compared with those that are given the same information, and with no others. Where the noise of
+the truths is known, a last line says what it would leave to a perfect method.
 """
 
 import csv
@@ -34,6 +35,8 @@ _DIGITS = {"psnr": 2, "seconds": 3, "blur_parameter": 1, "parameters": 0, "gmac"
 # What a method costs: a median, without an interval or a best.
 _COSTS = ("seconds", "parameters", "gmac")
 _MORE_IS_BETTER = {"psnr": True, "ssim": True, "ssim_uniform7": True, "zncc": True, "blur_parameter": None}
+
+_FLOOR = "noise of the truth"
 
 # What the renderers of a class are given, in words. The order is that of the tables.
 GIVEN = {
@@ -99,6 +102,7 @@ class Table:
     key      its file name
     note     what the numbers are, in a sentence or two
     lines    by class of information, then in the order of the benchmark
+    floor    what the noise of the truths alone comes to, None where the table has no such number
     """
 
     key: str
@@ -106,6 +110,7 @@ class Table:
     note: str
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+    floor: Line | None = None
 
     def _classes(self) -> Iterator[tuple[str, list[Line]]]:
         """Lines by what their renderers are given; one without a name where no class is known."""
@@ -129,6 +134,8 @@ class Table:
                 lines.append(f"| *{given}* |" + " |" * len(names))
             for line in members:
                 lines.append(f"| {line.name} | {' | '.join(self._texts(line, '±', lambda t: f'**{t}**'))} |")
+        if self.floor is not None:
+            lines.append(f"| *{self.floor.name}* | {' | '.join(self._texts(self.floor, '±', str))} |")
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
@@ -147,21 +154,25 @@ class Table:
             for line in members:
                 texts = self._texts(line, r"$\pm$", lambda text: rf"\textbf{{{text}}}")
                 lines.append(f"{_tex(line.name)} & {' & '.join(texts)} " + r"\\")
+        if self.floor is not None:
+            texts = self._texts(self.floor, r"$\pm$", str)
+            lines += [r"\midrule", rf"\emph{{{_tex(self.floor.name)}}} & {' & '.join(texts)} " + r"\\"]
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         return "\n".join(lines) + "\n"
 
     def csv(self) -> str:
         """One line per renderer at full precision; standard deviation and interval have columns of their own."""
+        every = [*self.lines, *([] if self.floor is None else [self.floor])]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         header = ["renderer", "given"]
         parts = ("", "std", "low", "high")
-        cells_of = list(zip(*(line.cells for line in self.lines), strict=True))
+        cells_of = list(zip(*(line.cells for line in every), strict=True))
         kept = [[part for part in parts if not part or any(_part(c, part) is not None for c in of)] for of in cells_of]
         for column, names in zip(self.columns, kept, strict=True):
             header += [f"{column.group} {column.name} {part}".strip() for part in names]
         writer.writerow(header)
-        for line in self.lines:
+        for line in every:
             row: list[Any] = [line.name, line.information]
             for cell, names in zip(line.cells, kept, strict=True):
                 row += [_part(cell, part) for part in names]
@@ -304,7 +315,10 @@ class _Measured:
             f"{note} {self.count()}; in brackets 95 % intervals over scenes. "
             "Bold: the best of its class, and what is not significantly worse."
         )
-        return Table(key, title, note, tuple(measure.column for measure in measures), tuple(lines))
+        floor = Line(_FLOOR, "", tuple(measure.floor(self) for measure in measures))
+        is_known = any(cell.value is not None for cell in floor.cells)
+        columns = tuple(measure.column for measure in measures)
+        return Table(key, title, note, columns, tuple(lines), floor if is_known else None)
 
 
 @dataclass(frozen=True)
@@ -331,6 +345,15 @@ class _Measure:
             if name == best or (difference is not None and not difference.is_significant):
                 cells[name] = replace(cells[name], is_best=True)
         return cells
+
+    def floor(self, measured: _Measured) -> Cell:
+        """What the noise of the truths comes to in this measure; it is known of whole pictures."""
+        score = {"rmse": float, "psnr": lambda rmse: -20.0 * math.log10(rmse)}.get(self.metric)
+        if score is None or self.region not in ("all", measured.headline):
+            return Cell(None)
+        rows = measured.where(self.chosen).rows
+        noise = {row["image"]: score(row["noise_rmse"]) for row in rows if row["noise_rmse"]}
+        return self._cell(noise, measured.scenes)
 
     def _cell(self, values: Mapping[str, float], scenes: Scenes) -> Cell:
         if not values:

@@ -1971,6 +1971,13 @@ FAULTS = [
         "tests/test_blender.py::test_a_light_field_gives_the_pictures_of_cycles_lens",
     ),
     Fault(
+        "noise-of-all-levels-under-each",
+        "evaluation/tables.py",
+        "rows = measured.where(self.chosen).rows",
+        "rows = measured.rows",
+        "tests/test_report.py::test_a_last_line_says_what_the_noise_of_the_truths_leaves_to_a_perfect_method",
+    ),
+    Fault(
         "picture-from-the-last-view",
         "blender_scripts/rendering.py",
         'scene.camera = moved["of"]',

@@ -173,7 +173,7 @@ def test_latex_is_a_table_with_one_heading_per_level(document):
     text = tables(document)[0].latex()
     assert text.count(r"\multicolumn{3}{c}") == 2
     assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}" in text
-    assert text.count(r"\\") == 2 + len(RENDERERS)
+    assert text.count(r"\\") == 3 + len(RENDERERS)
     body = [line for line in text.splitlines() if line.startswith(RENDERERS)]
     assert all(line.count("&") == 6 for line in body)
     assert r"\textbf{" in text
@@ -181,7 +181,7 @@ def test_latex_is_a_table_with_one_heading_per_level(document):
 
 def test_csv_holds_the_full_numbers(document):
     rows = list(csv.DictReader(io.StringIO(named(document, "mean-std").csv())))
-    assert [row["renderer"] for row in rows] == list(RENDERERS)
+    assert [row["renderer"] for row in rows] == [*RENDERERS, "noise of the truth"]
     assert float(rows[2]["RMSE"]) == statistics.fmean(rmse_of("slow", image) for image in IMAGES)
     assert float(rows[2]["RMSE std"]) == pytest.approx(np.std([rmse_of("slow", image) for image in IMAGES]))
 
@@ -261,7 +261,25 @@ def test_renderers_are_compared_with_those_that_are_given_the_same(document):
     # One alone has nothing to be better than.
     assert best == {"hard": True, "slow": False, "soft": False}
     assert table.latex().count(r"\emph{given") == 2
-    assert [row["given"] for row in csv.DictReader(io.StringIO(table.csv()))] == ["disparity", "disparity", "layers"]
+    given = [row["given"] for row in csv.DictReader(io.StringIO(table.csv()))]
+    assert given == ["disparity", "disparity", "layers", ""]
+
+
+def test_a_last_line_says_what_the_noise_of_the_truths_leaves_to_a_perfect_method(document):
+    """Of the pictures of a column, where it is of whole pictures or of the headline region, and in RMSE and PSNR."""
+    for row in document["rows"]:
+        row["noise_rmse"] = 0.001 * row["level"]
+    levels, mean_std, regions = (named(document, key) for key in ("levels", "mean-std", "regions"))
+    assert [cell.value for cell in levels.floor.cells] == [60.0, None, None, pytest.approx(53.98, abs=0.01), None, None]
+    assert mean_std.floor.cells[0].value == pytest.approx(0.0015)
+    assert "| *noise of the truth* | 0.0015 ± 0.0005 [0.0015, 0.0015] | - |" in mean_std.markdown()
+    assert r"\emph{noise of the truth} & 0.0015" in mean_std.latex()
+    known = {c.group for c, cell in zip(regions.columns, regions.floor.cells, strict=True) if cell.value is not None}
+    assert known == {"all"}
+    for row in document["rows"]:
+        row["noise_rmse"] = None
+    assert named(document, "levels").floor is None
+    assert "noise" not in named(document, "levels").markdown()
 
 
 def test_what_is_not_significantly_worse_than_the_best_is_bold_too():
