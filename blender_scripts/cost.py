@@ -31,19 +31,32 @@ def cpu_seconds(job: RenderJob, pictures: int, cores: int) -> float:
 def light_field_cpu_seconds(job: RenderJob, scenes: int, cores: int) -> float:
     """The same for the light fields of some scenes and the views that are kept, without their layers.
 
-    With a noise it is a lower limit. A time limit is taken into account; views that are kept have none.
+    With a noise and no time limit it is a lower limit. Views that are kept have no time limit.
     """
-    views, overscan = job.expected_views(), overscan_px(max(job.blur_radii_px))
-    extended = (job.width + 2 * overscan) * (job.height + 2 * overscan)
-    bokeh = extended * views
-    sharp = job.width * job.height * sharp_views(views)
-    pixels = bokeh + sharp
-    work = pixels * (_CORE_SECONDS_PER_SAMPLE + _denoising(job)) + (views + sharp_views(views)) * _CORE_SECONDS_PER_VIEW
-    each = work / cores
     # A view that is kept is rendered twice, with half its samples.
-    view = extended * (job.view_samples * _CORE_SECONDS_PER_SAMPLE + 2 * _denoising(job)) + 2 * _CORE_SECONDS_PER_VIEW
-    kept = job.keep_views**2 * view
-    return scenes * (min(each, job.sampling.time_limit_s or each) + kept / cores)
+    samples = job.view_samples * _CORE_SECONDS_PER_SAMPLE + 2 * _denoising(job)
+    kept = job.keep_views**2 * (_extended_px(job) * samples + 2 * _CORE_SECONDS_PER_VIEW)
+    return scenes * (share_in_time(job, cores) * _stack_seconds(job, cores) + kept / cores)
+
+
+def share_in_time(job: RenderJob, cores: int | None = None) -> float:
+    """The part of the expected views of a stack that fits into the time limit, on these or on all CPU cores."""
+    limit = job.sampling.time_limit_s
+    return min(1.0, limit / _stack_seconds(job, cores or _cores())) if limit else 1.0
+
+
+def _stack_seconds(job: RenderJob, cores: int) -> float:
+    """Time of the expected views of a stack, without a time limit."""
+    views = job.expected_views()
+    pixels = _extended_px(job) * views + job.width * job.height * sharp_views(views)
+    work = pixels * (_CORE_SECONDS_PER_SAMPLE + _denoising(job)) + (views + sharp_views(views)) * _CORE_SECONDS_PER_VIEW
+    return work / cores
+
+
+def _extended_px(job: RenderJob) -> int:
+    """Pixels of a view of the stack."""
+    overscan = overscan_px(max(job.blur_radii_px))
+    return (job.width + 2 * overscan) * (job.height + 2 * overscan)
 
 
 def _denoising(job: RenderJob) -> float:
@@ -72,8 +85,8 @@ def light_field_cost_text(job: RenderJob, scenes: int, device: str) -> str:
     what = f"{fields} of {counted(views, 'view')} for {pictures} of {job.width} x {job.height}"
     if job.keep_views:
         what += f", and {job.keep_views} x {job.keep_views} views of {job.view_samples} samples"
-    least = "at least " if job.sampling.noise is not None else ""
-    return what + _time_text(least, light_field_cpu_seconds(job, scenes, _cores()), device, "views")
+    bound = "at most " if share_in_time(job) < 1.0 else "at least " if job.sampling.noise is not None else ""
+    return what + _time_text(bound, light_field_cpu_seconds(job, scenes, _cores()), device, "views")
 
 
 def _time_text(bound: str, seconds: float, device: str, first: str) -> str:

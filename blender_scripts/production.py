@@ -190,7 +190,7 @@ def produce_scene(
         for blur_index, focus_index, lens in stack.lenses():
             render.picture(_bokeh_name(stack, blur_index, focus_index), lens=blender_lens(lens, camera))
     else:
-        render.light_field(stack, camera, on_view)
+        render.light_field(stack, camera, on_view, on_warning)
     grid = view_grid(job, stack, camera) if job.keep_views else None
     if grid is not None:
         render.views(grid, on_view)
@@ -403,13 +403,17 @@ class _SceneRendering:
         path.unlink()
         return without <= depth * _SAME_DEPTH
 
-    def light_field(self, stack: Stack, camera: Camera, on_view: Callable[[], None]) -> None:
+    def light_field(
+        self, stack: Stack, camera: Camera, on_view: Callable[[], None], on_warning: Callable[[str], None]
+    ) -> None:
         """Make the all-in-focus picture and the stack from views."""
         names = {_bokeh_name(stack, k, f): (k, f) for k, f, _ in stack.lenses()}
         if all(name in self._kept for name in (image_file("exr"), *names)):
             return
         views = Views(self._job, stack, camera, self._scene_index, self._kept.path("views.npz"))
         views.render(self._blender, on_view)
+        if lacks := views.shortfall():
+            on_warning(f"the light field ends with {lacks}")
         for name, (blur_index, focus_index) in names.items():
             self._kept.add(name, *views.bokeh(blur_index, focus_index))
         self._kept.add(image_file("exr"), *views.all_in_focus())

@@ -8,6 +8,7 @@ installed Blender can start it too; the command then runs in the Python that has
     blender -b -P blender_scripts/render_blb.py -- --scenes 10
 """
 
+import math
 import platform
 import runpy
 import sys
@@ -26,7 +27,7 @@ if __name__ == "__main__" and "bpy" in sys.modules:  # only Blender itself loads
 import numpy as np
 import tyro
 
-from blender_scripts.cost import cost_text, light_field_cost_text
+from blender_scripts.cost import cost_text, light_field_cost_text, share_in_time
 from blender_scripts.focus import FocusRule
 from blender_scripts.job import MadeBy, RenderJob, Sampling, StackMethod
 from blender_scripts.lens_points import VIEWS_MAX
@@ -169,8 +170,9 @@ def main(argv: list[str] | None = None, prog: str = "render_blb.py") -> int:
     options = tyro.cli(Options, args=argv, prog=prog)
     if options.preset is not None:
         preset = {**_PRESETS[options.preset], "preset": options.preset}
-        if options.samples is not None:
-            del preset["noise"]
+        if options.samples is not None or options.stack == "direct":
+            # The preset's end of a light field is not that of so many views, or of pictures one by one.
+            preset = {key: value for key, value in preset.items() if key not in ("noise", "time_limit")}
         options = tyro.cli(Options, args=argv, prog=prog, default=replace(Options(), **preset))
     return command.exit_code(
         partial(_render, options, prog),
@@ -316,7 +318,8 @@ def _list(options: Options, prog: str) -> int:
 
 def _views(job: RenderJob) -> int:
     """The number of views of a scene, as far as it is known before."""
-    return job.expected_views() + sharp_views(job.expected_views()) + job.keep_views**2
+    stack = job.expected_views() + sharp_views(job.expected_views())
+    return math.ceil(stack * share_in_time(job)) + job.keep_views**2
 
 
 class _AnnouncedViews:
@@ -353,12 +356,12 @@ def _require_sensible(options: Options) -> None:
         raise OptionError(f"--noise-threshold is {options.noise_threshold}; it must lie between 0 and 1")
     if options.noise is not None and not 0.0 < options.noise < 1.0:
         raise OptionError(f"--noise is {options.noise}; it must lie between 0 and 1")
+    if options.blades != 0 and not 3 <= options.blades <= 16:
+        raise OptionError(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
     if options.stack == "direct":
         _require_direct(options)
     else:
         _require_light_field(options)
-    if options.blades != 0 and not 3 <= options.blades <= 16:
-        raise OptionError(f"--blades is {options.blades}; it must be 0 for a round aperture, or 3 to 16")
     for path in options.blend:
         if not path.is_file():
             raise Refusal(f"{path}: no such file")

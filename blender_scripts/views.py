@@ -113,6 +113,21 @@ class Views:
         """The picture that one half of the views makes."""
         return self._bokeh.half(half, blur_index, focus_index)
 
+    def shortfall(self) -> str | None:
+        """What the pictures lack of the views or of the noise asked for, None where it is nothing.
+
+        Without a number, the views asked for are those that make bright points filled disks.
+        """
+        wanted, views, limit = (
+            self._sampling.samples or self._bokeh.filling_views,
+            self._bokeh.views,
+            self._sampling.noise,
+        )
+        lacks = [f"{views} of {wanted} views"] if views < wanted else []
+        if limit is not None and not all(field.is_quiet(limit) for field in self._fields):
+            lacks.append(f"a display noise of up to {max(field.noise for field in self._fields):.2g}, not {limit:g}")
+        return " and ".join(lacks) or None
+
     def forget(self) -> None:
         """Remove the checkpoint."""
         self._checkpoint.unlink(missing_ok=True)
@@ -168,8 +183,11 @@ class _Field:
         self._middle_px = blur_parameter * self._middle
         self._overscan = overscan_px(blur_parameter * (high - low))
         self._lens_radius_m = blur_parameter / camera.focal_length_px
-        self._checked = _checked(max(_FIRST_CHECK, points.filling_views(max(job.blur_radii_px))))
-        seeds = np.random.SeedSequence([job.seed, scene_index, *name.encode()]).generate_state(2) >> 1
+        self.filling_views = points.filling_views(max(job.blur_radii_px))
+        self._checked = _checked(max(_FIRST_CHECK, self.filling_views))
+        # Denoised views are of other samples, so that their noise is independent of that of a set without a denoiser.
+        entropy = [job.seed, scene_index, *name.encode(), *([1] if job.sampling.denoise else [])]
+        seeds = np.random.SeedSequence(entropy).generate_state(2) >> 1
         self._seeds = [int(seed) for seed in seeds]
         levels = points.weights.shape[1]
         self._sums = LightFieldSums(levels, len(focus_disparities), job.width, job.height, self._overscan)
@@ -181,7 +199,17 @@ class _Field:
 
     def is_below(self, noise: float) -> bool:
         """Whether the noise of all pictures is below a limit. It is measured now and then; in between it is False."""
-        return self.views in self._checked and self._sums.is_below(noise)
+        return self.views in self._checked and self.is_quiet(noise)
+
+    def is_quiet(self, noise: float) -> bool:
+        """Whether the noise of all pictures is below a limit."""
+        return self._sums.is_below(noise)
+
+    @property
+    def noise(self) -> float:
+        """The largest noise of a picture, display RMSE."""
+        _, focuses, levels = self._sums.sums.shape[:3]
+        return max(self._sums.noise(level, focus).picture for level in range(levels) for focus in range(focuses))
 
     def add_view(self, blender: BlenderProcess, exr: Path, *, denoise: bool) -> None:
         """Render the next view and add it to all pictures."""

@@ -17,6 +17,7 @@ from blender_scripts.cost import (
     duration_text,
     light_field_cost_text,
     light_field_cpu_seconds,
+    share_in_time,
 )
 from blender_scripts.extent import disparity_extent
 from blender_scripts.focus import FocusRule
@@ -168,6 +169,9 @@ def test_light_field_costs_its_views_and_not_its_pictures():
     assert light_field_cpu_seconds(limited, 3, cores=2) == 180.0
     noisy = replace(job, sampling=Sampling(None, stack="light-field", noise=0.01))
     assert "at least about" in light_field_cost_text(noisy, 3, "cpu")
+    short = replace(noisy, sampling=replace(noisy.sampling, time_limit_s=60.0))
+    assert "at most about 3 minutes" in light_field_cost_text(short, 3, "cpu")
+    assert share_in_time(noisy) == 1.0 and 0.0 < share_in_time(short, 1) < 0.5
     assert "about" not in light_field_cost_text(noisy, 3, "optix: a GPU")
 
 
@@ -228,6 +232,14 @@ def test_direct_stacks_go_on_where_earlier_versions_ended():
 def test_runs_without_views_go_on_where_earlier_versions_ended():
     assert not {"keep_views", "view_samples"} & _job().describe().keys()
     assert _job(keep_views=5).describe() == {**_job().describe(), "keep_views": 5, "view_samples": 16}
+
+
+@pytest.mark.parametrize("words", [["--stack", "direct"], ["--samples", "4096"]])
+def test_a_preset_s_end_of_a_light_field_is_not_that_of_other_pictures(words, tmp_path, capsys):
+    """Neither the noise nor the time limit of `blb-mini`: 4096 views take longer than that on a core."""
+    assert main(["--preset", "blb-mini", *words, "--dry-run", "--out", str(tmp_path / "set")]) == 0
+    told = capsys.readouterr().out
+    assert "510 pictures" in told if "direct" in words else "at most" not in told and "4096 views" in told
 
 
 def test_kept_views_are_told_and_counted_before_anything_is_rendered(tmp_path, capsys, monkeypatch):
@@ -355,6 +367,7 @@ def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_pat
         (["--samples", "7"], "--samples"),
         (["--width", "4"], "--width"),
         (["--blades", "2"], "--blades"),
+        (["--blades", "2", "--samples", "100"], "--blades is 2"),
         (["--noise-threshold", "0"], "--noise-threshold"),
         (["--noise-threshold", "0.1"], "needs --stack direct"),
         (["--noise", "0.01", "--samples", "100"], "--samples is 100 and --noise is 0.01"),

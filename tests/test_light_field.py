@@ -393,6 +393,38 @@ def test_time_limit_ends_views_once_every_picture_has_some(tmp_path):
     assert light_field.bokeh(1, 0)[2] == nested_lens_points(Disk(), (6.0, 12.0)).least_views
 
 
+@pytest.mark.parametrize(
+    "sampling, noise, lacks",
+    [
+        ({"noise": 0.02}, 0.0, None),
+        ({"samples": 64}, 0.5, None),
+        ({"samples": 64, "time_limit_s": 1e-9}, 0.0, "{least} of 64 views"),
+        ({"noise": 0.02, "time_limit_s": 1e-9}, 0.0, "{least} of {filling} views"),
+        ({"noise": 0.02, "time_limit_s": 1e-9}, 0.5, "{least} of {filling} views and a display noise of up to 0.0"),
+    ],
+)
+def test_what_a_light_field_lacks_of_what_was_asked_for_is_told(tmp_path, sampling, noise, lacks):
+    job = _job(tmp_path, **sampling)
+    told = _rendered(tmp_path, Formula(_flat, 0.5, noise=noise), job).shortfall()
+    if lacks is None:
+        assert told is None
+    else:
+        points = job.lens_points()
+        assert told and told.startswith(lacks.format(least=points.least_views, filling=job.expected_views()))
+        assert told.endswith(", not 0.02") == (noise > 0.0)
+
+
+def test_denoised_views_are_of_other_samples(tmp_path):
+    """So that a denoised set and one that is not have independent noise."""
+    seeds = []
+    for denoise in (False, True):
+        scene = Formula(_flat, 0.5)
+        (tmp_path / str(denoise)).mkdir()
+        _rendered(tmp_path / str(denoise), scene, _job(tmp_path, samples=40, denoise=denoise))
+        seeds.append({request["seed"] for request in scene.requests})
+    assert not seeds[0] & seeds[1]
+
+
 def _pictures(light_field: Views) -> list[bytes]:
     pictures = [light_field.bokeh(level, focus) for level in range(2) for focus in range(3)]
     return [repr((p.tobytes(), n, c)).encode() for p, n, c in [*pictures, light_field.all_in_focus()]]

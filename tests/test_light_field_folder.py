@@ -214,6 +214,10 @@ def far_away(path: Path, row: int, column: int) -> None:
             lambda s: shutil.copy(s / view_depth_file(4, 6), s / view_depth_file(4, 4)),
             "views/04_04_depth.exr: moved to the middle view it agrees",
         ),
+        (
+            lambda s: [change(s, row, column) for row in range(SIDE) for column in range(SIDE)],
+            "bokeh_01_00.exr: the views make another picture",
+        ),
         (turn_around, "bokeh_01_00.exr: the views make another picture"),
         (lambda s: edit_views(s, disparity=0.45), "bokeh_01_00.exr: the views make another picture"),
         (lambda s: edit_views(s, blur_parameter=9.0), "scene.yaml: blur_parameter of the views is 9.0, by stack and"),
