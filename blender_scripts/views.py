@@ -4,7 +4,8 @@ The all-in-focus picture is a light field too, of a lens that is a point. Both f
 half as many views: all of them have the same weight, while the views of the other count for 0.3 to 0.5 of as many.
 
 The sums are written to disk every minute, so that a stopped run loses no more. It ends with the same bytes as a run
-that was not stopped, because view k depends on the scene, the seeds and k alone.
+that was not stopped, because view k depends on the scene, the seeds and k alone. A .blend file with adaptive
+subdivision is an exception: Cycles dices its meshes once, for the first view that it takes.
 """
 
 import math
@@ -118,12 +119,9 @@ class Views:
 
         Without a number, the views asked for are those that make bright points filled disks.
         """
-        wanted, views, limit = (
-            self._sampling.samples or self._bokeh.filling_views,
-            self._bokeh.views,
-            self._sampling.noise,
-        )
+        wanted, views = self._sampling.samples or self._bokeh.filling_views, self._bokeh.views
         lacks = [f"{views} of {wanted} views"] if views < wanted else []
+        limit = self._sampling.noise
         if limit is not None and not all(field.is_quiet(limit) for field in self._fields):
             lacks.append(f"a display noise of up to {max(field.noise for field in self._fields):.2g}, not {limit:g}")
         return " and ".join(lacks) or None

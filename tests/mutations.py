@@ -1978,6 +1978,20 @@ FAULTS = [
         "tests/test_report.py::test_a_last_line_says_what_the_noise_of_the_truths_leaves_to_a_perfect_method",
     ),
     Fault(
+        "denoised-views-of-the-same-samples",
+        "blender_scripts/views.py",
+        "*([1] if job.sampling.denoise else [])",
+        "",
+        "tests/test_light_field.py::test_denoised_views_are_of_other_samples",
+    ),
+    Fault(
+        "light-field-that-is-short-and-silent",
+        "blender_scripts/views.py",
+        'return " and ".join(lacks) or None',
+        "return None",
+        "tests/test_light_field.py::test_what_a_light_field_lacks_of_what_was_asked_for_is_told",
+    ),
+    Fault(
         "picture-from-the-last-view",
         "blender_scripts/rendering.py",
         'scene.camera = moved["of"]',
