@@ -1992,6 +1992,13 @@ FAULTS = [
         "tests/test_light_field.py::test_what_a_light_field_lacks_of_what_was_asked_for_is_told",
     ),
     Fault(
+        "views-of-a-camera-that-nobody-carries",
+        "blender_scripts/rendering.py",
+        "camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world.normalized()",
+        "camera.matrix_basis.normalized()",
+        "tests/test_blender.py::test_views_are_those_of_a_camera_that_others_carry_and_turn",
+    ),
+    Fault(
         "picture-from-the-last-view",
         "blender_scripts/rendering.py",
         'scene.camera = moved["of"]',

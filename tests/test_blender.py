@@ -590,6 +590,23 @@ def test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill(blend
     assert not list(out.glob(".rendered-*"))
 
 
+def test_views_are_those_of_a_camera_that_others_carry_and_turn(blends, tmp_path):
+    """`verify` requires the depth of the middle view to be that of the pinhole, and the stack's pictures of the views."""
+    arguments = [*SIZE, "--blur-levels", "1", "--radius-step", "8", "--focus-count", "2", "--samples", "8"]
+    arguments += [
+        "--keep-views",
+        "3",
+        "--view-samples",
+        "4",
+        "--device",
+        "cpu",
+        "--blend",
+        str(blends / "carried.blend"),
+    ]
+    assert render_blb.main([*arguments, "--out", str(tmp_path / "set")]) == 0
+    assert not verify(tmp_path / "set").problems
+
+
 def test_crash_is_reported_with_the_scene_and_the_others_go_on(blends, tmp_path, monkeypatch, capsys):
     ask = BlenderProcess.ask
 
@@ -830,6 +847,16 @@ scene.render.resolution_percentage = 25
 scene.camera.data.dof.use_dof = True
 scene.camera.data.dof.focus_object = bpy.context.object
 bpy.ops.wm.save_as_mainfile(filepath=str(folder / "walls.blend"))
+# The same camera on a holder, from which a constraint turns it to the last wall.
+holder = bpy.data.objects.new("holder", None)
+scene.collection.objects.link(holder)
+holder.matrix_world = scene.camera.matrix_world.copy()
+holder.location.x += 0.2
+scene.camera.parent = holder
+scene.camera.matrix_basis.identity()
+constraint = scene.camera.constraints.new("TRACK_TO")
+constraint.target, constraint.track_axis, constraint.up_axis = bpy.context.object, "TRACK_NEGATIVE_Z", "UP_Y"
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "carried.blend"))
 
 def bright():
     scene = empty()
