@@ -591,18 +591,10 @@ def test_kept_views_are_seen_from_their_lens_points_and_go_on_after_a_kill(blend
 
 
 def test_views_are_those_of_a_camera_that_others_carry_and_turn(blends, tmp_path):
-    """`verify` requires the depth of the middle view to be that of the pinhole, and the stack's pictures of the views."""
+    """`verify` requires the middle view's depth to be the pinhole's, and the stack's pictures of the views."""
     arguments = [*SIZE, "--blur-levels", "1", "--radius-step", "8", "--focus-count", "2", "--samples", "8"]
-    arguments += [
-        "--keep-views",
-        "3",
-        "--view-samples",
-        "4",
-        "--device",
-        "cpu",
-        "--blend",
-        str(blends / "carried.blend"),
-    ]
+    arguments += ["--keep-views", "3", "--view-samples", "4", "--device", "cpu"]
+    arguments += ["--blend", str(blends / "carried.blend")]
     assert render_blb.main([*arguments, "--out", str(tmp_path / "set")]) == 0
     assert not verify(tmp_path / "set").problems
 
