@@ -38,6 +38,7 @@ from renderers import RENDERERS
 from renderers.neural.tensors import device_of
 from runtime import backend
 from runtime.backend import Backend
+from runtime.command import counted
 from runtime.files import write_whole
 from scenes.billboard import Scene
 from scenes.lens import ThinLens
@@ -242,7 +243,10 @@ def cycles(place: Place) -> list[Row]:
             return {"samples": VIEWS_MAX, "view": view}
 
         rows = []
-        for kind, name in ((lambda k: {"samples": samples}, f"{samples} samples"), (of_light_field, "1 sample, moved")):
+        for kind, name in (
+            (lambda k: {"samples": samples}, counted(samples, "sample")),
+            (of_light_field, "1 sample, moved"),
+        ):
             what = f"views of still_life, {width} x {height}, {name}"
             rows.append(Row("cycles", what, views_a_second(kind), "views/s", f"on {loaded['device']}"))
     return rows

@@ -24,6 +24,10 @@ def test_the_rehearsal_measures_every_part(tmp_path):
     assert {row["part"] for row in rows} == {"device", "tests", "tracer", "renderers", "training", "cycles"}
     figures = [row for row in rows if row["part"] != "device"]
     assert all(row["value"] > 0.0 and row["unit"] in ("s", "ms", "samples/s", "views/s") for row in figures)
+    named = [row["what"].split(",")[0] for row in rows if row["part"] == "training"]
+    assert {"arnet", "iunet", "reveal"} < set(named)
+    moved = [row["what"].endswith("moved") for row in rows if row["part"] == "cycles"]
+    assert moved == [False, True]
     apart = [float(row["note"].split("RMSE ")[1]) for row in rows if row["part"] == "renderers"]
     assert len(apart) == 2 and max(apart) < 1e-5
     page = (tmp_path / "gpu.md").read_text()
