@@ -5,9 +5,9 @@
     python benchmarks/denoiser.py datasets/blb-mini datasets/blb-mini-denoised
 
 The mean square of the difference of two pictures is that of the bias plus that of the noise of both, since their noise
-is independent: denoised views take other samples of Cycles. The noise is known from the two halves of the views, so that
-the rest is the bias. Both sets have the same lens points, and what error comes of these is not in the bias. All are
-display RMSE, as roots of means of squares over the pictures of a level.
+is independent: denoised views take other samples of Cycles. The noise is known from the two halves of the views, so
+that the rest is the bias. Both sets have the same lens points, and what error comes of these is not in the bias. All
+are display RMSE, as roots of means of squares over the pictures of a level.
 """
 
 import sys

@@ -238,15 +238,15 @@ def cycles(place: Place) -> list[Row]:
             # The first two build the scene and place the camera.
             return 1.0 / min([blender.ask({**request, **kind(k)})["wall_s"] for k in range(5)][2:])
 
-        def of_light_field(k: int) -> dict[str, Any]:
+        def from_one_place(k: int) -> dict[str, Any]:
+            return {"samples": samples}
+
+        def from_the_lens(k: int) -> dict[str, Any]:
             view = {"camera_m": (0.001 * k, 0.0), "shift_px": (0.0, 0.1 * k), "sample": k}
             return {"samples": VIEWS_MAX, "view": view}
 
         rows = []
-        for kind, name in (
-            (lambda k: {"samples": samples}, counted(samples, "sample")),
-            (of_light_field, "1 sample, moved"),
-        ):
+        for kind, name in ((from_one_place, counted(samples, "sample")), (from_the_lens, "1 sample, moved")):
             what = f"views of still_life, {width} x {height}, {name}"
             rows.append(Row("cycles", what, views_a_second(kind), "views/s", f"on {loaded['device']}"))
     return rows
