@@ -83,7 +83,7 @@ def compare(truth: Path, denoised: Path) -> dict[tuple[str, str], list[Squares]]
         difference = float(np.square(pictures[0] - pictures[1]).mean(dtype=np.float64))
         squares = Squares(difference, case.noise_rmse**2, other.noise_rmse**2)
         for level in (str(case.level), "all"):
-            table[case.name.split("/")[0], level].append(squares)
+            table[case.scene, level].append(squares)
     if not table:
         raise ValueError(f"{truth} and {denoised} have no picture in common")
     return dict(sorted(table.items()))

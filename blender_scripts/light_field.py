@@ -14,6 +14,7 @@ The views are in two halves. Each picture's noise is half the display RMSE betwe
 the views in its aperture.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -102,8 +103,12 @@ class LightFieldSums:
 
     def is_below(self, limit: float) -> bool:
         """Whether the noise of every picture is below a limit."""
+        return all(noise.is_below(limit) for noise in self.noises())
+
+    def noises(self) -> Iterator[Noise]:
+        """The noise of every picture."""
         _, focuses, levels = self.sums.shape[:3]
-        return all(self.noise(level, focus).is_below(limit) for level in range(levels) for focus in range(focuses))
+        return (self.noise(level, focus) for level in range(levels) for focus in range(focuses))
 
 
 def sums_bytes(pictures: int, width: int, height: int) -> int:

@@ -206,8 +206,7 @@ class _Field:
     @property
     def noise(self) -> float:
         """The largest noise of a picture, display RMSE."""
-        _, focuses, levels = self._sums.sums.shape[:3]
-        return max(self._sums.noise(level, focus).picture for level in range(levels) for focus in range(focuses))
+        return max(noise.picture for noise in self._sums.noises())
 
     def add_view(self, blender: BlenderProcess, exr: Path, *, denoise: bool) -> None:
         """Render the next view and add it to all pictures."""
