@@ -1,8 +1,8 @@
 """What the denoiser does to light fields: denoised pictures against pictures of the same scenes without it.
 
-    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --out datasets/blb-mini
-    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --denoise --out datasets/blb-mini-denoised
-    python benchmarks/denoiser.py datasets/blb-mini datasets/blb-mini-denoised
+    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --time-limit 480 --out datasets/blb-mini
+    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --samples 48 --denoise --out datasets/blb-denoised
+    python benchmarks/denoiser.py datasets/blb-mini datasets/blb-denoised
 
 The mean square of the difference of two pictures is that of the bias plus that of the noise of both, since their noise
 is independent: denoised views take other samples of Cycles. The noise is known from the two halves of the views, so
@@ -26,7 +26,7 @@ from bokehdata.opening import open_cases
 class Options:
     """The bias of denoised light fields, by scene and blur level.
 
-    Example: python benchmarks/denoiser.py datasets/blb-mini datasets/blb-mini-denoised
+    Example: python benchmarks/denoiser.py datasets/blb-mini datasets/blb-denoised
     """
 
     truth: tyro.conf.Positional[Path]
