@@ -2251,7 +2251,7 @@ FAULTS = [
         "training/train.py",
         "if is_whole and shapes ==",
         "if is_whole or shapes ==",
-        "tests/test_training.py::test_a_broken_file_of_a_run_is_named",
+        "tests/test_training.py::test_a_checkpoint_of_another_network_is_named",
     ),
     Fault(
         "the-silence-ends-with-the-first-thread",

@@ -1167,6 +1167,16 @@ def test_a_broken_file_of_a_run_is_named(finished, data, tmp_path, capsys, name,
     assert "weights_only" not in captured.err and "executed" not in captured.out
 
 
+def test_a_checkpoint_of_another_network_is_named(finished, data, tmp_path, capsys):
+    out = shutil.copytree(finished, tmp_path / "run")
+    held = torch.load(out / "last.ckpt", weights_only=True)
+    name, weights = next(iter(held["state_dict"].items()))
+    held["state_dict"][name] = torch.zeros((*weights.shape, 2))
+    torch.save(held, out / "last.ckpt")
+    assert run(out, data) == 2
+    assert "last.ckpt: is not a whole checkpoint of this run;" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file_bytes", [0, 2_000, 20_000])
 def test_a_full_disk_names_the_run_and_a_later_run_goes_on(data, tmp_path, capsys, full_disk, file_bytes):
     out = tmp_path / "run"
