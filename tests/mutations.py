@@ -1230,6 +1230,20 @@ FAULTS = [
         "tests/test_layering.py",
     ),
     Fault(
+        "a-sky-behind-a-window-is-white",
+        "renderers/layering/filling.py",
+        "np.maximum(_filling_squares(linear, known), np.float32(1.0))",
+        "np.float32(1.0)",
+        "tests/test_layering.py::test_light_above_white_goes_on_behind_where_it_is_a_sky_and_not_where_it_is_a_lamp",
+    ),
+    Fault(
+        "a-lamp-that-is-hardly-seen-is-a-sky",
+        "renderers/layering/filling.py",
+        "window.shape) > 0.5",
+        "window.shape) > 0.0",
+        "tests/test_layering.py::test_a_lamp_that_is_hardly_seen_is_no_sky",
+    ),
+    Fault(
         "light-brighter-than-anything-nearby-kept-in-a-mixed-pixel",
         "renderers/layering/filling.py",
         "np.clip(linear, least, most)",

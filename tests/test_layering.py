@@ -12,7 +12,7 @@ from renderers.base import RendererError
 from renderers.layering import LAYERINGS, Analyse, layering
 from renderers.layering import drbokeh as drbokeh_layers
 from renderers.layering import mpib as mpib_layers
-from renderers.layering.filling import from_nearest
+from renderers.layering.filling import extended, from_nearest
 from scenes.color import linear_from_display
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -118,6 +118,25 @@ def test_every_unknown_pixel_takes_the_value_of_the_nearest_known_one():
 
 
 # Dr.Bokeh
+
+
+@pytest.mark.parametrize(("side", "is_sky"), [(24, True), (10, True), (8, False), (3, False)])
+def test_light_above_white_goes_on_behind_where_it_is_a_sky_and_not_where_it_is_a_lamp(side, is_sky):
+    """Columns from 40 on are seen, and hold a bright square beside what is hidden."""
+    linear, known = np.full((60, 80, 3), 0.2, np.float32), np.zeros((60, 80), bool)
+    known[:, 40:] = True
+    linear[20 : 20 + side, 40 : 40 + side] = 5.0
+    filled = extended(linear, known)
+    np.testing.assert_array_equal(filled[known], linear[known])
+    assert (filled[:, :40].max() > 2.0) == is_sky
+    assert (filled[:, :40].max() > 1.0) == is_sky
+
+
+def test_a_lamp_that_is_hardly_seen_is_no_sky():
+    """Most of the square around it is hidden: what is seen of it may be all that there is."""
+    linear, known = np.full((60, 80, 3), 5.0, np.float32), np.zeros((60, 80), bool)
+    known[20:40, 40:43] = True
+    assert extended(linear, known)[:, :40].max() <= 1.0
 
 
 def test_the_nearer_class_of_disparities_is_the_foreground():

@@ -15,6 +15,9 @@ from scenes.matte import extend_colour
 # Side of the square of pixels that a mixed one is compared with.
 _NEARBY = 5
 
+# Light above white that fills a square of this side is a window or a sky, and less of it a lamp.
+_SKY = 9
+
 # A step of disparity by this part of the picture's range is an edge; less is a slope.
 EDGE = 0.02
 
@@ -63,11 +66,20 @@ def nearest_of(known: NDArray[np.bool_]) -> Nearest:
 def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:
     """The picture with all but the known pixels continued smoothly from them (pull-push).
 
-    Means are those of display values up to white: a lamp lights no more than itself.
+    Means are those of display values. A lamp lights no more than itself, and a sky goes on behind a window: light above
+    white is continued only where it fills squares of _SKY pixels.
     """
-    display = display_from_linear(np.minimum(linear, np.float32(1.0)))
+    display = display_from_linear(np.minimum(linear, np.maximum(_filling_squares(linear, known), np.float32(1.0))))
     filled = extend_colour(np.concatenate([display, known[..., None].astype(np.float32)], axis=-1))[..., :3]
     return np.where(known[..., None], linear, linear_from_display(filled))
+
+
+def _filling_squares(linear: Picture, known: NDArray[np.bool_]) -> Picture:
+    """(H, W, 3): the most light that all known pixels of a square around have; 0 where none is known by half."""
+    window = np.ones((_SKY, _SKY), np.uint8)
+    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
+    is_known = cv2.blur(known.astype(np.float32), window.shape) > 0.5
+    return cv2.dilate(np.where(is_known[..., None], least, np.float32(0.0)), window)
 
 
 def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
