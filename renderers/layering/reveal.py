@@ -1,7 +1,6 @@
 """The layers of `reveal0`, changed beside their edges by a network (`renderers.neural.reveal`).
 
-The picture is analysed once, for any lens. Layers through a lens of another gamma than the reference are projected to
-the picture again: `renderers.neural.reveal.inference.Revealed.scene`.
+The picture is analysed once, for any lens.
 """
 
 import math
@@ -26,7 +25,7 @@ def analyse(
 
     weights   of the network; None for those that ship. RendererError where there are none
     """
-    return analysed(_network(weights or shipped("reveal", "reveal")), display_from_linear(linear), disparity).scene()
+    return analysed(_network(weights or shipped("reveal", "reveal")), display_from_linear(linear), disparity)
 
 
 @lru_cache(1)

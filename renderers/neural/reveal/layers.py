@@ -149,21 +149,20 @@ def _pull_push(premultiplied: Tensor) -> Tensor:
     return torch.where(alpha > 0.0, own, F.interpolate(smaller, size, mode="bilinear"))
 
 
-def projected(colour: Tensor, alpha: Tensor, picture: Tensor, gamma: float = REFERENCE_GAMMA) -> Tensor:
+def projected(colour: Tensor, alpha: Tensor, picture: Tensor) -> Tensor:
     """Colours with which the layers, put over each other in linear light, are the picture: (B, L, 3, H, W).
 
     With w_i the part of a layer that is seen, sum w = 1: where sum w C is more than the light, all C are scaled down;
     where it is less, w_i e / sum w^2 is added, e what is missing. Both are exact and leave no colour below 0.
 
     colour, alpha   of the layers; the last is opaque
-    picture         (B, 3, H, W) display values, at the reference gamma as well
-    gamma           of the light: the same colours mix to another picture at another gamma
+    picture         (B, 3, H, W) display values
     """
     black = _BLACK if torch.is_grad_enabled() else 0.0
-    light, wanted = (x.clamp(min=black) ** gamma for x in (colour, picture[:, None]))
+    light, wanted = (x.clamp(min=black) ** REFERENCE_GAMMA for x in (colour, picture[:, None]))
     left = torch.cumprod(1.0 - alpha, 1)
     seen = torch.cat([alpha[:, :1], alpha[:, 1:] * left[:, :-1]], 1)
     mixed = (seen * light).sum(1, keepdim=True)
     missing = (wanted - mixed).clamp(min=0.0) / (seen * seen).sum(1, keepdim=True)
     light = light * (wanted / mixed.clamp(min=_TINY)).clamp(max=1.0) + seen * missing
-    return light ** (1.0 / gamma)
+    return light ** (1.0 / REFERENCE_GAMMA)
