@@ -2161,10 +2161,31 @@ FAULTS = [
         "tests/test_reveal.py::test_what_a_row_of_the_ablation_leaves_out_is_absent_at_inference",
     ),
     Fault(
+        "the-near-side-of-an-edge-keeps-all-its-light",
+        "renderers/layering/reveal0.py",
+        "        if rim.any():",
+        "        if False:",
+        "tests/test_reveal0.py::test_light_of_a_pixel_that_is_mostly_near_is_given_to_both_sides",
+    ),
+    Fault(
+        "a-far-pixel-given-to-the-near-side",
+        "renderers/layering/reveal0.py",
+        "0.0, 0.5), _most(light, near))",
+        "0.0, 1.0), _most(light, near))",
+        "tests/test_reveal0.py::test_the_surface_that_the_disparity_is_of_has_at_least_half_of_a_pixel",
+    ),
+    Fault(
+        "a-lamp-that-lights-the-wall-beside-it",
+        "renderers/layering/reveal0.py",
+        "own[mixed] = np.where(lamp, far,",
+        "own[mixed] = np.where(lamp & False, far,",
+        "tests/test_reveal0.py::test_a_lamp_keeps_the_light_that_it_spills_over_a_far_pixel",
+    ),
+    Fault(
         "reveal0-that-leaves-light-behind-edges",
         "renderers/layering/reveal0.py",
-        "    unmix(linear, own, layers, number, beside)\n",
-        "    # unmix(linear, own, layers, number, beside)\n",
+        "    unmix(linear, own, layers, number, beside, before_farther(surface, step))\n",
+        "",
         "tests/test_reveal0.py::test_light_of_a_pixel_on_an_edge_is_given_to_both_sides",
     ),
     # Faults of users, files and machines

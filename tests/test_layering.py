@@ -70,11 +70,10 @@ def test_layers_are_those_of_a_scene_and_every_renderer_of_layers_takes_them(nam
 def test_without_blur_the_layers_show_the_picture_but_for_the_mixed_pixels_of_the_edge(name, analyse):
     linear, (_, disparity) = noise(40, 80, 3), halves()
     shown = analyse(name)(linear, disparity, reach_px=8.0).composite()
-    # Half floats; column 40 is behind the edge, and its light is partly that of the near half.
-    np.testing.assert_allclose(np.delete(shown, 40, 1), np.delete(linear, 40, 1), rtol=1e-3, atol=1e-6)
-    # reveal0 gives each side its part of it, and keeps most of the sum.
-    if not name.startswith("reveal"):
-        assert np.abs(shown[:, 40] - linear[:, 40]).max() > 0.1
+    # Half floats. Column 40 is behind the edge, and its light is partly that of the near half.
+    np.testing.assert_allclose(np.delete(shown, 40, 1), np.delete(linear, 40, 1), rtol=1e-3, atol=5e-4)
+    # reveal0 gives each side its part of it.
+    assert (np.abs(shown[:, 40] - linear[:, 40]).max() > 0.1) == (not name.startswith("reveal"))
 
 
 @pytest.mark.parametrize("name", LAYERINGS)

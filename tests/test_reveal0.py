@@ -145,6 +145,31 @@ def test_light_of_a_pixel_on_an_edge_is_given_to_both_sides():
     np.testing.assert_allclose(far.rgba[:, EDGE, :3], 0.2, atol=2e-3)
 
 
+def test_light_of_a_pixel_that_is_mostly_near_is_given_to_both_sides():
+    """0.7 of one colour and 0.3 of the other, where the disparity is that of the near side."""
+    linear, disparity = columns((1.0, 0.9, EDGE), (0.2, 0.1, WIDTH))
+    linear[:, EDGE - 1] = 0.7 * 1.0 + 0.3 * 0.2
+    near, far = reveal0.analyse(linear, disparity).layers
+    np.testing.assert_allclose(near.rgba[:, EDGE - 1], [[1.0, 1.0, 1.0, 0.7]] * HEIGHT, atol=0.01)
+    np.testing.assert_allclose(far.rgba[:, EDGE - 1, :3], 0.2, atol=0.01)
+
+
+def test_the_surface_that_the_disparity_is_of_has_at_least_half_of_a_pixel():
+    """Colours alone would give it to the other side: a texture, not a mixture."""
+    linear, disparity = columns((1.0, 0.9, EDGE), (0.2, 0.1, WIDTH))
+    linear[:, EDGE - 1], linear[:, EDGE] = 0.3, 0.9
+    near, _ = reveal0.analyse(linear, disparity).layers
+    np.testing.assert_allclose(near.rgba[:, EDGE - 1 : EDGE + 1, 3], 0.5, atol=0.02)
+
+
+def test_a_lamp_keeps_the_light_that_it_spills_over_a_far_pixel():
+    linear, disparity = columns((0.2, 0.1, 40), (50.0, 0.9, 46), (0.2, 0.1, WIDTH))
+    linear[:, 46] = 45.0
+    near, far = reveal0.analyse(linear, disparity).layers
+    np.testing.assert_allclose(far.rgba[:, 46, :3], 0.2, atol=2e-3)
+    assert (near.rgba[:, 46, 3] == 0.5).all() and (near.rgba[:, 46, 0] > 50.0).all()
+
+
 @pytest.mark.parametrize("grown", [-4, -1, 0, 2, 5])
 def test_edges_of_the_disparity_are_moved_to_those_of_the_picture(grown):
     """A textured thing before a textured wall, whose disparity is grown or shrunk."""

@@ -31,6 +31,11 @@ def beside_nearer(disparity: Plane, step: float | None = None) -> NDArray[np.boo
     return cv2.dilate(disparity, np.ones((3, 3), np.uint8)) - disparity > least
 
 
+def before_farther(disparity: Plane, step: float) -> NDArray[np.bool_]:
+    """(H, W), True where one of the eight neighbours is farther by an edge: such a pixel may hold light of both."""
+    return disparity - cv2.erode(disparity, np.ones((3, 3), np.uint8)) > step
+
+
 @dataclass(frozen=True, eq=False)
 class Nearest:
     """Which known pixel is nearest to every pixel: (H, W) its number, row by row."""

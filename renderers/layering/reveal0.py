@@ -20,7 +20,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.layering.filling import EDGE, beside_nearer, depth_image, nearest_of, painted, require_disparity
+from renderers.layering.filling import (
+    EDGE,
+    before_farther,
+    beside_nearer,
+    depth_image,
+    nearest_of,
+    painted,
+    require_disparity,
+)
 from scenes.arrays import Picture, Plane, bounding_box
 from scenes.color import display_from_linear
 from scenes.layered_depth import LayeredDepthImage
@@ -52,6 +60,9 @@ _CLEARLY = 1.3
 _PLANE_PX = 5
 
 _NEARBY = np.ones((3, 3), np.uint8)
+
+# A surface whose three channels add up to more than white is a lamp, with at least this part of a pixel that it lights.
+_LAMP, _LAMP_ALPHA = 3.0, 0.05
 
 _ABOVE = ((slice(None), slice(1, None)), (slice(1, None), slice(None)))
 _BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
@@ -111,36 +122,67 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
     for i, (colour, _, _) in enumerate(layers):
         seen = number == i
         own[seen] = colour[seen]
-    unmix(linear, own, layers, number, beside)
+    unmix(linear, own, layers, number, beside, before_farther(surface, step))
     return Surfaces(layers, extents, number, surface, step)
 
 
-def unmix(linear: Picture, own: Picture, layers: list, number: NDArray, beside: NDArray[np.bool_]) -> None:
-    """Give to the nearer layer its part of the light of pixels beside its edge: a I_near + (1 - a) I_far = I.
+def unmix(
+    linear: Picture,
+    own: Picture,
+    layers: list[tuple[Picture, Plane, Plane]],
+    number: NDArray,
+    beside: NDArray[np.bool_],
+    before: NDArray[np.bool_],
+) -> None:
+    """Give the light of pixels on both sides of edges to both surfaces: a I_near + (1 - a) I_far = I.
 
-    With the colours that both sides have nearby, a is the projection of I to the line between them. What is not on the
-    line is shared, so that without blur the layers show the picture.
+    With the colours that both have nearby, a is the projection of I to the line between them, where the surface that the
+    disparity is of has at least half of the pixel. The rest, off the line, is that surface's too: without blur the
+    layers show the picture. But beside a lamp that is nearer, what is too bright is the lamp's.
     """
-    in_front = cv2.erode(number.astype(np.uint8), _NEARBY)
-    for i, (colour, alpha, _) in enumerate(layers):
+    in_front, in_back = cv2.erode(number.astype(np.uint8), _NEARBY), cv2.dilate(number.astype(np.uint8), _NEARBY)
+    for i, (colour, alpha, _) in enumerate(layers[:-1]):
+        nearby = _nearby(linear, number == i)
         mixed = beside & (in_front == i) & (number > i)
-        if not mixed.any():
-            continue
-        seen = (number == i).astype(np.float32)
-        # Pixels inside weigh most: those of the rim have light of the other side too.
-        weight = seen * np.float32(0.05) + cv2.erode(seen, _NEARBY)
-        total = cv2.blur(weight, (5, 5))[mixed][:, None]
-        near = cv2.blur(linear * weight[..., None], (5, 5))[mixed] / total
-        far, light = own[mixed], linear[mixed]
-        across = near - far
-        a = ((light - far) * across).sum(axis=1) / np.maximum((across**2).sum(axis=1), 1e-8)
-        a = np.clip(a, 0.0, 1.0)[:, None]
-        rest = (light - a * near - (1.0 - a) * far) / (a * a + (1.0 - a) * (1.0 - a))
-        colour[mixed], alpha[mixed] = np.maximum(near + a * rest, 0.0), a[:, 0]
-        own[mixed] = np.maximum(far + (1.0 - a) * rest, 0.0)
+        if mixed.any():
+            near, far, light = nearby[mixed], own[mixed], linear[mixed]
+            a = np.minimum(np.clip(_part_of(near, far, light), 0.0, 0.5), _most(light, near))
+            brighter = (light - far - a * (near - far)).sum(axis=1, keepdims=True) > 0.0
+            lamp = brighter & (near.sum(axis=1, keepdims=True) > np.maximum(far.sum(axis=1, keepdims=True), _LAMP))
+            a = np.where(lamp, np.maximum(a, _LAMP_ALPHA), a)
+            alpha[mixed] = a[:, 0]
+            colour[mixed] = np.where(lamp, np.maximum(far + (light - far) / np.maximum(a, _LAMP_ALPHA), 0.0), near)
+            own[mixed] = np.where(lamp, far, np.maximum((light - a * near) / (1.0 - a), 0.0))
+        rim = before & (number == i) & (in_back > i) & ~beside
+        if rim.any():
+            behind = np.argmax([extent[rim] > 0.0 for _, extent, _ in layers[i + 1 :]], axis=0) + i + 1
+            far = np.stack([hidden[rim] for hidden, _, _ in layers])[behind, np.arange(len(behind))]
+            near, light = nearby[rim], linear[rim]
+            a = np.maximum(np.clip(_part_of(near, far, light), 0.5, 1.0), 1.0 - _most(light, far))
+            alpha[rim], own[rim] = a[:, 0], np.maximum(far + (light - far) / a, 0.0)
     for i, (colour, _, _) in enumerate(layers):
-        behind = beside & (number == i)
-        colour[behind] = own[behind]
+        edge = (beside | before) & (number == i)
+        colour[edge] = own[edge]
+
+
+def _nearby(linear: Picture, seen: NDArray[np.bool_]) -> Picture:
+    """The mean colour of a layer in squares of 5 x 5; pixels inside weigh most, as those of its rim have other light."""
+    weight = seen * np.float32(0.05) + cv2.erode(seen.astype(np.float32), _NEARBY)
+    total = np.maximum(cv2.blur(weight, (5, 5)), np.float32(1e-6))
+    return cv2.blur(linear * weight[..., None], (5, 5)) / total[..., None]
+
+
+def _most(light: NDArray, colour: NDArray) -> NDArray:
+    """(N, 1): the most of a colour that light can have in it without less than none left, (N, 3) both; at most 1."""
+    return np.minimum(light / np.maximum(colour, 1e-8), 1.0).min(axis=1, keepdims=True)
+
+
+def _part_of(near: NDArray, far: NDArray, light: NDArray) -> NDArray:
+    """(N, 1): how far from `far` to `near`, (N, 3) both, the closest point to the light (N, 3) lies on their line."""
+    across = near - far
+    return ((light - far) * across).sum(axis=1, keepdims=True) / np.maximum(
+        (across**2).sum(axis=1, keepdims=True), 1e-8
+    )
 
 
 def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:

@@ -253,8 +253,10 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         shown = [float(preset.edge_hints or name not in EDGE_HINTS) for name, n in HINTS.items() for _ in range(n)]
         learned = [float(name in preset.learned) for name, n in CHANGE.items() for _ in range(n)]
         # Without gradients these weights stay 0: what is not shown or learned is absent at inference too.
+        of_blocks, at_full_size = network.first
         with torch.no_grad():
-            network.first.weight *= torch.tensor(shown).repeat_interleave(4)[:, None, None]
+            of_blocks.weight *= torch.tensor(shown).repeat_interleave(4)[:, None, None]
+            at_full_size.weight[:, : len(shown)] *= torch.tensor(shown)[:, None, None]
         super().__init__(network, preset, steps)
         self._shown = nn.Buffer(torch.tensor(shown)[:, None, None], persistent=False)
         self._learned = nn.Buffer(torch.tensor(learned)[:, None, None], persistent=False)

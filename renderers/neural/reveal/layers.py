@@ -75,10 +75,15 @@ def hints(picture: Tensor, layers: Layers) -> Tensor:
         "behind": layers.at(layers.colour, 1).clamp(max=1.0),
         "alpha": torch.cat([layers.at(layers.alpha, i) for i in (0, 1)], 1),
         "steps": torch.cat([near - behind, behind - farthest, near - farthest], 1),
-        "distance": torch.cat([layers.distance_px / REACH_PX, layers.weight], 1),
+        "distance": torch.cat([_closeness(layers.distance_px), layers.weight], 1),
     }
     assert {name: plane.shape[1] for name, plane in shown.items()} == HINTS
     return torch.cat(list(shown.values()), 1)
+
+
+def _closeness(distance_px: Tensor) -> Tensor:
+    """1 and -1 in the first pixels beside an edge, a half in the second, and so on: there most is mixed."""
+    return torch.where(distance_px == 0.0, 0.0, distance_px.sign() / (distance_px.abs() + 0.5))
 
 
 def changed(layers: Layers, change: Tensor) -> tuple[Layers, Tensor]:

@@ -11,10 +11,10 @@ from renderers.neural.reveal.layers import CHANGE, HINTS
 
 _WIDTHS = (32, 64, 96, 128)
 
-# Of what the head makes: colours and alphas change little, and a step of Adam is as large for them as for the features.
-_SCALE = 0.1
+# Channels at full size: of what the U-Net says, and of what is made of it and of the hints there.
+_CONTEXT, _FINE = 16, 32
 
-# The smallest maps have a sixteenth of the size, and an output depends on 92 pixels around, in whole such steps 96.
+# The smallest maps have a sixteenth of the size, and an output depends on 94 pixels around, in whole such steps 96.
 MULTIPLE, _REACH_PX = 16, 96
 
 
@@ -27,28 +27,34 @@ class _Stage(nn.Sequential):
 
 
 class RevealNet(nn.Module):
-    """A U-Net on blocks of 2 x 2 pixels, down to a sixteenth of the size. 935,340 parameters.
+    """A U-Net on blocks of 2 x 2 pixels, down to a sixteenth of the size; then two convolutions at full size, as mattes
+    change from pixel to pixel. 959,979 parameters.
 
     The last weights are 0: before it is trained, it changes nothing.
     """
 
     def __init__(self):
         super().__init__()
-        self.down = nn.ModuleList(_Stage(a, b) for a, b in pairwise((4 * sum(HINTS.values()), *_WIDTHS)))
+        shown, changed = sum(HINTS.values()), sum(CHANGE.values())
+        self.down = nn.ModuleList(_Stage(a, b) for a, b in pairwise((4 * shown, *_WIDTHS)))
         self.up = nn.ModuleList(_Stage(a + b, a) for a, b in pairwise(_WIDTHS))
+        self.context = nn.Conv2d(_WIDTHS[0], 4 * _CONTEXT, 3, padding=1)
+        self.fine = _Stage(shown + _CONTEXT, _FINE)
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 # The usual values lose two thirds of a signal with every convolution, and there is no norm.
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-        self.head = nn.Conv2d(_WIDTHS[0], 4 * sum(CHANGE.values()), 3, padding=1)
+        self.head = nn.Conv2d(_FINE, changed, 1)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
     @property
-    def first(self) -> nn.Conv2d:
-        """The convolution that sees the hints, each in four channels that follow one another."""
-        return next(part for part in self.down.modules() if isinstance(part, nn.Conv2d))
+    def first(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """The convolutions that see the hints: in four channels each that follow one another, and as they are."""
+        of_blocks, at_full_size = self.down[0][0], self.fine[0]
+        assert isinstance(of_blocks, nn.Conv2d) and isinstance(at_full_size, nn.Conv2d)
+        return of_blocks, at_full_size
 
     def forward(self, hints: Tensor, tile: int | None = None) -> Tensor:
         """
@@ -67,4 +73,5 @@ class RevealNet(nn.Module):
             maps.append(x)
         for stage, skip in zip(reversed(self.up), reversed(maps[:-1]), strict=True):
             x = stage(torch.cat([skip, F.interpolate(x, scale_factor=2, mode="nearest")], 1))
-        return F.pixel_shuffle(_SCALE * in_full_precision(self.head, x), 2)
+        x = self.fine(torch.cat([hints, F.pixel_shuffle(self.context(x), 2)], 1))
+        return in_full_precision(self.head, x)
