@@ -136,7 +136,7 @@ def unmix(
 ) -> None:
     """Give the light of pixels on both sides of edges to both surfaces: a I_near + (1 - a) I_far = I.
 
-    With the colours that both have nearby, a is the projection of I to the line between them, where the surface that the
+    With the colours that both have nearby, a is the projection of I to the line between them; the surface that the
     disparity is of has at least half of the pixel. The rest, off the line, is that surface's too: without blur the
     layers show the picture. But beside a lamp that is nearer, what is too bright is the lamp's.
     """
@@ -166,7 +166,7 @@ def unmix(
 
 
 def _nearby(linear: Picture, seen: NDArray[np.bool_]) -> Picture:
-    """The mean colour of a layer in squares of 5 x 5; pixels inside weigh most, as those of its rim have other light."""
+    """The mean colour of a layer in squares of 5 x 5; pixels inside weigh most, as its rim has other light too."""
     weight = seen * np.float32(0.05) + cv2.erode(seen.astype(np.float32), _NEARBY)
     total = np.maximum(cv2.blur(weight, (5, 5)), np.float32(1e-6))
     return cv2.blur(linear * weight[..., None], (5, 5)) / total[..., None]
