@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import default_collate
 
+from benchmarks import reveal_parts
 from bokehdata.cases import MemoryCase
 from bokehdata.format import DatasetError
 from bokehdata.torch_data import CropSettings, sample_of
@@ -17,7 +18,7 @@ from renderers.base import RendererError
 from renderers.classical.layers_over import layers_over
 from renderers.layering import reveal0
 from renderers.neural.checkpoints import in_half_floats
-from renderers.neural.reveal.inference import NETWORKS, analysed, tensors
+from renderers.neural.reveal.inference import NETWORKS, analysed, refocus, tensors
 from renderers.neural.reveal.layers import CHANGE, HINTS, Layers, changed, hints, projected
 from renderers.neural.reveal.network import MULTIPLE, RevealNet
 from renderers.neural.reveal.rims import REACH_PX, rims
@@ -251,6 +252,30 @@ def test_every_aperture_shapes_the_blur_of_the_same_layers(entry):
     lens = ThinLens(10.0, 0.2, Polygon(3))
     triangle, disk = entry(image, disparity, lens), entry(image, disparity, ThinLens(10.0, 0.2))
     assert np.abs(triangle - disk).max() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("part", "kept"),
+    [
+        (reveal_parts.nothing, ()),
+        (reveal_parts.alpha, ("alpha",)),
+        (reveal_parts.unmixed, ("alpha", "near", "seen")),
+        (reveal_parts.hidden, ("hidden", "choice")),
+    ],
+)
+def test_a_part_of_the_answer_leaves_out_the_others(part, kept, monkeypatch):
+    """As if the network had never said anything else."""
+    network, lens = changing(), ThinLens(9.0, 0.2)
+    monkeypatch.setattr(reveal_parts, "shipped_network", lambda: network)
+    shown = part(*things(), lens)
+    first = 0
+    with torch.no_grad():
+        for name, channels in CHANGE.items():
+            if name not in kept:
+                network.head.weight[first : first + channels] = 0.0
+            first += channels
+    expected = refocus({"reveal": network}, *things(), lens, gamma=2.2, arch="cpu")
+    np.testing.assert_allclose(shown, expected, atol=1e-5)
 
 
 def test_without_weights_it_says_what_to_do():

@@ -25,7 +25,13 @@ def analyse(
 
     weights   of the network; None for those that ship. RendererError where there are none
     """
-    return analysed(_network(weights or shipped("reveal", "reveal")), display_from_linear(linear), disparity)
+    network = shipped_network() if weights is None else _network(weights)
+    return analysed(network, display_from_linear(linear), disparity)
+
+
+def shipped_network() -> nn.Module:
+    """The network with the weights that come with the project; RendererError where there are none."""
+    return _network(shipped("reveal", "reveal"))
 
 
 @lru_cache(1)
