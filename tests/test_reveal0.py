@@ -46,6 +46,11 @@ def test_a_blurred_half_plane_shows_the_background_that_it_hides(radius):
     np.testing.assert_allclose(seen, 0.25 + 0.75 * half_disk((EDGE - X) / radius), atol=0.01 / radius + 2e-3)
 
 
+def test_a_sky_behind_a_window_goes_on_in_its_own_light():
+    seen = middle(*columns((0.2, 1.0, EDGE), (5.0, 0.0, WIDTH)), ThinLens(10.0, 0.0))
+    np.testing.assert_allclose(seen, 5.0 - 4.8 * half_disk((EDGE - X) / 10.0), atol=0.02)
+
+
 def test_nothing_in_focus_bleeds_into_a_blurred_background():
     seen = middle(*columns((1.0, 1.0, EDGE), (0.25, 0.0, WIDTH)), ThinLens(12.0, 1.0))
     np.testing.assert_allclose(seen[:EDGE], 1.0, atol=1e-3)

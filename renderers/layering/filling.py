@@ -68,13 +68,18 @@ def nearest_of(known: NDArray[np.bool_]) -> Nearest:
     return Nearest(pixel_of[label].reshape(known.shape))
 
 
-def extended(linear: Picture, known: NDArray[np.bool_]) -> Picture:
+def extended(linear: Picture, known: NDArray[np.bool_], *, skies: bool = False) -> Picture:
     """The picture with all but the known pixels continued smoothly from them (pull-push).
 
-    Means are those of display values. A lamp lights no more than itself, and a sky goes on behind a window: light above
-    white is continued only where it fills squares of _SKY pixels.
+    Means are those of display values up to white: a lamp lights no more than itself.
+
+    skies   light above white that fills squares of _SKY pixels is continued as well, as that of a sky behind a window;
+            cuts that sever a wall would have it shine through the gaps between the parts
     """
-    display = display_from_linear(np.minimum(linear, np.maximum(_filling_squares(linear, known), np.float32(1.0))))
+    most = np.float32(1.0)
+    if skies:
+        most = np.maximum(_filling_squares(linear, known), most)
+    display = display_from_linear(np.minimum(linear, most))
     filled = extend_colour(np.concatenate([display, known[..., None].astype(np.float32)], axis=-1))[..., :3]
     return np.where(known[..., None], linear, linear_from_display(filled))
 
@@ -87,17 +92,17 @@ def _filling_squares(linear: Picture, known: NDArray[np.bool_]) -> Picture:
     return cv2.dilate(np.where(is_known[..., None], least, np.float32(0.0)), window)
 
 
-def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
+def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_], *, skies: bool = False) -> Picture:
     """The picture, continued from the known pixels; where it is mixed, as far as they have such colours nearby.
 
     A pixel into which a little of something else is mixed keeps its detail; one that something bright outshines does
-    not.
+    not. `skies` is that of `extended`.
     """
     window = np.ones((_NEARBY, _NEARBY), np.uint8)
     least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
     most = cv2.dilate(np.where(known[..., None], linear, np.float32(-np.inf)), window)
     compared = mixed & (cv2.dilate(known.astype(np.uint8), window) > 0)
-    return np.where(compared[..., None], np.clip(linear, least, most), extended(linear, known))
+    return np.where(compared[..., None], np.clip(linear, least, most), extended(linear, known, skies=skies))
 
 
 def depth_image(linear: Picture, alpha: Plane, disparity: Plane) -> DepthImage:

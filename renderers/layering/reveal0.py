@@ -188,7 +188,7 @@ def _part_of(near: NDArray, far: NDArray, light: NDArray) -> NDArray:
 def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
     """The picture of what is seen, continued where it is hidden, and without what is mixed into it."""
     alone = seen & ~mixed
-    return painted(linear, alone if alone.any() else seen, mixed & seen)
+    return painted(linear, alone if alone.any() else seen, mixed & seen, skies=True)
 
 
 def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]:
