@@ -77,7 +77,7 @@ def extended(linear: Picture, known: NDArray[np.bool_], *, skies: bool = False) 
             cuts that sever a wall would have it shine through the gaps between the parts
     """
     most = np.float32(1.0)
-    if skies:
+    if skies and linear.max() > most:
         most = np.maximum(_filling_squares(linear, known), most)
     display = display_from_linear(np.minimum(linear, most))
     filled = extend_colour(np.concatenate([display, known[..., None].astype(np.float32)], axis=-1))[..., :3]
