@@ -26,6 +26,10 @@ class _Stage(nn.Sequential):
         super().__init__(*(part for convolution in convolutions for part in (convolution, nn.ELU())))
 
 
+def _first_of(part: nn.Module) -> nn.Conv2d:
+    return next(module for module in part.modules() if isinstance(module, nn.Conv2d))
+
+
 class RevealNet(nn.Module):
     """A U-Net on blocks of 2 x 2 pixels, down to a sixteenth of the size; then two convolutions at full size, as mattes
     change from pixel to pixel. 959,979 parameters.
@@ -52,9 +56,7 @@ class RevealNet(nn.Module):
     @property
     def first(self) -> tuple[nn.Conv2d, nn.Conv2d]:
         """The convolutions that see the hints: in four channels each that follow one another, and as they are."""
-        of_blocks, at_full_size = self.down[0][0], self.fine[0]
-        assert isinstance(of_blocks, nn.Conv2d) and isinstance(at_full_size, nn.Conv2d)
-        return of_blocks, at_full_size
+        return _first_of(self.down), _first_of(self.fine)
 
     def forward(self, hints: Tensor, tile: int | None = None) -> Tensor:
         """
