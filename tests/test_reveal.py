@@ -443,6 +443,18 @@ def test_what_a_row_of_the_ablation_leaves_out_is_absent_at_inference(row):
             torch.testing.assert_close(training.network(seen)[:, :1], change["alpha"])
 
 
+def test_weights_that_a_run_begins_with_lose_what_it_does_not_learn(tmp_path):
+    save_file(changing().state_dict(), tmp_path / "reveal.safetensors")
+    training = REVEAL.build(replace(REVEAL.presets["smoke"], **ROWS["mattes"]), 20, {})
+    training.start_from(tmp_path / "reveal.safetensors")
+    made = batch()
+    with torch.no_grad():
+        for network in (training.network, training.validated):
+            said = network(hints(made["image"], layers_of(made))).split(list(CHANGE.values()), 1)
+            kept = [name for name, plane in zip(CHANGE, said, strict=True) if plane.abs().max() > 0.0]
+            assert kept == ["alpha", "near"]
+
+
 def test_scenes_on_the_fly_are_not_traced_for_it_and_are_the_same_again():
     recipe = replace(load_recipe("bokehme-small"), size_px=64)
     streams = [

@@ -6,6 +6,7 @@ what is behind it. The last steps look at pictures as well: the layers found, th
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,13 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         self._learned = nn.Buffer(torch.tensor(learned)[:, None, None], persistent=False)
         self._of_reveal0: dict[str, float] = {}
 
+    def start_from(self, weights: Path) -> None:
+        super().start_from(weights)
+        with torch.no_grad():
+            for network in {self.network, self.validated}:
+                network.head.weight *= self._learned[..., None]
+                network.head.bias *= self._learned[:, 0, 0]
+
     def objective(self, batch: RevealBatch) -> dict[str, Tensor]:
         layers = layers_of(batch)
         change = self.network(hints(batch["image"], layers) * self._shown) * self._learned
@@ -351,6 +359,7 @@ def rendered_loss(found: Layers, truth: Tensor, lens: Tensor) -> Tensor:
 # Rows of the ablation, for `--ablation`.
 ROWS: dict[str, dict[str, Any]] = {
     "alpha": {"learned": ("alpha",)},
+    "mattes": {"learned": ("alpha", "near")},
     "unmixing": {"learned": ("alpha", "near", "seen")},
     "no-choice": {"learned": ("alpha", "near", "seen", "hidden")},
     "no-hidden-colour": {"learned": ("alpha", "near", "seen", "choice")},
