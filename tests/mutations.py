@@ -2105,6 +2105,20 @@ FAULTS = [
         "tests/test_reveal0.py::test_edges_of_the_disparity_are_moved_to_those_of_the_picture",
     ),
     Fault(
+        "reveal-that-changes-mattes-of-lamps",
+        "renderers/neural/reveal/layers.py",
+        "(away > 0.0) & (brightest <= 1.0)",
+        "away > 0.0",
+        "tests/test_reveal.py::test_mattes_of_lights_are_not_changed",
+    ),
+    Fault(
+        "reveal-taught-mattes-between-equal-colours",
+        "training/models/reveal.py",
+        "weight * contrast)",
+        "weight)",
+        "tests/test_reveal.py::test_an_error_of_a_matte_counts_more_between_colours_that_differ",
+    ),
+    Fault(
         "reveal-whose-layers-lack-light",
         "renderers/neural/reveal/layers.py",
         " + seen * missing",

@@ -24,7 +24,7 @@ from renderers.neural.reveal.network import MULTIPLE, RevealNet
 from renderers.neural.reveal.rims import REACH_PX, rims
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene
-from scenes.color import display_from_linear
+from scenes.color import display_from_linear, linear_from_display
 from scenes.lens import ThinLens
 from scenes.recipe import load_recipe
 from training.models import MODELS
@@ -64,8 +64,11 @@ def things(height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.nda
 
 
 def changing() -> RevealNet:
-    """With last weights that are not 0, so that it changes something."""
+    """With last weights that are not 0, so that it changes something, and no signal lost on the way."""
     network = RevealNet().eval()
+    for part in network.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
     torch.nn.init.normal_(network.head.weight, std=0.1)
     return network
 
@@ -75,7 +78,7 @@ def changing() -> RevealNet:
 
 def test_weights_take_less_than_5_mb_as_they_ship():
     network = RevealNet()
-    assert sum(p.numel() for p in network.parameters()) == 959_979
+    assert sum(p.numel() for p in network.parameters()) == 961_067
     shipped = in_half_floats(network.state_dict())
     assert sum(value.numel() * value.element_size() for value in shipped.values()) < 2e6
 
@@ -131,6 +134,19 @@ def test_farther_away_than_the_reach_nothing_is_beside_an_edge():
     layers = tensors(found)
     weight = layers.weight[0, 0, 10]
     assert weight[20] == 1.0 and 0.0 < weight[20 + REACH_PX - 1] < 0.1 and (weight[20 + REACH_PX + 1 :] == 0.0).all()
+
+
+def test_mattes_of_lights_are_not_changed():
+    """A lamp spills over its rim; an error of its matte would be as large as the lamp is bright."""
+    picture, disparity = things()
+    lit = picture.copy()
+    lit[30, 9] = 5.0
+    dark, light = (tensors(rims(linear_from_display(p), disparity)) for p in (picture, lit))
+    assert dark.weight[0, 0, 30, 9] > 0.5 and light.weight[0, 0, 30, 9] == 0.0
+    asked = 0.5 * torch.ones(1, sum(CHANGE.values()), HEIGHT, WIDTH)
+    found, _ = changed(light, -asked)
+    assert found.alpha[0, 0, 0, 30, 9] == light.alpha[0, 0, 0, 30, 9] > 0.0
+    assert found.alpha[0, 0, 0, 32, 9] < light.alpha[0, 0, 0, 32, 9]
 
 
 def test_a_slope_has_no_rims():
@@ -393,6 +409,16 @@ def test_the_true_mattes_and_colours_have_no_loss():
     found, asked = changed(layers, change)
     for name, term in rim_losses(found, asked, true_colour, true_alpha).items():
         assert float(term) < 1e-4 + 0.02 * float(lost[name]), name
+
+
+def test_an_error_of_a_matte_counts_more_between_colours_that_differ():
+    layers = layers_of(batch())
+    true_alpha = torch.stack([layers.at(layers.alpha, i)[:, 0] for i in (0, 1)], 1)
+    differ = torch.rand(2, 1, 64, 64) < 0.5
+    true_colour = torch.cat([torch.full((2, 3, 64, 64), 0.3), (0.3 + 0.5 * differ).expand(-1, 3, -1, -1)], 1)
+    wrong = (where * torch.tensor([0.2, 0.0])[:, None, None] for where in (differ, ~differ))
+    lost = [float(rim_losses(layers, true_alpha + by, true_colour, true_alpha)["alpha"]) for by in wrong]
+    assert lost[0] > 4.0 * lost[1] > 0.0
 
 
 def _true(made: Any) -> tuple[torch.Tensor, torch.Tensor]:

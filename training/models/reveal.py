@@ -39,7 +39,7 @@ from training.module import Batch, PictureBatch, PlaneBatch, Training
 from training.presets import Preset
 
 # Weights of the terms of the loss beside those of the near matte. Hidden colours matter least, and are known least.
-HIDDEN_WEIGHT, CHOICE_WEIGHT, RENDER_WEIGHT = 0.5, 0.25, 5.0
+HIDDEN_WEIGHT, CHOICE_WEIGHT, RENDER_WEIGHT = 0.2, 0.05, 5.0
 
 # Hidden colours are compared at this many sizes, each half of the one before.
 _SCALES = 3
@@ -51,8 +51,11 @@ _STEP_RATIO, _SLANT, _GROUND_SLANT = 4.0, 0.4, 1.0
 # The largest blur of the random lens, pixels: lights of what is beyond reach that far into a crop.
 LENS_RADIUS_PX = (3.0, 20.0)
 
-# Below this, errors count by their square: most pixels of rims have nothing to learn, and would drown the others.
-_QUADRATIC = 0.1
+# Below this, errors count by their square.
+_QUADRATIC = 0.02
+
+# An error of a matte counts as much as the colours differ that it is between, and this much where they are alike.
+_ALIKE = 0.1
 
 _EPSILON = 1e-6
 
@@ -267,6 +270,7 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         super().start_from(weights)
         with torch.no_grad():
             for network in {self.network, self.validated}:
+                assert isinstance(network, RevealNet) and network.head.bias is not None
                 network.head.weight *= self._learned[..., None]
                 network.head.bias *= self._learned[:, 0, 0]
 
@@ -311,10 +315,11 @@ def rim_losses(found: Layers, alphas: Tensor, true_colour: Tensor, true_alpha: T
     matte, choice = (found.at(found.alpha, i) for i in (0, 1))
     true_near, true_behind = true_colour.split(3, 1)
     true_matte, true_choice = true_alpha.split(1, 1)
+    contrast = _ALIKE + (true_near - true_behind).square().mean(1, keepdim=True).sqrt()
     covered = weight * is_near * (true_choice > 0.5)
     undecided = weight * is_near * found.has_choice
     return {
-        "alpha": _l1(alphas[:, :1] - true_matte, weight),
+        "alpha": _l1(alphas[:, :1] - true_matte, weight * contrast),
         "near": _l1(matte * near - true_matte * true_near, weight),
         "seen": _l1((1.0 - matte) * choice * behind - (1.0 - true_matte) * true_choice * true_behind, weight),
         "hidden": _pyramid(behind - true_behind, covered),
@@ -372,10 +377,9 @@ ROWS: dict[str, dict[str, Any]] = {
 _CPU = replace(
     RevealPreset.cpu(),
     crop_px=192,
-    batch=3,
-    learning_rate=3e-4,
-    steps=9000,
-    augmentation=0.3,
+    batch=4,
+    learning_rate=2e-3,
+    steps=6000,
     blur_parameter_max=24.0,
     validation_pictures=24,
 )

@@ -52,9 +52,14 @@ class Layers:
 
     @property
     def weight(self) -> Tensor:
-        """(B, 1, H, W): how much of a change counts, 1 up to half of the reach and 0 beyond it."""
+        """(B, 1, H, W): how much of a change counts, 1 up to half of the reach and 0 beyond it.
+
+        0 too where a colour is brighter than white: a hundredth of a lamp's matte is as much light as half a wall's.
+        """
         away = self.distance_px.abs()
-        return torch.where(away > 0.0, (2.0 - 2.0 * away / (REACH_PX + 1.0)).clamp(0.0, 1.0), 0.0)
+        brightest = torch.cat([self.at(self.colour, 0), self.at(self.colour, 1)], 1).amax(1, keepdim=True)
+        counts = (away > 0.0) & (brightest <= 1.0)
+        return torch.where(counts, (2.0 - 2.0 * away / (REACH_PX + 1.0)).clamp(0.0, 1.0), 0.0)
 
     @property
     def has_choice(self) -> Tensor:

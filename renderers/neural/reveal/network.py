@@ -19,11 +19,15 @@ MULTIPLE, _REACH_PX = 16, 96
 
 
 class _Stage(nn.Sequential):
-    """Two 3 x 3 convolutions."""
+    """Two 3 x 3 convolutions with batch norm: without it, smaller steps are needed, and learn a fifth as much."""
 
     def __init__(self, channels_in: int, channels_out: int):
-        convolutions = (nn.Conv2d(a, channels_out, 3, padding=1) for a in (channels_in, channels_out))
-        super().__init__(*(part for convolution in convolutions for part in (convolution, nn.ELU())))
+        parts: list[nn.Module] = []
+        for channels in (channels_in, channels_out):
+            # The norm has a bias of its own.
+            convolution = nn.Conv2d(channels, channels_out, 3, padding=1, bias=False)
+            parts += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
+        super().__init__(*parts)
 
 
 def _first_of(part: nn.Module) -> nn.Conv2d:
@@ -32,7 +36,7 @@ def _first_of(part: nn.Module) -> nn.Conv2d:
 
 class RevealNet(nn.Module):
     """A U-Net on blocks of 2 x 2 pixels, down to a sixteenth of the size; then two convolutions at full size, as mattes
-    change from pixel to pixel. 959,979 parameters.
+    change from pixel to pixel. 961,067 parameters.
 
     The last weights are 0: before it is trained, it changes nothing.
     """
@@ -44,10 +48,6 @@ class RevealNet(nn.Module):
         self.up = nn.ModuleList(_Stage(a + b, a) for a, b in pairwise(_WIDTHS))
         self.context = nn.Conv2d(_WIDTHS[0], 4 * _CONTEXT, 3, padding=1)
         self.fine = _Stage(shown + _CONTEXT, _FINE)
-        for part in self.modules():
-            if isinstance(part, nn.Conv2d):
-                # The usual values lose two thirds of a signal with every convolution, and there is no norm.
-                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
         self.head = nn.Conv2d(_FINE, changed, 1)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
