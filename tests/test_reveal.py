@@ -16,7 +16,7 @@ from bokehdata.torch_data import CropSettings, sample_of
 from renderers import RENDERERS, renderer
 from renderers.base import RendererError
 from renderers.classical.layers_over import layers_over
-from renderers.layering import reveal0
+from renderers.layering import reveal, reveal0
 from renderers.neural.checkpoints import in_half_floats
 from renderers.neural.reveal.inference import NETWORKS, analysed, refocus, tensors
 from renderers.neural.reveal.layers import CHANGE, HINTS, Layers, changed, hints, projected
@@ -234,6 +234,44 @@ def test_what_is_hidden_follows_what_is_seen():
     torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:46], torch.full((26,), 0.4), atol=0.03, rtol=0.0)
 
 
+def test_a_lamp_does_not_go_on_behind_what_covers_it():
+    """A matte grows over the wall beside a lamp: what it hides is wall."""
+    image, disparity = np.full((40, 80, 3), 0.2, np.float32), np.full((40, 80), 0.1, np.float32)
+    image[:, :32], disparity[:, :32] = 0.9, 0.9
+    image[:, 36:39] = 20.0
+    found = tensors(rims(image**2.2, disparity))
+    change = torch.zeros(1, sum(CHANGE.values()), 40, 80)
+    change[:, 0, :, 32:36] = 0.8
+    layers, _ = changed(found, change)
+    assert layers.alpha[0, 0, 0, 20, 34] > 0.7
+    assert layers.colour[0, 1, :, 20, :36].max() <= 1.0
+
+
+def test_hints_of_a_batch_are_those_of_a_photograph():
+    """In a batch every picture has as many layers, unused ones of disparity 0."""
+    made = batch()
+    layers = layers_of(made)
+    used = int(layers.place.max()) + 1
+    assert used < layers.disparity.shape[1]
+    stacks = (stack[:, :used] for stack in (layers.colour, layers.alpha, layers.disparity))
+    alone = Layers(*stacks, layers.place, layers.distance_px)
+    torch.testing.assert_close(hints(made["image"], alone), hints(made["image"], layers))
+
+
+def test_pictures_of_a_batch_are_changed_one_by_one():
+    """In one of them the near thing is not seen any more."""
+    image, disparity = np.full((40, 80, 3), 0.2, np.float32), np.full((40, 80), 0.1, np.float32)
+    image[:, 30:50], disparity[:, 30:50] = 0.9, 0.9
+    alone = tensors(rims(image**2.2, disparity))
+    change = torch.zeros(2, sum(CHANGE.values()), 40, 80)
+    change[1, 0, :, 30:50] = -1.0
+    two, _ = changed(Layers(*(torch.cat([plane, plane]) for plane in vars(alone).values())), change)
+    for i in range(2):
+        one, _ = changed(alone, change[i : i + 1])
+        torch.testing.assert_close(two.colour[i : i + 1], one.colour)
+    assert two.alpha[1, 0].max() == 0.0
+
+
 # Rendering
 
 
@@ -253,14 +291,20 @@ def test_odd_sizes_are_rendered(entry, size):
     assert refocused.shape == (*size, 3) and np.isfinite(refocused).all()
 
 
-def test_the_layers_depend_on_no_lens():
-    """`analyse` is given the largest radius that they will be seen with, as every layering is: they are the same."""
+def test_the_layers_depend_on_no_lens(tmp_path):
+    """`analyse` is given the largest radius that they will be seen with, as every layering is: they are the same. They
+    depend on no unit of disparity either.
+    """
     image, disparity = things()
-    network = changing()
-    before = analysed(network, image, disparity)
-    again = analysed(network, image, np.float32(4.0) * disparity)
-    for a, b in zip(before.layers, again.layers, strict=True):
-        np.testing.assert_array_equal(a.rgba, b.rgba)
+    save_file(changing().state_dict(), tmp_path / "reveal.safetensors")
+    linear, weights = linear_from_display(image), tmp_path / "reveal.safetensors"
+    before = reveal.analyse(linear, disparity, weights=weights)
+    for again in (
+        reveal.analyse(linear, disparity, reach_px=3.0, weights=weights),
+        reveal.analyse(linear, np.float32(4.0) * disparity, weights=weights),
+    ):
+        for a, b in zip(before.layers, again.layers, strict=True):
+            np.testing.assert_array_equal(a.rgba, b.rgba)
 
 
 def test_every_aperture_shapes_the_blur_of_the_same_layers(entry):
@@ -294,16 +338,15 @@ def test_a_part_of_the_answer_leaves_out_the_others(part, kept, monkeypatch):
     np.testing.assert_allclose(shown, expected, atol=1e-5)
 
 
-def test_without_weights_it_says_what_to_do():
-    if not RENDERERS["reveal"].checkpoints[0].is_file():
-        with pytest.raises(RendererError, match="there are no such weights; train them"):
-            RENDERERS["reveal"](*things(), ThinLens(9.0, 0.2))
+def test_without_weights_it_says_what_to_do(tmp_path):
+    with pytest.raises(RendererError, match="reveal.safetensors"):
+        renderer("reveal", [tmp_path / "reveal.safetensors"])(*things(), ThinLens(9.0, 0.2))
 
 
 # Training
 
 
-def scene(*, lit: float = 0.0) -> Scene:
+def scene() -> Scene:
     """A soft disk and a comb of thin teeth before a wall, 96 px."""
     side = 96
     y, x = np.mgrid[:side, :side]
@@ -311,7 +354,7 @@ def scene(*, lit: float = 0.0) -> Scene:
     comb = ((x % 6 < 2) & (y > 50)).astype(np.float64)
     layers = []
     for i, (alpha, disparity) in enumerate(((disk, 0.9), (comb, 0.5), (np.ones((side, side)), 0.1))):
-        colour = 0.1 + 0.8 * noise(1, 1, 3, seed=i) + 0.1 * noise(side, side, 3, seed=10 + i) + lit
+        colour = 0.1 + 0.8 * noise(1, 1, 3, seed=i) + 0.1 * noise(side, side, 3, seed=10 + i)
         layers.append(Billboard(np.concatenate([colour, alpha[..., None]], -1).astype(np.float16), disparity))
     return Scene(tuple(layers), side, side, 0)
 
@@ -396,7 +439,7 @@ def test_the_true_mattes_and_colours_have_no_loss():
     made = batch()
     layers = layers_of(made)
     (before, asked), true_alpha, true_colour = changed(layers, torch.zeros(2, 11, 64, 64)), *_true(made)
-    lost = rim_losses(before, asked, true_colour, true_alpha)
+    lost = rim_losses(before, asked, true_colour, true_alpha, layers.weight)
     assert all(float(term) > 0.0 for name, term in lost.items() if name != "choice")
     change = torch.zeros(2, 11, 64, 64)
     is_near, weight = layers.distance_px > 0.0, layers.weight.clamp(min=1e-3)
@@ -407,7 +450,7 @@ def test_the_true_mattes_and_colours_have_no_loss():
     first, _ = changed(layers, change)
     change[:, 7:10] = (true_colour[:, 3:] - first.at(first.colour, 1)) / weight * is_near
     found, asked = changed(layers, change)
-    for name, term in rim_losses(found, asked, true_colour, true_alpha).items():
+    for name, term in rim_losses(found, asked, true_colour, true_alpha, layers.weight).items():
         assert float(term) < 1e-4 + 0.02 * float(lost[name]), name
 
 
@@ -417,7 +460,7 @@ def test_an_error_of_a_matte_counts_more_between_colours_that_differ():
     differ = torch.rand(2, 1, 64, 64) < 0.5
     true_colour = torch.cat([torch.full((2, 3, 64, 64), 0.3), (0.3 + 0.5 * differ).expand(-1, 3, -1, -1)], 1)
     wrong = (where * torch.tensor([0.2, 0.0])[:, None, None] for where in (differ, ~differ))
-    lost = [float(rim_losses(layers, true_alpha + by, true_colour, true_alpha)["alpha"]) for by in wrong]
+    lost = [float(rim_losses(layers, true_alpha + by, true_colour, true_alpha, layers.weight)["alpha"]) for by in wrong]
     assert lost[0] > 4.0 * lost[1] > 0.0
 
 
@@ -471,14 +514,20 @@ def test_what_a_row_of_the_ablation_leaves_out_is_absent_at_inference(row):
 
 def test_weights_that_a_run_begins_with_lose_what_it_does_not_learn(tmp_path):
     save_file(changing().state_dict(), tmp_path / "reveal.safetensors")
-    training = REVEAL.build(replace(REVEAL.presets["smoke"], **ROWS["mattes"]), 20, {})
-    training.start_from(tmp_path / "reveal.safetensors")
     made = batch()
+    shown = hints(made["image"], layers_of(made))
     with torch.no_grad():
+        training = REVEAL.build(replace(REVEAL.presets["smoke"], **ROWS["mattes"]), 20, {})
+        training.start_from(tmp_path / "reveal.safetensors")
         for network in (training.network, training.validated):
-            said = network(hints(made["image"], layers_of(made))).split(list(CHANGE.values()), 1)
+            said = network(shown).split(list(CHANGE.values()), 1)
             kept = [name for name, plane in zip(CHANGE, said, strict=True) if plane.abs().max() > 0.0]
             assert kept == ["alpha", "near"]
+        training = REVEAL.build(replace(REVEAL.presets["smoke"], **ROWS["no-edge-hints"]), 20, {})
+        training.start_from(tmp_path / "reveal.safetensors")
+        said = training.validated.eval()(shown)
+        shown[:, -5:] = torch.rand_like(shown[:, -5:])
+        torch.testing.assert_close(training.validated(shown), said)
 
 
 def test_scenes_on_the_fly_are_not_traced_for_it_and_are_the_same_again():

@@ -51,6 +51,12 @@ def test_a_sky_behind_a_window_goes_on_in_its_own_light():
     np.testing.assert_allclose(seen, 5.0 - 4.8 * half_disk((EDGE - X) / 10.0), atol=0.02)
 
 
+def test_a_small_step_is_cut_whatever_the_blur():
+    """The focus in the middle: the radii differ by more than the largest says."""
+    linear, disparity = columns((1.0, 0.75, 40), (0.25, 0.6, 70), (0.5, 0.0, WIDTH))
+    assert len(reveal0.analyse(linear, disparity, reach_px=3.0).layers) == 3
+
+
 def test_nothing_in_focus_bleeds_into_a_blurred_background():
     seen = middle(*columns((1.0, 1.0, EDGE), (0.25, 0.0, WIDTH)), ThinLens(12.0, 1.0))
     np.testing.assert_allclose(seen[:EDGE], 1.0, atol=1e-3)
@@ -159,6 +165,16 @@ def test_light_of_a_pixel_that_is_mostly_near_is_given_to_both_sides():
     np.testing.assert_allclose(far.rgba[:, EDGE - 1, :3], 0.2, atol=0.01)
 
 
+def test_saturated_colours_share_a_pixel_too():
+    """Red before blue: a channel that both lack says nothing."""
+    red, blue = np.float32([1.0, 0.0, 0.0]), np.float32([0.0, 0.0, 0.8])
+    linear, disparity = columns((0.0, 1.0, EDGE), (0.0, 0.0, WIDTH))
+    linear[:, :EDGE], linear[:, EDGE:], linear[:, EDGE] = red, blue, 0.3 * red + 0.7 * blue
+    near, far = reveal0.analyse(linear, disparity).layers
+    np.testing.assert_allclose(near.rgba[:, EDGE], [[*red, 0.3]] * HEIGHT, atol=2e-3)
+    np.testing.assert_allclose(far.rgba[:, EDGE, :3], [blue] * HEIGHT, atol=2e-3)
+
+
 def test_the_surface_that_the_disparity_is_of_has_at_least_half_of_a_pixel():
     """Colours alone would give it to the other side: a texture, not a mixture."""
     linear, disparity = columns((1.0, 0.9, EDGE), (0.2, 0.1, WIDTH))
@@ -187,3 +203,14 @@ def test_edges_of_the_disparity_are_moved_to_those_of_the_picture(grown):
         window = np.ones((2 * abs(grown) + 1,) * 2, np.uint8)
         given = (cv2.dilate if grown > 0 else cv2.erode)(true, window)
     np.testing.assert_array_equal(reveal0.aligned(given, linear.astype(np.float32), 0.1), true)
+
+
+def test_an_exact_map_is_not_moved_to_the_edges_inside_a_thing():
+    """A fence before a wall of much the same light, and a lattice inside that stands out: grown, the fence is gone."""
+    rng = np.random.default_rng(3)
+    given = np.full((HEIGHT, WIDTH), 0.1, np.float32)
+    given[:, 2:60:6] = given[:, 3:60:6] = given[:, 4:60:6] = 0.9
+    given[10:38, 70:90] = 0.9
+    linear = (0.3 + 0.02 * rng.random((HEIGHT, WIDTH, 3))).astype(np.float32)
+    linear[8:40, 68:92] = 0.9
+    np.testing.assert_array_equal(reveal0.aligned(given, linear, 0.1), given)

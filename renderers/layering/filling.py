@@ -112,6 +112,8 @@ def depth_image(linear: Picture, alpha: Plane, disparity: Plane) -> DepthImage:
 
 
 def require_disparity(disparity: Plane) -> None:
-    """RendererError for what layers cannot have: disparities behind infinity."""
+    """RendererError for what layers cannot have: disparities behind infinity, or infinitely near."""
+    if not np.isfinite(disparity).all():
+        raise RendererError("the disparity is not finite somewhere; layers need finite ones")
     if not disparity.min() >= 0.0:
         raise RendererError(f"the disparity is {disparity.min():g} somewhere; layers need 0, infinity, or more")

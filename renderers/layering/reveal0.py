@@ -8,10 +8,9 @@ What is hidden belongs to the nearest pixel that is seen farther. Its disparity 
 that pixel, and its colours smoothly, without those of the rims of what is in front.
 
 Estimated disparities have noise, blurred edges, or edges beside those of the picture: the first is filtered, the second
-made sharp, and the third moved. Exact maps are left as they are.
+made sharp, and the third moved, where its edges then lie on those of the picture.
 """
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -53,8 +52,9 @@ _WIDER = 1.4
 # Of a sharp edge the two pixels beside it differ by almost all of the step, of an estimated one by half of it or less.
 _SHARP = 0.7
 
-# Edges are moved only where the picture changes by this factor more across the moved ones.
-_CLEARLY = 1.3
+# Edges are moved only where the picture changes by this factor more across the moved ones, and this part of them is
+# left: the rest could be those across which it changes least.
+_CLEARLY, _LEFT = 1.3, 0.7
 
 # Half side of the square in which a plane is fitted to a surface.
 _PLANE_PX = 5
@@ -86,17 +86,17 @@ class Surfaces:
     step: float
 
 
-def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
-    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
+def analyse(linear: Picture, disparity: Plane, *, reach_px: float = float("inf")) -> LayeredDepthImage:
+    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too. The reach is ignored."""
     height, width = disparity.shape
-    layers = surfaces(linear, disparity, reach_px=reach_px).layers
+    layers = surfaces(linear, disparity).layers
     return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
 
 
-def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> Surfaces:
+def surfaces(linear: Picture, disparity: Plane) -> Surfaces:
     """The layers of `analyse`, and how they were found. RendererError for disparities that layers cannot have."""
     require_disparity(disparity)
-    surface, step = cleaned(disparity, reach_px)
+    surface, step = cleaned(disparity)
     surface = aligned(surface, linear, step)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
     beside = beside_nearer(surface, step)
@@ -174,7 +174,7 @@ def _nearby(linear: Picture, seen: NDArray[np.bool_]) -> Picture:
 
 def _most(light: NDArray, colour: NDArray) -> NDArray:
     """(N, 1): the most of a colour that light can have in it without less than none left, (N, 3) both; at most 1."""
-    return np.minimum(light / np.maximum(colour, 1e-8), 1.0).min(axis=1, keepdims=True)
+    return np.where(colour > light, light / np.maximum(colour, 1e-8), 1.0).min(axis=1, keepdims=True)
 
 
 def _part_of(near: NDArray, far: NDArray, light: NDArray) -> NDArray:
@@ -191,17 +191,14 @@ def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_
     return painted(linear, alone if alone.any() else seen, mixed & seen, skies=True)
 
 
-def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]:
-    """The disparity without noise and with sharp edges, and the smallest step that is an edge.
-
-    The largest blur radius is at most that of the whole span: a smaller step changes no radius by more than a pixel.
-    """
+def cleaned(disparity: Plane) -> tuple[Plane, float]:
+    """The disparity without noise and with sharp edges, and the smallest step that is an edge."""
     span = float(np.ptp(disparity))
     residual = np.abs(disparity - cv2.medianBlur(disparity, 3))
     noise = 1.4826 * float(np.median(residual))
     if noise > 1e-4 * span:
         disparity = cv2.medianBlur(cv2.medianBlur(disparity, 5), 5)
-    step = max(EDGE * span, span / max(reach_px, 1.0), 4.0 * noise)
+    step = max(EDGE * span, 4.0 * noise)
     return sharpened(disparity, step), step
 
 
@@ -213,19 +210,20 @@ def aligned(disparity: Plane, linear: Picture, step: float) -> Plane:
     display = display_from_linear(np.minimum(linear, np.float32(1.0)))
     changes = [np.abs(display[here] - display[there]).sum(axis=2) for here, there in zip(_ABOVE, _BELOW, strict=True)]
 
-    def contrast(plane: Plane) -> float:
-        """Mean change of the picture across the edges of a map."""
+    def contrast(plane: Plane) -> tuple[float, float]:
+        """Mean change of the picture across the edges of a map, and how many these are."""
         total = count = 0.0
         for change, here, there in zip(changes, _ABOVE, _BELOW, strict=True):
             is_edge = np.abs(plane[here] - plane[there]) > step
             total, count = total + float(change[is_edge].sum(dtype=np.float64)), count + np.count_nonzero(is_edge)
-        return total / max(count, 1.0)
+        return total / max(count, 1.0), count
 
-    best, most = disparity, _CLEARLY * contrast(disparity)
+    before, count = contrast(disparity)
+    best, most = disparity, _CLEARLY * before
     for reach in range(1, _RAMP_PX + 1):
         for moved in _extremes(disparity, reach):
-            found = contrast(moved)
-            if found > most:
+            found, left = contrast(moved)
+            if found > most and left >= _LEFT * count:
                 best, most = moved, found
     return best
 
@@ -272,7 +270,7 @@ def cuts(disparity: Plane, step: float) -> NDArray[np.float64]:
     low, span = float(disparity.min()), float(np.ptp(disparity))
     if span == 0.0:
         return np.zeros(0)
-    level = np.minimum((disparity - low) * np.float32(_LEVELS / span), np.float32(_LEVELS - 1)).astype(np.int64)
+    level = np.minimum(((disparity - low) / span * _LEVELS), np.float32(_LEVELS - 1)).astype(np.int64)
     # edges[a, b]: pairs of neighbours of the levels a < b with an edge between them. A cut at t separates a < t <= b.
     edges, seams = np.zeros((_LEVELS, _LEVELS)), np.zeros(_LEVELS + 1)
     for here, there in zip(_ABOVE, _BELOW, strict=True):

@@ -38,8 +38,9 @@ from training.model import Model, Samples
 from training.module import Batch, PictureBatch, PlaneBatch, Training
 from training.presets import Preset
 
-# Weights of the terms of the loss beside those of the near matte. Hidden colours matter least, and are known least.
-HIDDEN_WEIGHT, CHOICE_WEIGHT, RENDER_WEIGHT = 0.2, 0.05, 5.0
+# Weights of the terms of the loss, by what of the answer they are of. Hidden colours matter least, and are known least.
+WEIGHTS = {"alpha": 1.0, "near": 1.0, "seen": 1.0, "hidden": 0.2, "choice": 0.05}
+RENDER_WEIGHT = 5.0
 
 # Hidden colours are compared at this many sizes, each half of the one before.
 _SCALES = 3
@@ -54,7 +55,8 @@ LENS_RADIUS_PX = (3.0, 20.0)
 # Below this, errors count by their square.
 _QUADRATIC = 0.02
 
-# An error of a matte counts as much as the colours differ that it is between, and this much where they are alike.
+# An error of a matte counts as much as the colours differ that it is between, and this much where they are alike. Where
+# nothing is in front, that is black.
 _ALIKE = 0.1
 
 _EPSILON = 1e-6
@@ -256,23 +258,26 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         network = RevealNet()
         shown = [float(preset.edge_hints or name not in EDGE_HINTS) for name, n in HINTS.items() for _ in range(n)]
         learned = [float(name in preset.learned) for name, n in CHANGE.items() for _ in range(n)]
-        # Without gradients these weights stay 0: what is not shown or learned is absent at inference too.
-        of_blocks, at_full_size = network.first
-        with torch.no_grad():
-            of_blocks.weight *= torch.tensor(shown).repeat_interleave(4)[:, None, None]
-            at_full_size.weight[:, : len(shown)] *= torch.tensor(shown)[:, None, None]
         super().__init__(network, preset, steps)
         self._shown = nn.Buffer(torch.tensor(shown)[:, None, None], persistent=False)
         self._learned = nn.Buffer(torch.tensor(learned)[:, None, None], persistent=False)
         self._of_reveal0: dict[str, float] = {}
+        self._leave_out()
 
     def start_from(self, weights: Path) -> None:
         super().start_from(weights)
-        with torch.no_grad():
-            for network in {self.network, self.validated}:
-                assert isinstance(network, RevealNet) and network.head.bias is not None
-                network.head.weight *= self._learned[..., None]
-                network.head.bias *= self._learned[:, 0, 0]
+        self._leave_out()
+
+    @torch.no_grad()
+    def _leave_out(self) -> None:
+        """Weights of what is not shown or learned are 0. They get no gradients: it is absent at inference too."""
+        for network in {self.network, self.validated}:
+            assert isinstance(network, RevealNet) and network.head.bias is not None
+            of_blocks, at_full_size = network.first
+            of_blocks.weight *= self._shown.repeat_interleave(4, dim=0)
+            at_full_size.weight[:, : len(self._shown)] *= self._shown
+            network.head.weight *= self._learned[..., None]
+            network.head.bias *= self._learned[:, 0, 0]
 
     def objective(self, batch: RevealBatch) -> dict[str, Tensor]:
         layers = layers_of(batch)
@@ -281,9 +286,8 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         if self.preset.projects:
             colour = projected(found.colour, found.alpha, batch["image"])
             found = Layers(colour, found.alpha, found.disparity, found.place, found.distance_px)
-        terms = rim_losses(found, alphas, batch["true_colour"], batch["true_alpha"])
-        loss = terms["alpha"] + terms["near"] + terms["seen"]
-        loss = loss + HIDDEN_WEIGHT * terms["hidden"] + CHOICE_WEIGHT * terms["choice"]
+        terms = rim_losses(found, alphas, batch["true_colour"], batch["true_alpha"], layers.weight)
+        loss = torch.stack([WEIGHTS[name] * terms[name] for name in self.preset.learned]).sum()
         if self.global_step >= (1.0 - self.preset.rendered) * self.steps:
             terms["rendered"] = rendered_loss(found, batch["truth"], batch["lens"])
             loss = loss + RENDER_WEIGHT * terms["rendered"]
@@ -303,14 +307,17 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
         return numbers, [batch["image"].cpu(), rendered, truth]
 
 
-def rim_losses(found: Layers, alphas: Tensor, true_colour: Tensor, true_alpha: Tensor) -> dict[str, Tensor]:
-    """Means over the pixels of rims, each as much as `Layers.weight` says; those of what is hidden over the near side.
+def rim_losses(
+    found: Layers, alphas: Tensor, true_colour: Tensor, true_alpha: Tensor, weight: Tensor
+) -> dict[str, Tensor]:
+    """Means over the pixels of rims; those of what is hidden over the near side.
 
     alphas        (B, 2, H, W) that are asked for, not clipped: beyond 0 and 1 they would have no slope
     true_colour   (B, 6, H, W) of the near surface and of that behind
     true_alpha    (B, 2, H, W)
+    weight        (B, 1, H, W) of the pixels: `Layers.weight`, before anything is changed
     """
-    weight, is_near = found.weight, found.distance_px > 0.0
+    is_near = found.distance_px > 0.0
     near, behind = (found.at(found.colour, i) for i in (0, 1))
     matte, choice = (found.at(found.alpha, i) for i in (0, 1))
     true_near, true_behind = true_colour.split(3, 1)

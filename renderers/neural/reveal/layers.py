@@ -16,7 +16,7 @@ from scenes.color import REFERENCE_GAMMA
 HINTS = {"picture": 3, "near": 3, "behind": 3, "alpha": 2, "steps": 3, "distance": 2}
 CHANGE = {"alpha": 1, "near": 3, "seen": 3, "hidden": 3, "choice": 1}
 
-# Of the hints, those that only the disparity gives.
+# Of the hints, those of edges: how far they step, and how far away they are.
 EDGE_HINTS = ("steps", "distance")
 
 # Keeps the slopes of powers finite at black, where gradients are wanted.
@@ -54,7 +54,7 @@ class Layers:
     def weight(self) -> Tensor:
         """(B, 1, H, W): how much of a change counts, 1 up to half of the reach and 0 beyond it.
 
-        0 too where a colour is brighter than white: a hundredth of a lamp's matte is as much light as half a wall's.
+        0 too where a colour that is found is brighter than white: a hundredth of a lamp is half a wall's light.
         """
         away = self.distance_px.abs()
         brightest = torch.cat([self.at(self.colour, 0), self.at(self.colour, 1)], 1).amax(1, keepdim=True)
@@ -68,12 +68,12 @@ class Layers:
 
 
 def hints(picture: Tensor, layers: Layers) -> Tensor:
-    """What a network is shown: (B, 16, H, W). Steps of disparity are in parts of the range of all layers.
+    """What a network is shown: (B, 16, H, W). Steps of disparity are in parts of the nearest.
 
     picture   (B, 3, H, W) display values
     """
-    span = (layers.disparity.amax((1, 2, 3, 4)) - layers.disparity.amin((1, 2, 3, 4))).reshape(-1, 1, 1, 1)
-    near, behind, farthest = (layers.at(layers.disparity, i) / span.clamp(min=_EPSILON) for i in range(3))
+    nearest = layers.disparity.amax((1, 2, 3, 4)).clamp(min=_EPSILON).reshape(-1, 1, 1, 1)
+    near, behind, farthest = (layers.at(layers.disparity, i) / nearest for i in range(3))
     shown = {
         "picture": picture.clamp(max=1.0),
         "near": layers.at(layers.colour, 0).clamp(max=1.0),
@@ -119,17 +119,25 @@ def changed(layers: Layers, change: Tensor) -> tuple[Layers, Tensor]:
 
 def _is_seen(alpha: Tensor) -> Tensor:
     """(B, L, 1, H, W) bool: where enough of a layer shows to know its colour."""
+    return _shares(alpha) > _SEEN
+
+
+def _shares(alpha: Tensor) -> Tensor:
+    """(B, L, 1, H, W): the part of a pixel that each layer is seen in; the last is opaque."""
     left = torch.cumprod(1.0 - alpha, 1)
-    return torch.cat([alpha[:, :1], alpha[:, 1:] * left[:, :-1]], 1) > _SEEN
+    return torch.cat([alpha[:, :1], alpha[:, 1:] * left[:, :-1]], 1)
 
 
 @torch.no_grad()
 def _move(colour: Tensor, is_seen: Tensor, before: Tensor, was_seen: Tensor) -> Tensor:
-    """What is added to one layer (B, 3, H, W) where it is hidden."""
-    if not (is_seen.any() and was_seen.any()):
-        return torch.zeros_like(colour)
-    now, then = (_pull_push(torch.cat([c * s, s.to(c.dtype)], 1)) for c, s in ((colour, is_seen), (before, was_seen)))
-    return torch.where(is_seen, 0.0, now - torch.where(was_seen, colour, then))
+    """What is added to one layer (B, 3, H, W) where it is hidden; 0 for one that is seen nowhere.
+
+    Light above white is not continued: a lamp is where it is.
+    """
+    stacks = ((colour, is_seen), (before, was_seen))
+    now, then = (_pull_push(torch.cat([c.clamp(max=1.0) * s, s.to(c.dtype)], 1)) for c, s in stacks)
+    is_known = is_seen.any(-1).any(-1) & was_seen.any(-1).any(-1)
+    return torch.where(~is_seen & is_known[..., None, None], now - torch.where(was_seen, colour, then), 0.0)
 
 
 def _followed(colour: Tensor, is_seen: Tensor, before: Tensor, was_seen: Tensor) -> Tensor:
@@ -170,8 +178,7 @@ def projected(colour: Tensor, alpha: Tensor, picture: Tensor) -> Tensor:
     """
     black = _BLACK if torch.is_grad_enabled() else 0.0
     light, wanted = (x.clamp(min=black) ** REFERENCE_GAMMA for x in (colour, picture[:, None]))
-    left = torch.cumprod(1.0 - alpha, 1)
-    seen = torch.cat([alpha[:, :1], alpha[:, 1:] * left[:, :-1]], 1)
+    seen = _shares(alpha)
     mixed = (seen * light).sum(1, keepdim=True)
     missing = (wanted - mixed).clamp(min=0.0) / (seen * seen).sum(1, keepdim=True)
     light = light * (wanted / mixed.clamp(min=_TINY)).clamp(max=1.0) + seen * missing

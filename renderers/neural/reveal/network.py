@@ -14,7 +14,8 @@ _WIDTHS = (32, 64, 96, 128)
 # Channels at full size: of what the U-Net says, and of what is made of it and of the hints there.
 _CONTEXT, _FINE = 16, 32
 
-# The smallest maps have a sixteenth of the size, and an output depends on 94 pixels around, in whole such steps 96.
+# The smallest maps have a sixteenth of the size: beyond a block of 16 pixels, its outputs depend on 92 more around, in
+# whole such blocks 96.
 MULTIPLE, _REACH_PX = 16, 96
 
 

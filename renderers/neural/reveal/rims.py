@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderers.layering import reveal0
-from renderers.layering.filling import nearest_of
+from renderers.layering.filling import before_farther, beside_nearer, nearest_of
 from scenes.arrays import Picture, Plane
 
 # Layers are changed this near to an edge: hair is seldom longer, and what is hidden deeper shows little.
@@ -85,11 +85,10 @@ def rims(linear: Picture, disparity: Plane) -> Rims:
 
 def _edges(found: reveal0.Surfaces) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
     """The pixels in front of edges, those behind, and (H, W) the number of what is in front of the latter."""
-    nearest, farthest = cv2.dilate(found.disparity, _NEARBY), cv2.erode(found.disparity, _NEARBY)
     number = found.number.astype(np.uint8)
     in_front, behind = cv2.erode(number, _NEARBY), cv2.dilate(number, _NEARBY)
-    inner = (found.disparity - farthest > found.step) & (behind > number)
-    outer = (nearest - found.disparity > found.step) & (in_front < number)
+    inner = before_farther(found.disparity, found.step) & (behind > number)
+    outer = beside_nearer(found.disparity, found.step) & (in_front < number)
     return inner, outer, in_front.astype(np.int64)
 
 
