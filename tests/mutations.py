@@ -2161,6 +2161,13 @@ FAULTS = [
         "tests/test_reveal.py::test_hints_of_a_batch_are_those_of_a_photograph",
     ),
     Fault(
+        "reveal0-that-takes-the-focus-for-an-end-of-the-span",
+        "renderers/layering/reveal0.py",
+        "0.5 * span / max(reach_px, 0.5)",
+        "span / max(reach_px, 1.0)",
+        "tests/test_reveal0.py::test_a_step_of_a_pixel_of_blur_is_cut_wherever_the_focus_is",
+    ),
+    Fault(
         "reveal-whose-layers-lack-light",
         "renderers/neural/reveal/layers.py",
         " + seen * missing",

@@ -51,10 +51,13 @@ def test_a_sky_behind_a_window_goes_on_in_its_own_light():
     np.testing.assert_allclose(seen, 5.0 - 4.8 * half_disk((EDGE - X) / 10.0), atol=0.02)
 
 
-def test_a_small_step_is_cut_whatever_the_blur():
-    """The focus in the middle: the radii differ by more than the largest says."""
+@pytest.mark.parametrize("focus", [0.0, 0.375, 0.75])
+def test_a_step_of_a_pixel_of_blur_is_cut_wherever_the_focus_is(focus):
+    """K = 7: the steps are of 4.2 and 1.05 px, and the largest radius is 5.25 px, or half of it."""
     linear, disparity = columns((1.0, 0.75, 40), (0.25, 0.6, 70), (0.5, 0.0, WIDTH))
-    assert len(reveal0.analyse(linear, disparity, reach_px=3.0).layers) == 3
+    reach_px = 7.0 * max(focus, 0.75 - focus)
+    assert len(reveal0.analyse(linear, disparity, reach_px=reach_px).layers) == 3
+    assert len(reveal0.analyse(linear, disparity, reach_px=0.3 * reach_px).layers) == 2
 
 
 def test_nothing_in_focus_bleeds_into_a_blurred_background():

@@ -1,6 +1,6 @@
 """The layers of `reveal0`, changed beside their edges by a network (`renderers.neural.reveal`).
 
-The picture is analysed once, for any lens.
+Without a reach, the picture is analysed once, for any lens.
 """
 
 import math
@@ -21,12 +21,12 @@ from scenes.layered_depth import LayeredDepthImage
 def analyse(
     linear: Picture, disparity: Plane, *, reach_px: float = math.inf, weights: Path | None = None
 ) -> LayeredDepthImage:
-    """Up to `reveal0.LAYERS_MAX` layers near to far; put over each other, they are the picture. The reach is ignored.
+    """Up to `reveal0.LAYERS_MAX` layers near to far; put over each other, they are the picture.
 
     weights   of the network; None for those that ship. RendererError where there are none
     """
     network = shipped_network() if weights is None else _network(weights)
-    return analysed(network, display_from_linear(linear), disparity)
+    return analysed(network, display_from_linear(linear), disparity, reach_px)
 
 
 def shipped_network() -> nn.Module:

@@ -11,6 +11,7 @@ Estimated disparities have noise, blurred edges, or edges beside those of the pi
 made sharp, and the third moved, where its edges then lie on those of the picture.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -86,17 +87,17 @@ class Surfaces:
     step: float
 
 
-def analyse(linear: Picture, disparity: Plane, *, reach_px: float = float("inf")) -> LayeredDepthImage:
-    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too. The reach is ignored."""
+def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
+    """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
     height, width = disparity.shape
-    layers = surfaces(linear, disparity).layers
+    layers = surfaces(linear, disparity, reach_px=reach_px).layers
     return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
 
 
-def surfaces(linear: Picture, disparity: Plane) -> Surfaces:
+def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> Surfaces:
     """The layers of `analyse`, and how they were found. RendererError for disparities that layers cannot have."""
     require_disparity(disparity)
-    surface, step = cleaned(disparity)
+    surface, step = cleaned(disparity, reach_px)
     surface = aligned(surface, linear, step)
     number = np.searchsorted(-cuts(surface, step), -surface, side="right")
     beside = beside_nearer(surface, step)
@@ -191,14 +192,18 @@ def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_
     return painted(linear, alone if alone.any() else seen, mixed & seen, skies=True)
 
 
-def cleaned(disparity: Plane) -> tuple[Plane, float]:
-    """The disparity without noise and with sharp edges, and the smallest step that is an edge."""
+def cleaned(disparity: Plane, reach_px: float = math.inf) -> tuple[Plane, float]:
+    """The disparity without noise and with sharp edges, and the smallest step that is an edge.
+
+    A focus within the span makes the largest blur radius at least half of what the span alone is blurred to: a smaller
+    step than is left to one pixel changes no radius by more than that.
+    """
     span = float(np.ptp(disparity))
     residual = np.abs(disparity - cv2.medianBlur(disparity, 3))
     noise = 1.4826 * float(np.median(residual))
     if noise > 1e-4 * span:
         disparity = cv2.medianBlur(cv2.medianBlur(disparity, 5), 5)
-    step = max(EDGE * span, 4.0 * noise)
+    step = max(EDGE * span, 0.5 * span / max(reach_px, 0.5), 4.0 * noise)
     return sharpened(disparity, step), step
 
 

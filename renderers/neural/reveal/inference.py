@@ -1,5 +1,6 @@
 """RevealNet on pictures: the layers of `reveal0`, changed beside their edges, for any lens."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,17 +26,23 @@ def refocus(
     networks: Mapping[str, nn.Module], image: Picture, disparity: Plane, lens: ThinLens, *, gamma: float, arch: Backend
 ) -> Picture:
     """(H, W, 3) display values >= 0, not clipped."""
-    scene = analysed(networks["reveal"], image, disparity)
+    reach_px = float(np.abs(lens.defocus_px(disparity)).max())
+    scene = analysed(networks["reveal"], image, disparity, reach_px)
     return display_from_linear(layers_over(image, disparity, lens, arch=arch, gamma=gamma, scene=scene), gamma)
 
 
-def analysed(network: nn.Module, image: Picture, disparity: Plane) -> LayeredDepthImage:
+def analysed(network: nn.Module, image: Picture, disparity: Plane, reach_px: float = math.inf) -> LayeredDepthImage:
     """The layers of a picture, display values at the reference gamma; put over each other, they are the picture.
 
     Light is mixed in a photograph at the reference gamma, whatever gamma its layers are blurred at.
+
+    reach_px   largest blur radius that the layers will be seen with: steps that it does not show are not cut
     """
     device = next(network.parameters()).device
-    layers, picture = tensors(rims(storable_light(image), disparity), device), tensor_from_plane(image).to(device)
+    layers, picture = (
+        tensors(rims(storable_light(image), disparity, reach_px), device),
+        tensor_from_plane(image).to(device),
+    )
     with torch.inference_mode():
         if layers.distance_px.any():
             layers, _ = changed(layers, network(hints(picture, layers)))

@@ -10,6 +10,7 @@ On the near side `behind` and `farthest` are hidden. Where reveal0 has the last 
 closer than REACH_PX may end behind the near surface: it is `behind`, and has alpha 0 to begin with.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -44,9 +45,12 @@ class Rims:
     distance_px: Plane
 
 
-def rims(linear: Picture, disparity: Plane) -> Rims:
-    """The rims of a picture in linear light; RendererError for disparities that layers cannot have."""
-    found = reveal0.surfaces(linear, disparity)
+def rims(linear: Picture, disparity: Plane, reach_px: float = math.inf) -> Rims:
+    """The rims of a picture in linear light, for blur of up to a radius.
+
+    RendererError for disparities that layers cannot have.
+    """
+    found = reveal0.surfaces(linear, disparity, reach_px=reach_px)
     colour, alpha, planes = (np.stack(parts) for parts in zip(*found.layers, strict=True))
     number, last = found.number, len(found.layers) - 1
     place = np.stack([number, number, number])
