@@ -2168,6 +2168,20 @@ FAULTS = [
         "tests/test_reveal0.py::test_a_step_of_a_pixel_of_blur_is_cut_wherever_the_focus_is",
     ),
     Fault(
+        "crops-of-one-scene-after-another",
+        "training/on_the_fly.py",
+        "SCENES_AT_A_TIME = 8",
+        "SCENES_AT_A_TIME = 1",
+        "tests/test_training.py::test_samples_on_the_fly_that_follow_one_another_are_of_different_scenes",
+    ),
+    Fault(
+        "a-stream-that-forgets-whose-turn-it-was",
+        "training/on_the_fly.py",
+        "len(range(i, taken, SCENES_AT_A_TIME))",
+        "taken // SCENES_AT_A_TIME",
+        "tests/test_training.py::test_scenes_on_the_fly_are_those_of_their_seed_and_go_on_where_they_stopped",
+    ),
+    Fault(
         "reveal-whose-layers-lack-light",
         "renderers/neural/reveal/layers.py",
         " + seen * missing",

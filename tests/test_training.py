@@ -1276,11 +1276,20 @@ def test_scenes_on_the_fly_are_those_of_their_seed_and_go_on_where_they_stopped(
     whole = batches(on_the_fly(recipe), 8)
     again = batches(on_the_fly(recipe), 3)
     assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=False))
-    # 5 steps of 3 samples end within the two crops of a picture.
+    # 5 steps of 3 samples end where all but one scene of the first have given two.
     rest = batches(on_the_fly(recipe, stream=Stream(batch=3, first_step=5)), 3)
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[5:], strict=True))
     assert not torch.equal(whole[0], batches(on_the_fly(recipe, seed=4), 1)[0])
     assert not torch.equal(whole[0], batches(on_the_fly(recipe, stream=Stream(rank=1, world=2, batch=3)), 1)[0])
+
+
+def test_samples_on_the_fly_that_follow_one_another_are_of_different_scenes(recipe, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("training.on_the_fly.sample_scene", lambda *a, **k: drawn.append(0) or sample_scene(*a, **k))
+    stream = iter(on_the_fly(recipe))
+    for count in (1, 2, 3, 4):
+        next(stream)
+        assert len(drawn) == count
 
 
 @pytest.mark.slow

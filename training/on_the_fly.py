@@ -24,6 +24,9 @@ PICTURES_PER_SCENE = 8
 CROPS_PER_PICTURE = 2
 _SAMPLES_PER_SCENE = PICTURES_PER_SCENE * CROPS_PER_PICTURE
 
+# Samples are of so many scenes in turn: crops of one scene are alike, and a batch of them teaches little.
+SCENES_AT_A_TIME = 8
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -90,19 +93,28 @@ class OnTheFly(IterableDataset[Sample]):
         own = (stream.first_step + worker) % num_workers
         first = len(range(own, stream.first_step, num_workers)) * stream.batch
         key = stream.rank * num_workers + own
-        scene_number = first // _SAMPLES_PER_SCENE
-        skipped = first % _SAMPLES_PER_SCENE
+        group, taken = divmod(first, SCENES_AT_A_TIME * _SAMPLES_PER_SCENE)
         while True:
-            rng = _generator(self._seed, key, scene_number)
-            scene, stack = sample_scene(self._recipe, rng=rng)
-            for p, picture_rng in enumerate(rng.spawn(PICTURES_PER_SCENE)):
-                if (p + 1) * CROPS_PER_PICTURE <= skipped:
-                    continue
-                case = self._case(tracer, scene, stack, rng=picture_rng)
-                for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
-                    if p * CROPS_PER_PICTURE + c >= skipped:
-                        yield sample_of(case, self._settings, self._planes, rng=crop_rng)
-            scene_number, skipped = scene_number + 1, 0
+            # Of the scenes of a group, those whose turn was before have given one sample more.
+            given = [len(range(i, taken, SCENES_AT_A_TIME)) for i in range(SCENES_AT_A_TIME)]
+            scenes = [
+                self._samples(tracer, _generator(self._seed, key, group * SCENES_AT_A_TIME + i), skipped=given[i])
+                for i in range(SCENES_AT_A_TIME)
+            ]
+            for m in range(taken, SCENES_AT_A_TIME * _SAMPLES_PER_SCENE):
+                yield next(scenes[m % SCENES_AT_A_TIME])
+            group, taken = group + 1, 0
+
+    def _samples(self, tracer: Tracer | None, rng: np.random.Generator, *, skipped: int) -> Iterator[Sample]:
+        """Those of one scene, but for the first."""
+        scene, stack = sample_scene(self._recipe, rng=rng)
+        for p, picture_rng in enumerate(rng.spawn(PICTURES_PER_SCENE)):
+            if (p + 1) * CROPS_PER_PICTURE <= skipped:
+                continue
+            case = self._case(tracer, scene, stack, rng=picture_rng)
+            for c, crop_rng in enumerate(picture_rng.spawn(CROPS_PER_PICTURE)):
+                if p * CROPS_PER_PICTURE + c >= skipped:
+                    yield sample_of(case, self._settings, self._planes, rng=crop_rng)
 
     def _case(self, tracer: Tracer | None, scene: Scene, stack: Stack, *, rng: np.random.Generator) -> Case:
         """The scene at one of its lens settings and gammas, drawn uniformly."""
