@@ -331,7 +331,7 @@ def test_other_programs_read_the_picture_first(photo, tmp_path):
 @pytest.mark.parametrize(
     "options, culprit",
     [
-        (["--analysis", "magic"], "--analysis is 'magic'; it must be one of drbokeh, mpib, reveal0"),
+        (["--analysis", "magic"], "--analysis is 'magic'; it must be one of drbokeh, mpib, reveal, reveal0"),
         (["--weights", "mine.safetensors"], "--analysis reveal0 has no --weights"),
         (["--analysis", "reveal", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["--reach", "0"], "--reach is 0.0; it must be at least 1"),
