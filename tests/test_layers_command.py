@@ -97,21 +97,21 @@ def test_layers_of_a_network_are_those_that_it_finds_for_each_picture(photo, tmp
 
 
 def test_layers_are_made_for_the_reach_that_is_asked_for(photo, tmp_path, capsys):
-    """A step of less than a pixel of blur is no edge: 0.05 of a span of 0.7 is one of 0.86 px at a radius of 12 px."""
+    """A step of less than a pixel of blur is no edge: 0.05 of a span of 0.7 is one of 0.86 px at most at a radius of 6."""
     disparity = np.load(tmp_path / "map.npy")
     disparity[:, 45:] += 0.05
     np.save(tmp_path / "map.npy", disparity)
-    lens = ["--focus", "26,20", "--max-radius", "12"]
+    lens = ["--focus", "26,20", "--max-radius", "6"]
     expected = render(photo, tmp_path / "b.exr", "--disparity", str(tmp_path / "map.npy"), *lens, renderer="reveal0")
     counts = []
-    for name, options in (("near.layers", ["--reach", "12"]), ("any.layers", [])):
+    for name, options in (("near.layers", ["--reach", "6"]), ("any.layers", [])):
         assert layers(photo, *options, out=name) == 0
         counts.append(len(LayersFolder.at(tmp_path / name).layers().layers))
     np.testing.assert_array_equal(render(tmp_path / "near.layers", tmp_path / "a.exr", *lens), expected)
     assert counts == [2, 3]
     capsys.readouterr()
     render(tmp_path / "near.layers", tmp_path / "a.exr", "--focus", "26,20", "--max-radius", "15")
-    assert "made for blur radii of up to 12 px, and the largest here is 15 px" in capsys.readouterr().err
+    assert "made for blur radii of up to 6 px, and the largest here is 15 px" in capsys.readouterr().err
 
 
 def test_a_map_below_0_has_its_own_disparities(photo, tmp_path):
@@ -331,7 +331,7 @@ def test_other_programs_read_the_picture_first(photo, tmp_path):
 @pytest.mark.parametrize(
     "options, culprit",
     [
-        (["--analysis", "magic"], "--analysis is 'magic'; it must be one of drbokeh, mpib, reveal, reveal0"),
+        (["--analysis", "magic"], "--analysis is 'magic'; it must be one of drbokeh, mpib, reveal0, reveal"),
         (["--weights", "mine.safetensors"], "--analysis reveal0 has no --weights"),
         (["--analysis", "reveal", "--weights", "absent.safetensors"], "absent.safetensors"),
         (["--reach", "0"], "--reach is 0.0; it must be at least 1"),
