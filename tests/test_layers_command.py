@@ -97,7 +97,7 @@ def test_layers_of_a_network_are_those_that_it_finds_for_each_picture(photo, tmp
 
 
 def test_layers_are_made_for_the_reach_that_is_asked_for(photo, tmp_path, capsys):
-    """A step of less than a pixel of blur is no edge: 0.05 of a span of 0.7 at a radius of 6 px is one of 0.86 or less."""
+    """A step of less than a pixel of blur is no edge: 0.05 of a span of 0.7 at a radius of 6 px is one of 0.86."""
     disparity = np.load(tmp_path / "map.npy")
     disparity[:, 45:] += 0.05
     np.save(tmp_path / "map.npy", disparity)
