@@ -2100,8 +2100,8 @@ FAULTS = [
     Fault(
         "reveal0-that-believes-every-edge",
         "renderers/layering/reveal0.py",
-        "_CLEARLY = 1.3",
-        "_CLEARLY = 1e9",
+        "_CLEARLY, _LEFT = 1.3, 0.7",
+        "_CLEARLY, _LEFT = 1e9, 0.7",
         "tests/test_reveal0.py::test_edges_of_the_disparity_are_moved_to_those_of_the_picture",
     ),
     Fault(
@@ -2198,8 +2198,8 @@ FAULTS = [
     Fault(
         "reveal-whose-hidden-colours-keep-the-light-of-rims",
         "renderers/neural/reveal/layers.py",
-        "torch.where(is_seen, 0.0, now - torch.where(was_seen, colour, then))",
-        "torch.zeros_like(colour)",
+        "now - torch.where(was_seen, colour, then), 0.0)",
+        "0.0 * now, 0.0)",
         "tests/test_reveal.py::test_what_is_hidden_follows_what_is_seen",
     ),
     Fault(
