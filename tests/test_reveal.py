@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import default_collate
 
-from benchmarks import reveal_parts
+from benchmarks import reveal_answers, reveal_parts
 from bokehdata.cases import MemoryCase
 from bokehdata.format import DatasetError
 from bokehdata.torch_data import CropSettings, sample_of
@@ -17,6 +17,7 @@ from renderers import RENDERERS, renderer
 from renderers.base import RendererError
 from renderers.classical.layers_over import layers_over
 from renderers.layering import reveal, reveal0
+from renderers.layering.filling import depth_image
 from renderers.neural.checkpoints import in_half_floats
 from renderers.neural.reveal.inference import NETWORKS, analysed, refocus, tensors
 from renderers.neural.reveal.layers import CHANGE, HINTS, Layers, changed, hints, projected
@@ -25,6 +26,7 @@ from renderers.neural.reveal.rims import REACH_PX, rims
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import display_from_linear, linear_from_display
+from scenes.layered_depth import LayeredDepthImage
 from scenes.lens import ThinLens
 from scenes.recipe import load_recipe
 from training.models import MODELS
@@ -450,6 +452,23 @@ def test_the_true_mattes_and_colours_have_no_loss():
     found, asked = changed(layers, change)
     for name, term in rim_losses(found, asked, true_colour, true_alpha, layers.weight).items():
         assert float(term) < 1e-4 + 0.02 * float(lost[name]), name
+
+
+def test_true_colours_mend_a_soft_edge_and_the_rest_what_is_hidden_behind_it():
+    """Against the true layers through the same lens: above, a soft disk before a wall; below, teeth go on behind it."""
+    true, lens = scene(), ThinLens(8.0, 0.5)
+    picture, disparity = display_from_linear(true.composite()), true.composite_disparity()
+    layers = (true.frame_rgba(i).astype(np.float32) for i in range(3))
+    stack = [depth_image(c[..., :3], c[..., 3], true.frame_disparity(i)) for i, c in enumerate(layers)]
+    frame = LayeredDepthImage(tuple(stack), true.width, true.height, 0)
+    truth = RENDERERS["layers-over"](picture, disparity, lens, scene=frame)
+    told = (reveal_answers.seen, reveal_answers.everything)
+    shown = [RENDERERS["reveal0"](picture, disparity, lens), *(by(picture, disparity, lens, scene=true) for by in told)]
+    above, below = (
+        [float(np.square(made - truth)[rows, 8:88].mean()) for made in shown] for rows in np.s_[8:46, 46:88]
+    )
+    assert above[1] < 0.5 * above[0]
+    assert below[2] < 0.4 * min(below[:2])
 
 
 def test_an_error_of_a_matte_counts_more_between_colours_that_differ():
