@@ -207,7 +207,7 @@ def test_a_killed_worker_and_a_killed_command_lose_nothing(machines, whole, home
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_with_a_word_and_leaves_nothing_behind(number, machines, home):
     out = home / f"stopped-{number}"
-    process = gen(home, out.name, SCENES, on=machines)
+    process = gen(home, out.name, 500, on=machines)  # more than a busy machine makes before the signal
     until(lambda: finished(out) >= 2, process)
     process.send_signal(number)
     assert ended(process, code=128 + number) == [
