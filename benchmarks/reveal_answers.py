@@ -14,7 +14,6 @@ reach of RevealNet, so not at rims of lamps. The colours that follow from them a
 
 from collections.abc import Callable, Collection
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ from renderers.neural.reveal.rims import Rims, rims
 from scenes.arrays import Picture, Plane, single
 from scenes.color import REFERENCE_GAMMA, display_from_linear, storable_light
 from scenes.layered import LayeredScene
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 from training.models.reveal import TrueLayer, true_rims
 
 # Of what shows less than this of itself, no colour is known.
@@ -42,15 +41,16 @@ class _Answer(nn.Module):
         return self.change
 
 
-def true_answer(layers: Layers, found: Rims, scene: LayeredScene, told: Collection[str]) -> Tensor:
+def true_answer(found: Rims, scene: LayeredScene, told: Collection[str]) -> Tensor:
     """(1, 11, H, W): what is missing of the truth in the parts that are told, 0 in the others."""
+    layers = tensors(found)
     true = [TrueLayer(single(scene.frame_rgba(i)), scene.frame_disparity(i)) for i in range(len(scene.layers))]
     light, opacity = true_rims(true, found.place, found.disparity)
     colour = torch.from_numpy(display_from_linear(light)).permute(0, 3, 1, 2)
     alpha = torch.from_numpy(opacity)[:, None]
 
-    def missing(changed_so_far: Layers, i: int) -> Tensor:
-        return torch.where(alpha[i] > _KNOWN, colour[i] - changed_so_far.at(changed_so_far.colour, i), 0.0)
+    def missing(of: Layers, i: int) -> Tensor:
+        return torch.where(alpha[i] > _KNOWN, colour[i] - of.at(of.colour, i), 0.0)
 
     matte, choice = (alpha[i] - layers.at(layers.alpha, i) for i in (0, 1))
     parts = {
@@ -74,9 +74,9 @@ def _renderer(*told: str) -> Callable[..., Picture]:
         image: Picture, disparity: Plane, lens: ThinLens, *, gamma: float = REFERENCE_GAMMA, scene: LayeredScene
     ) -> Picture:
         """(H, W, 3) display values."""
-        reach_px = float(np.abs(lens.defocus_px(disparity)).max())
+        reach_px = blur_radius_max_px(lens, disparity)
         found = rims(storable_light(image), disparity, reach_px)
-        answer = _Answer(true_answer(tensors(found), found, scene, told))
+        answer = _Answer(true_answer(found, scene, told))
         return refocus({"reveal": answer}, image, disparity, lens, gamma=gamma, arch="cpu")
 
     return render

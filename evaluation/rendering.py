@@ -25,7 +25,7 @@ from evaluation.protocols import Task
 from renderers.base import Information, RendererError
 from runtime.backend import Backend, BackendError
 from scenes.arrays import Picture, Plane
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 
 # How a picture goes on beyond its frame, for the methods that are given no layers.
 Border = Literal["replicate", "reflect", "none"]
@@ -221,7 +221,7 @@ class _Inputs:
 
 def margin_px(disparity: Plane, lens: ThinLens, border: Border) -> int:
     """Pixels by which a picture is extended: what the largest blur of the picture reaches, and two more."""
-    return 0 if border == "none" else math.ceil(float(np.abs(lens.defocus_px(disparity)).max())) + 2
+    return 0 if border == "none" else math.ceil(blur_radius_max_px(lens, disparity)) + 2
 
 
 def extended(plane: NDArray[np.float32], margin: int, border: Border) -> NDArray[np.float32]:

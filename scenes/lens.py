@@ -128,6 +128,11 @@ class ThinLens:
         return abs(self.defocus_px(disparity))
 
 
+def blur_radius_max_px(lens: Lens, disparity: NDArray[np.float32]) -> float:
+    """The largest |S| in pixels of disparities of any shape, of which there is at least one."""
+    return float(np.abs(lens.defocus_px(disparity)).max())
+
+
 def signed_defocus_px(disparity, blur_parameter, focus_disparity):
     """Signed radius of the circle of confusion in pixels: S = K (d - d_f), positive nearer than focus.
 

@@ -19,7 +19,7 @@ from scenes.aperture import Aperture
 from scenes.arrays import Picture
 from scenes.layered import LayeredScene
 from scenes.layered_depth import LayeredDepthImage
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 from scenes.planes import billboards
 
 # The aperture of the truth, in words.
@@ -141,7 +141,7 @@ def exact(settings: Settings) -> Picture:
     if method.information == "picture":
         # Disparity and lens are not looked at, but that a K of 0 would be a pinhole.
         disparity, lens = np.zeros_like(disparity), ThinLens(1.0, 0.0, lens.aperture)
-    elif (radius_px := float(np.abs(lens.defocus_px(disparity)).max())) > (longer := max(disparity.shape)):
+    elif (radius_px := blur_radius_max_px(lens, disparity)) > (longer := max(disparity.shape)):
         raise OptionError(
             f"the largest blur radius is {radius_px:.4g} px; "
             f"at most {longer} px, the picture's longer side, are rendered"

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-import numpy as np
-
 from renderers.base import Information, Renderer, WithoutNetworks, require_controls, require_inputs
 from renderers.layering import layering
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
 from scenes.color import REFERENCE_GAMMA, storable_light
 from scenes.layered import LayeredScene
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,6 @@ class LayeringRenderer(WithoutNetworks):
             return image.copy()
         # Layers are linear at the reference gamma, whatever gamma they are blurred at.
         linear = storable_light(image)
-        reach_px = float(np.abs(lens.defocus_px(disparity)).max())
+        reach_px = blur_radius_max_px(lens, disparity)
         found = layering(self.layers)(linear, disparity, reach_px=reach_px, **self.options)
         return self.renderer(image, disparity, lens, gamma=gamma, scene=found)

@@ -20,7 +20,7 @@ from renderers.neural.tensors import device_of, picture_from_tensor, tensor_from
 from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
 from scenes.color import display_from_linear, linear_from_display
-from scenes.lens import ThinLens, normalized_focus_and_blur
+from scenes.lens import ThinLens, blur_radius_max_px, normalized_focus_and_blur
 
 NETWORKS = {"mpib-planes": MPINet, "mpib-upsampling": AUPNet, "mpib-small": SmallMPINet}
 
@@ -38,7 +38,7 @@ def refocus(
     high = high if high > low else low + 1.0
     blur_parameter, focus = normalized_focus_and_blur(lens.blur_parameter, lens.focus_disparity, low, high)
     normalized = ((disparity - np.float32(low)) / np.float32(high - low)).astype(np.float32)
-    reach_px = float(np.abs(lens.defocus_px(disparity)).max())
+    reach_px = blur_radius_max_px(lens, disparity)
     # The background does not depend on gamma: it is painted in the light of the reference.
     background = behind(linear_from_display(image), normalized, reach_px=reach_px)
     with torch.inference_mode():

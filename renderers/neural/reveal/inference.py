@@ -17,7 +17,7 @@ from runtime.backend import Backend
 from scenes.arrays import Picture, Plane
 from scenes.color import display_from_linear, linear_from_display, storable_light
 from scenes.layered_depth import LayeredDepthImage
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 
 NETWORKS = {"reveal": RevealNet}
 
@@ -26,7 +26,7 @@ def refocus(
     networks: Mapping[str, nn.Module], image: Picture, disparity: Plane, lens: ThinLens, *, gamma: float, arch: Backend
 ) -> Picture:
     """(H, W, 3) display values >= 0, not clipped."""
-    reach_px = float(np.abs(lens.defocus_px(disparity)).max())
+    reach_px = blur_radius_max_px(lens, disparity)
     scene = analysed(networks["reveal"], image, disparity, reach_px)
     return display_from_linear(layers_over(image, disparity, lens, arch=arch, gamma=gamma, scene=scene), gamma)
 
@@ -39,10 +39,8 @@ def analysed(network: nn.Module, image: Picture, disparity: Plane, reach_px: flo
     reach_px   largest blur radius that the layers will be seen with: steps that it does not show are not cut
     """
     device = next(network.parameters()).device
-    layers, picture = (
-        tensors(rims(storable_light(image), disparity, reach_px), device),
-        tensor_from_plane(image).to(device),
-    )
+    layers = tensors(rims(storable_light(image), disparity, reach_px), device)
+    picture = tensor_from_plane(image).to(device)
     with torch.inference_mode():
         if layers.distance_px.any():
             layers, _ = changed(layers, network(hints(picture, layers)))
