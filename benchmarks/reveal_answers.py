@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from renderers.neural.reveal.inference import refocus, tensors
 from renderers.neural.reveal.layers import CHANGE, Layers, changed
 from renderers.neural.reveal.rims import Rims, rims
+from renderers.neural.tensors import tensor_from_plane
 from scenes.arrays import Picture, Plane, single
 from scenes.color import REFERENCE_GAMMA, display_from_linear, storable_light
 from scenes.layered import LayeredScene
@@ -41,7 +42,7 @@ class _Answer(nn.Module):
         return self.change
 
 
-def true_answer(found: Rims, scene: LayeredScene, told: Collection[str]) -> Tensor:
+def true_answer(found: Rims, picture: Picture, scene: LayeredScene, told: Collection[str]) -> Tensor:
     """(1, 11, H, W): what is missing of the truth in the parts that are told, 0 in the others."""
     layers = tensors(found)
     true = [TrueLayer(single(scene.frame_rgba(i)), scene.frame_disparity(i)) for i in range(len(scene.layers))]
@@ -65,7 +66,7 @@ def true_answer(found: Rims, scene: LayeredScene, told: Collection[str]) -> Tens
         return torch.cat([parts[name] if name in told else 0.0 * parts[name] for name in CHANGE], 1)
 
     # What is hidden has followed what is seen when its answer is added.
-    parts["hidden"] = missing(changed(layers, answer())[0], 1)
+    parts["hidden"] = missing(changed(layers, answer(), tensor_from_plane(picture))[0], 1)
     return answer()
 
 
@@ -76,7 +77,7 @@ def _renderer(*told: str) -> Callable[..., Picture]:
         """(H, W, 3) display values."""
         reach_px = blur_radius_max_px(lens, disparity)
         found = rims(storable_light(image), disparity, reach_px)
-        answer = _Answer(true_answer(found, scene, told))
+        answer = _Answer(true_answer(found, image, scene, told))
         return refocus({"reveal": answer}, image, disparity, lens, gamma=gamma, arch="cpu")
 
     return render

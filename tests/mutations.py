@@ -2203,6 +2203,27 @@ FAULTS = [
         "tests/test_reveal.py::test_what_is_hidden_follows_what_is_seen",
     ),
     Fault(
+        "reveal-whose-errors-spread-behind-edges",
+        "renderers/neural/reveal/layers.py",
+        "    colour = projected(colour, alpha, picture)\n",
+        "",
+        "tests/test_reveal.py::test_what_the_picture_contradicts_does_not_spread_behind_an_edge",
+    ),
+    Fault(
+        "reveal-taught-the-median-of-what-is-hidden",
+        "training/models/reveal.py",
+        "difference.square().mean(1",
+        "difference.abs().mean(1",
+        "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
+    ),
+    Fault(
+        "reveal-taught-display-values-of-what-is-hidden",
+        "training/models/reveal.py",
+        "(linear_from_display(x.clamp(BLACK, 1.0)) for x in (colour, true_colour))",
+        "(x.clamp(BLACK, 1.0) for x in (colour, true_colour))",
+        "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
+    ),
+    Fault(
         "reveal-that-begins-with-random-changes",
         "renderers/neural/reveal/network.py",
         "nn.init.zeros_(self.head.weight)",

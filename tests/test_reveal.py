@@ -23,6 +23,7 @@ from renderers.neural.reveal.inference import NETWORKS, analysed, refocus, tenso
 from renderers.neural.reveal.layers import CHANGE, HINTS, Layers, changed, hints, projected
 from renderers.neural.reveal.network import MULTIPLE, RevealNet
 from renderers.neural.reveal.rims import REACH_PX, rims
+from renderers.neural.tensors import tensor_from_plane
 from scenes.aperture import Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import display_from_linear, linear_from_display
@@ -146,7 +147,7 @@ def test_mattes_of_lights_are_not_changed():
     dark, light = (tensors(rims(linear_from_display(p), disparity)) for p in (picture, lit))
     assert dark.weight[0, 0, 30, 9] > 0.5 and light.weight[0, 0, 30, 9] == 0.0
     asked = 0.5 * torch.ones(1, sum(CHANGE.values()), HEIGHT, WIDTH)
-    found, _ = changed(light, -asked)
+    found, _ = changed(light, -asked, tensor_from_plane(lit))
     assert found.alpha[0, 0, 0, 30, 9] == light.alpha[0, 0, 0, 30, 9] > 0.0
     assert found.alpha[0, 0, 0, 32, 9] < light.alpha[0, 0, 0, 32, 9]
 
@@ -174,7 +175,7 @@ def test_projected_layers_are_the_picture_and_no_colour_is_below_0():
     found = tensors(rims(image**2.2, disparity))
     picture = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.no_grad():
-        layers, _ = changed(found, torch.randn(1, sum(CHANGE.values()), HEIGHT, WIDTH))
+        layers, _ = changed(found, torch.randn(1, sum(CHANGE.values()), HEIGHT, WIDTH), picture)
         colour = projected(layers.colour, layers.alpha, picture)
     assert colour.min() >= 0.0
     torch.testing.assert_close(shown(layers, colour), picture, atol=1e-5, rtol=1e-5)
@@ -221,19 +222,37 @@ def test_before_it_is_trained_it_is_reveal0():
     np.testing.assert_allclose(shown, RENDERERS["reveal0"](image, disparity, lens), atol=5e-3)
 
 
-def test_what_is_hidden_follows_what_is_seen():
-    """A wall of 0.4 whose seen rim is mixed with light: where the network takes it away, it is gone behind too."""
+def spilling() -> tuple[np.ndarray, Layers]:
+    """Display values and layers of a thing of 0.9 before a wall of 0.4, which it spills light over."""
     image, disparity = np.full((40, 80, 3), 0.4, np.float32), np.full((40, 80), 0.1, np.float32)
     image[:, :40], disparity[:, :40] = 0.9, 0.9
     image[:, 40:46] = 0.6
-    found = tensors(rims(image**2.2, disparity))
-    behind = found.colour[0, 1, 0, 20, :40]
-    assert behind[30] > 0.5
-    change = torch.zeros(1, sum(CHANGE.values()), 40, 80)
-    first = sum(size for name, size in CHANGE.items() if name in ("alpha", "near"))
-    change[:, first : first + 3, :, 40:46] = -0.2
-    layers, _ = changed(found, change)
-    torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:46], torch.full((26,), 0.4), atol=0.03, rtol=0.0)
+    return image, tensors(rims(image**2.2, disparity))
+
+
+def asking(**parts: float) -> torch.Tensor:
+    """A change (1, 11, 40, 80) of some of its parts beside the edge of `spilling`."""
+    change = {name: torch.zeros(1, size, 40, 80) for name, size in CHANGE.items()}
+    for name, asked in parts.items():
+        change[name][..., 40:46] = asked
+    return torch.cat(list(change.values()), 1)
+
+
+def test_what_is_hidden_follows_what_is_seen():
+    """Where the network gives the light on the wall to what is in front, it is gone behind too."""
+    image, found = spilling()
+    assert found.colour[0, 1, 0, 20, 30] > 0.5
+    spilled = (0.6**2.2 - 0.4**2.2) / (0.9**2.2 - 0.4**2.2)
+    layers, _ = changed(found, asking(alpha=spilled, seen=-0.2), tensor_from_plane(image))
+    torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:40], torch.full((20,), 0.4), atol=0.03, rtol=0.0)
+
+
+def test_what_the_picture_contradicts_does_not_spread_behind_an_edge():
+    """The wall is as bright as it is seen, whatever the network says."""
+    image, found = spilling()
+    kept, _ = changed(found, asking(), tensor_from_plane(image))
+    layers, _ = changed(found, asking(seen=0.2), tensor_from_plane(image))
+    torch.testing.assert_close(layers.colour[0, 1, :, 20, :40], kept.colour[0, 1, :, 20, :40], atol=0.01, rtol=0.0)
 
 
 def test_a_lamp_does_not_go_on_behind_what_covers_it():
@@ -244,7 +263,7 @@ def test_a_lamp_does_not_go_on_behind_what_covers_it():
     found = tensors(rims(image**2.2, disparity))
     change = torch.zeros(1, sum(CHANGE.values()), 40, 80)
     change[:, 0, :, 32:36] = 0.8
-    layers, _ = changed(found, change)
+    layers, _ = changed(found, change, tensor_from_plane(image))
     assert layers.alpha[0, 0, 0, 20, 34] > 0.7
     assert layers.colour[0, 1, :, 20, :36].max() <= 1.0
 
@@ -267,9 +286,11 @@ def test_pictures_of_a_batch_are_changed_one_by_one():
     alone = tensors(rims(image**2.2, disparity))
     change = torch.zeros(2, sum(CHANGE.values()), 40, 80)
     change[1, 0, :, 30:50] = -1.0
-    two, _ = changed(Layers(*(torch.cat([plane, plane]) for plane in vars(alone).values())), change)
+    picture = tensor_from_plane(image)
+    both = Layers(*(torch.cat([plane, plane]) for plane in vars(alone).values()))
+    two, _ = changed(both, change, torch.cat([picture, picture]))
     for i in range(2):
-        one, _ = changed(alone, change[i : i + 1])
+        one, _ = changed(alone, change[i : i + 1], picture)
         torch.testing.assert_close(two.colour[i : i + 1], one.colour)
     assert two.alpha[1, 0].max() == 0.0
 
@@ -438,7 +459,8 @@ def test_the_true_mattes_and_colours_have_no_loss():
     """A change that gives what is true leaves what is undecided alone; reveal0's own loses."""
     made = batch()
     layers = layers_of(made)
-    (before, asked), true_alpha, true_colour = changed(layers, torch.zeros(2, 11, 64, 64)), *_true(made)
+    true_alpha, true_colour = _true(made)
+    before, asked = changed(layers, torch.zeros(2, 11, 64, 64), made["image"])
     lost = rim_losses(before, asked, true_colour, true_alpha, layers.weight)
     assert all(float(term) > 0.0 for name, term in lost.items() if name != "choice")
     change = torch.zeros(2, 11, 64, 64)
@@ -447,9 +469,9 @@ def test_the_true_mattes_and_colours_have_no_loss():
     change[:, 1:4] = (true_colour[:, :3] - layers.at(layers.colour, 0)) / weight
     change[:, 4:7] = (true_colour[:, 3:] - layers.at(layers.colour, 1)) / weight * ~is_near
     change[:, 10:] = (true_alpha[:, 1:] - layers.at(layers.alpha, 1)) / weight
-    first, _ = changed(layers, change)
+    first, _ = changed(layers, change, made["image"])
     change[:, 7:10] = (true_colour[:, 3:] - first.at(first.colour, 1)) / weight * is_near
-    found, asked = changed(layers, change)
+    found, asked = changed(layers, change, made["image"])
     for name, term in rim_losses(found, asked, true_colour, true_alpha, layers.weight).items():
         assert float(term) < 1e-4 + 0.02 * float(lost[name]), name
 
@@ -481,13 +503,27 @@ def test_an_error_of_a_matte_counts_more_between_colours_that_differ():
     assert lost[0] > 4.0 * lost[1] > 0.0
 
 
+def test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light():
+    """Its median is dark here, and the mean of display values is 0.34."""
+    layers, (true_alpha, _) = layers_of(made := batch()), _true(made)
+    behind = torch.where(torch.rand(2, 1, 64, 64) < 0.3, 0.9, 0.1).expand(-1, 3, -1, -1)
+    true_colour, asked = torch.cat([behind, behind], 1), np.linspace(0.1, 0.9, 17)
+
+    def lost(value: float) -> float:
+        of_one_colour = replace(layers, colour=torch.full_like(layers.colour, value))
+        return float(rim_losses(of_one_colour, true_alpha, true_colour, true_alpha, layers.weight)["hidden"])
+
+    least = asked[np.argmin([lost(value) for value in asked])]
+    assert least == pytest.approx((0.3 * 0.9**2.2 + 0.7 * 0.1**2.2) ** (1.0 / 2.2), abs=0.06)
+
+
 def _true(made: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return made["true_alpha"], made["true_colour"]
 
 
 def test_the_rendered_loss_sees_the_layers_through_the_lens():
     made = batch()
-    found, _ = changed(layers_of(made), torch.zeros(2, 11, 64, 64))
+    found, _ = changed(layers_of(made), torch.zeros(2, 11, 64, 64), made["image"])
     through = float(rendered_loss(found, made["truth"], made["lens"]))
     sharp = float(rendered_loss(found, made["truth"], made["lens"] * torch.tensor([0.0, 1.0])))
     assert through < 0.5 * sharp

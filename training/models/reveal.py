@@ -24,7 +24,7 @@ from renderers.classical.layers_over import blur_premultiplied
 from renderers.differentiable.layers_over import refocus_layers
 from renderers.layering.reveal0 import LAYERS_MAX
 from renderers.neural.reveal.inference import refocus
-from renderers.neural.reveal.layers import CHANGE, EDGE_HINTS, HINTS, Layers, changed, hints, projected
+from renderers.neural.reveal.layers import BLACK, CHANGE, EDGE_HINTS, HINTS, Layers, changed, hints, projected
 from renderers.neural.reveal.network import RevealNet
 from renderers.neural.reveal.rims import rims
 from renderers.neural.tensors import picture_from_tensor, tensor_from_plane
@@ -38,12 +38,12 @@ from training.model import Model, Samples
 from training.module import Batch, PictureBatch, PlaneBatch, Training
 from training.presets import Preset
 
-# Weights of the terms of the loss, by what of the answer they are of. Hidden colours matter least, and are known least.
-WEIGHTS = {"alpha": 1.0, "near": 1.0, "seen": 1.0, "hidden": 0.2, "choice": 0.05}
+# Weights of the terms of the loss, by what of the answer they are of.
+WEIGHTS = {"alpha": 1.0, "near": 1.0, "seen": 1.0, "hidden": 0.8, "choice": 0.05}
 RENDER_WEIGHT = 5.0
 
 # Hidden colours are compared at this many sizes, each half of the one before.
-_SCALES = 3
+_SCALES = 4
 
 # Steps of disparity between layers lie within a factor of this. Slants take up this part of the smaller one beside a
 # layer, and another part of it behind the last: a ground may go far back.
@@ -282,7 +282,7 @@ class RevealTraining(Training[RevealBatch, WholeBatch]):
     def objective(self, batch: RevealBatch) -> dict[str, Tensor]:
         layers = layers_of(batch)
         change = self.network(hints(batch["image"], layers) * self._shown) * self._learned
-        found, alphas = changed(layers, change)
+        found, alphas = changed(layers, change, batch["image"])
         if self.preset.projects:
             colour = projected(found.colour, found.alpha, batch["image"])
             found = Layers(colour, found.alpha, found.disparity, found.place, found.distance_px)
@@ -329,7 +329,7 @@ def rim_losses(
         "alpha": _l1(alphas[:, :1] - true_matte, weight * contrast),
         "near": _l1(matte * near - true_matte * true_near, weight),
         "seen": _l1((1.0 - matte) * choice * behind - (1.0 - true_matte) * true_choice * true_behind, weight),
-        "hidden": _pyramid(behind - true_behind, covered),
+        "hidden": _squared_light(behind, true_behind, covered),
         "choice": _l1(alphas[:, 1:] - true_choice, undecided),
     }
 
@@ -340,15 +340,19 @@ def _l1(difference: Tensor, weight: Tensor) -> Tensor:
     return (values.mean(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def _pyramid(difference: Tensor, weight: Tensor) -> Tensor:
-    """L1 of a difference (B, 3, H, W) and of its means over 2 x 2 and 4 x 4 pixels: texture counts less than colour."""
-    total = difference.new_zeros(())
+def _squared_light(colour: Tensor, true_colour: Tensor, weight: Tensor) -> Tensor:
+    """Mean squares of differences (B, 3, H, W) of light up to white, and of its means over squares of pixels.
+
+    The mean of all that may be hidden has the least: a lens adds up light, and blurs texture.
+    """
+    light, true_light = (linear_from_display(x.clamp(BLACK, 1.0)) for x in (colour, true_colour))
+    difference, total = light - true_light, light.new_zeros(())
     for scale in range(_SCALES):
         if scale:
             held = F.avg_pool2d(weight, 2)
             difference = F.avg_pool2d(difference * weight, 2) / held.clamp(min=_EPSILON)
             weight = held
-        total = total + _l1(difference, weight)
+        total = total + (difference.square().mean(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1.0)
     return total / _SCALES
 
 

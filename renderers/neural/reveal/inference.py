@@ -43,7 +43,7 @@ def analysed(network: nn.Module, image: Picture, disparity: Plane, reach_px: flo
     picture = tensor_from_plane(image).to(device)
     with torch.inference_mode():
         if layers.distance_px.any():
-            layers, _ = changed(layers, network(hints(picture, layers)))
+            layers, _ = changed(layers, network(hints(picture, layers)), picture)
         colour = projected(layers.colour, layers.alpha, picture)[0]
     linear = linear_from_display(colour.permute(0, 2, 3, 1).cpu().numpy())
     alpha, depths = (x[0, :, 0].cpu().numpy() for x in (layers.alpha, layers.disparity))

@@ -20,7 +20,7 @@ CHANGE = {"alpha": 1, "near": 3, "seen": 3, "hidden": 3, "choice": 1}
 EDGE_HINTS = ("steps", "distance")
 
 # Keeps the slopes of powers finite at black, where gradients are wanted.
-_BLACK = 4e-3
+BLACK = 4e-3
 
 _EPSILON, _TINY = 1e-8, 1e-30
 
@@ -91,13 +91,15 @@ def _closeness(distance_px: Tensor) -> Tensor:
     return torch.where(distance_px == 0.0, 0.0, distance_px.sign() / (distance_px.abs() + 0.5))
 
 
-def changed(layers: Layers, change: Tensor) -> tuple[Layers, Tensor]:
+def changed(layers: Layers, change: Tensor, picture: Tensor) -> tuple[Layers, Tensor]:
     """The layers as a network changes them, and the alphas (B, 2, H, W) of near and behind that it asks for, unclipped.
 
-    change   (B, 11, H, W): what is added to the alpha of the near layer, to its colour, to the colour behind where that
-             is seen and where it is hidden, and to the alpha of what is behind where it may be something else
+    change    (B, 11, H, W): what is added to the alpha of the near layer, to its colour, to the colour behind where
+              that is seen and where it is hidden, and to the alpha of what is behind where it may be something else
+    picture   (B, 3, H, W) display values
 
     What is hidden is continued from what is seen: where the latter loses light of the near surface, so does the former.
+    What is seen is `projected` before: where it is not the picture, its errors would spread behind edges.
     """
     weighted = dict(zip(CHANGE, (change * layers.weight).split(list(CHANGE.values()), 1), strict=True))
     is_rim, is_near = layers.distance_px != 0.0, layers.distance_px > 0.0
@@ -110,6 +112,7 @@ def changed(layers: Layers, change: Tensor) -> tuple[Layers, Tensor]:
     colour = _put(colour, near.clamp(min=0.0), layers.place[:, :1], is_rim)
     seen = layers.at(colour, 1) + weighted["seen"]
     colour = _put(colour, seen.clamp(min=0.0), layers.place[:, 1:2], is_rim & ~is_near)
+    colour = projected(colour, alpha, picture)
     colour = _followed(colour, _is_seen(alpha), layers.colour, _is_seen(layers.alpha))
     hidden = layers.at(colour, 1) + weighted["hidden"]
     colour = _put(colour, hidden.clamp(min=0.0), layers.place[:, 1:2], is_near)
@@ -176,7 +179,7 @@ def projected(colour: Tensor, alpha: Tensor, picture: Tensor) -> Tensor:
     colour, alpha   of the layers; the last is opaque
     picture         (B, 3, H, W) display values
     """
-    black = _BLACK if torch.is_grad_enabled() else 0.0
+    black = BLACK if torch.is_grad_enabled() else 0.0
     light, wanted = (x.clamp(min=black) ** REFERENCE_GAMMA for x in (colour, picture[:, None]))
     seen = _shares(alpha)
     mixed = (seen * light).sum(1, keepdim=True)
