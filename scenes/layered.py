@@ -14,6 +14,9 @@ from scenes.arrays import HalfRgba, Picture, Plane, single
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
 
+# As integers, half floats from 0 on have the order of their values.
+_ONE, _INFINITY = (int(np.float16(value).view(np.uint16)) for value in (1.0, np.inf))
+
 
 class SceneError(ValueError):
     """A scene that cannot be rendered; the message names the layer and the value."""
@@ -51,6 +54,9 @@ class LayeredScene:
         for i, layer in enumerate(self.layers):
             if layer.rgba.shape != shape or layer.rgba.dtype != np.float16:
                 raise SceneError(f"layer {i} is {layer.rgba.shape} {layer.rgba.dtype}, not {shape} float16")
+            bits = layer.rgba.view(np.uint16)
+            if bits.max() < _INFINITY and bits[..., 3].max() <= _ONE:
+                continue
             rgba = single(layer.rgba)
             if not np.isfinite(rgba).all() or rgba.min() < 0.0:
                 raise SceneError(f"layer {i} holds values that are negative or not finite")

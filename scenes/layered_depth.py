@@ -4,22 +4,17 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.arrays import HalfRgba, Plane, bounding_box
+from scenes.arrays import HalfRgba, Plane
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
 from scenes.lens import ThinLens
 
 # Neighbouring texels belong to one surface if their blur radii differ by less than this.
 _CONTINUOUS_PX = 0.5
-
-# Indices of every texel and of its right neighbour; the same for its lower neighbour.
-_NEIGHBOURS = (
-    ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
-    ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +89,49 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
     """The farther layer, with the nearer layer's surfaces that touch it copied in up to `reach_px` from the contact."""
     near_px, far_px = (lens.defocus_px(layer.disparity) for layer in (nearer, farther))
     covered = nearer.rgba[..., 3] >= 0.5
-    seen = (farther.rgba[..., 3] >= 0.5) & ~covered
-    continued = np.zeros_like(covered)
-    links = []
-    for here, there in _NEIGHBOURS:
-        links.append(covered[here] & covered[there] & (np.abs(near_px[here] - near_px[there]) < _CONTINUOUS_PX))
-        for a, b in ((here, there), (there, here)):
-            continued[a] |= covered[a] & seen[b] & (np.abs(near_px[a] - far_px[b]) < _CONTINUOUS_PX)
+    continued = _along(near_px, far_px, covered, (farther.rgba[..., 3] >= 0.5) & ~covered, reach_px)
     if not continued.any():
         return farther
-    around = bounding_box(continued, reach_px)
-    grown, links = continued[around], [linked[around] for linked in links]
-    for _ in range(reach_px):
-        for (here, there), linked in zip(_NEIGHBOURS, links, strict=True):
-            linked = linked[: grown[here].shape[0], : grown[here].shape[1]]
-            grown[here] |= grown[there] & linked
-            grown[there] |= grown[here] & linked
-    alpha = np.maximum(nearer.rgba[..., 3:], farther.rgba[..., 3:])
-    rgba = np.where(continued[..., None], np.concatenate([nearer.rgba[..., :3], alpha], axis=-1), farther.rgba)
+    rgba = farther.rgba.copy()
+    for channel in range(3):
+        np.copyto(rgba[..., channel], nearer.rgba[..., channel], where=continued)
+    np.copyto(rgba[..., 3], nearer.rgba[..., 3], where=continued & (nearer.rgba[..., 3] > farther.rgba[..., 3]))
     return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)
+
+
+@numba.njit(cache=True)
+def _along(near_px, far_px, covered, seen, steps):
+    """(H, W) bool: covered texels that touch one that is seen, and up to so many steps along their surface from these.
+
+    Each step is one texel to the sides, then one up or down.
+    """
+    height, width = covered.shape
+    reached = np.zeros((height, width), np.bool_)
+    # Texels in the order in which they are reached: row and column.
+    queue, end = np.empty((height * width, 2), np.int32), 0
+    for y in range(height):
+        for x in range(width):
+            if not covered[y, x]:
+                continue
+            for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0)):
+                j, i = y + dy, x + dx
+                is_inside = 0 <= j < height and 0 <= i < width
+                if is_inside and seen[j, i] and abs(near_px[y, x] - far_px[j, i]) < _CONTINUOUS_PX:
+                    reached[y, x] = True
+            if reached[y, x]:
+                queue[end] = y, x
+                end += 1
+    begin = 0
+    for _ in range(steps):
+        before = end
+        for dy, dx in ((0, 1), (1, 0)):
+            for n in range(begin, end):
+                y, x = queue[n]
+                for j, i in ((y - dy, x - dx), (y + dy, x + dx)):
+                    is_new = 0 <= j < height and 0 <= i < width and covered[j, i] and not reached[j, i]
+                    if is_new and abs(near_px[y, x] - near_px[j, i]) < _CONTINUOUS_PX:
+                        reached[j, i] = True
+                        queue[end] = j, i
+                        end += 1
+        begin = before
+    return reached

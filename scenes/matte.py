@@ -43,7 +43,7 @@ def extend_colour(rgba: Rgba) -> Rgba:
     empty = rgba[..., 3] == 0.0
     if empty.all() or not empty.any():
         return rgba
-    return _filled(rgba, _pull_push(premultiplied(rgba)), empty)
+    return _filled(rgba, _from_coarser(premultiplied(rgba)), empty)
 
 
 def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
@@ -91,16 +91,17 @@ def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
 
 def _pull_push(rgba_premul: Rgba) -> Picture:
     """Straight colour of every texel: its own if its alpha is above 0, else that of the next coarser level."""
+    alpha, colour = rgba_premul[..., 3], straight(rgba_premul)[..., :3]
+    return colour if alpha.all() else _filled(colour, _from_coarser(rgba_premul), alpha <= 0.0)
+
+
+def _from_coarser(rgba_premul: Rgba) -> Picture:
+    """Straight colour of the next coarser level at every texel."""
     height, width = rgba_premul.shape[:2]
-    alpha = rgba_premul[..., 3]
-    colour = straight(rgba_premul)
-    if alpha.all():
-        return colour[..., :3]
-    coarser = _pull_push(resized(rgba_premul, ((height + 1) // 2, (width + 1) // 2)))
-    return _filled(colour, resized(coarser, (height, width)), alpha <= 0.0)[..., :3]
+    return resized(_pull_push(resized(rgba_premul, ((height + 1) // 2, (width + 1) // 2))), (height, width))
 
 
-def _filled(rgba: Rgba, colour: Picture, empty: NDArray[np.bool_]) -> Rgba:
+def _filled(rgba: NDArray, colour: Picture, empty: NDArray[np.bool_]) -> NDArray:
     """The picture with another colour at some texels."""
     filled = rgba.copy()
     for channel in range(3):

@@ -4,7 +4,9 @@ The scenes are flat, written as if Blender had rendered them, so that the tracer
 """
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from scenes.billboard import Billboard, Scene
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.layered import SceneError
 from scenes.layered_depth import DepthImage, LayeredDepthImage
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
 from scenes.stack import Stack
 
 WIDTH, HEIGHT, OVERSCAN = 72, 56, 12
@@ -191,6 +193,26 @@ def test_a_surface_that_is_cut_blurs_like_a_whole_one(focus_disparity):
     # At the cut the nearer half of a disk counts 3/4 and the other 1/4, which is off by a quarter of the difference of
     # their means: 0.05 of 0.2. What is under the floor is black, and would take away a quarter of the light there.
     np.testing.assert_allclose(refocused, expected, atol=0.06)
+
+
+def test_a_surface_that_is_cut_goes_on_behind_the_cut_as_far_as_the_lens_sees():
+    scene, lens = floor(0.5), ThinLens(10.0, 0.2)
+    repeats = scene.for_lens(lens).repeats(1)
+    assert repeats is not None
+    reach_px = math.ceil(blur_radius_max_px(lens, scene.composite_disparity()))
+    assert (repeats.sum(axis=0) == 1 + reach_px).all()
+
+
+def test_what_stands_on_a_surface_that_is_cut_does_not_go_on_behind_the_cut():
+    """A post on the nearer part; the floor goes on beside it."""
+    scene, lens = floor(0.5), ThinLens(5.0, 0.2)
+    nearer, farther = scene.layers
+    columns, disparity = slice(20, 26), nearer.disparity.copy()
+    disparity[:, columns] += 0.6
+    posted = replace(scene, layers=(replace(nearer, disparity=disparity), farther))
+    repeats = posted.for_lens(lens).repeats(1)
+    assert repeats is not None and repeats.shape == disparity.shape
+    assert not repeats[:, columns].any() and repeats[:, :20].any() and repeats[:, 26:].any()
 
 
 def test_a_surface_is_not_continued_over_an_edge(folder):

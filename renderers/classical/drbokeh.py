@@ -26,7 +26,7 @@ from renderers.splatting.outline import brightness, signed_distance_px
 from renderers.splatting.splat import gather, splat
 from runtime.backend import Backend
 from scenes.aperture import Aperture, Disk
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, single
 from scenes.color import REFERENCE_GAMMA
 from scenes.layered import LayeredScene
 from scenes.lens import ThinLens
@@ -122,8 +122,9 @@ def _px_per_range(disparity: Plane, lens: ThinLens) -> float:
 
 def defocused_layer(scene: LayeredScene, index: int, lens: ThinLens, gamma: float) -> DefocusedLayer:
     """A layer of a scene in linear light at `gamma`, and how far out of focus it is."""
-    rgba = scene.layers[index].rgba.astype(np.float32)
-    rgba[..., :3] **= gamma / REFERENCE_GAMMA
+    rgba = single(scene.layers[index].rgba)
+    if gamma != REFERENCE_GAMMA:
+        rgba[..., :3] **= gamma / REFERENCE_GAMMA
     disparity = scene.layer_disparity(index)
     return DefocusedLayer(rgba, lens.defocus_px(disparity))
 

@@ -15,6 +15,7 @@ that the two parts add up to the whole surface.
 import math
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,10 +51,10 @@ def layers_over(
         raise RendererError("layers-over needs the true layers of the scene")
     scene = scene.for_lens(lens)
     picture = np.zeros((*scene.extended_shape, 3), np.float32)
-    transmittance = np.ones((*scene.extended_shape, 1), np.float32)
+    transmittance = np.ones(scene.extended_shape, np.float32)
     for i in range(len(scene.layers)):
         layer = defocused_layer(scene, i, lens, gamma)
-        around = _reached(layer, transmittance[..., 0])
+        around = _reached(layer, transmittance)
         if around is None:
             continue
         part = DefocusedLayer(layer.rgba[around], layer.defocus_px[around])
@@ -61,8 +62,7 @@ def layers_over(
         rows, columns = around
         frame = Frame(scene.width, scene.height, columns.start - scene.overscan, rows.start - scene.overscan)
         blurred = blur_premultiplied(part, lens.aperture, arch, None if repeats is None else repeats[around], frame)
-        picture[around] += transmittance[around] * blurred[..., :3]
-        transmittance[around] *= 1.0 - blurred[..., 3:]
+        _put_behind(blurred, picture[around], transmittance[around])
     return np.ascontiguousarray(scene.cropped(picture))
 
 
@@ -90,26 +90,59 @@ def blur_premultiplied(
     """
     bank, kernel = area_disks(layer.defocus_px, aperture, frame)
     density = density_of(bank, kernel)
-    alpha = layer.rgba[..., 3:]
-    weighted = np.concatenate([layer.rgba[..., :3] * alpha, alpha], axis=-1) * density[..., None]
-    if repeats is not None:
-        hiding = weighted[..., 3:]
-        weighted = weighted * np.where(repeats, np.float32(_REPEATED), np.float32(1.0))[..., None]
-        weighted = np.concatenate([weighted, hiding], axis=-1)
+    weighted = _weighted(layer.rgba, density, repeats)
     blurred: NDArray[np.float32] = splat(weighted, kernel, bank, arch)
     if not bank.is_one_kernel:
         # Only what shares its pixels with the layer counts.
         window = np.ones((2 * int(bank.reach.max()) + 1,) * 2, np.uint8)
         kernel = np.where(cv2.dilate((blurred[..., -1] > 0.0).astype(np.uint8), window) > 0, kernel, np.int32(-1))
     full = full_coverage(density, kernel, bank, arch)
-    visible = np.minimum(blurred[..., -1] / full, np.float32(1.0))
-    if repeats is None:
-        blurred[..., :3] /= full[..., None]
-    else:
-        blurred = blurred[..., :4]
-        blurred[..., :3] *= (visible / np.maximum(blurred[..., 3], np.float32(_EPSILON * _REPEATED)))[..., None]
-    blurred[..., 3] = visible
-    return blurred
+    return _normalised(blurred, full)
+
+
+@numba.njit(parallel=True, cache=True)
+def _weighted(rgba, density, repeats):
+    """a I w and a w of straight RGBA (H, W, 4), and where some repeats a nearer layer, a w of what is hiding."""
+    height, width = density.shape
+    out = np.empty((height, width, 4 if repeats is None else 5), np.float32)
+    for y in numba.prange(height):
+        for x in range(width):
+            alpha, w = rgba[y, x, 3], density[y, x]
+            own = np.float32(1.0)
+            if repeats is not None:
+                out[y, x, 4] = alpha * w
+                own = np.float32(_REPEATED) if repeats[y, x] else own
+            for c in range(3):
+                out[y, x, c] = rgba[y, x, c] * alpha * w * own
+            out[y, x, 3] = alpha * w * own
+    return out
+
+
+@numba.njit(parallel=True, cache=True)
+def _normalised(sums, full):
+    """C and A (H, W, 4) of the sums (H, W, 4 or 5) of `_weighted`."""
+    height, width = full.shape
+    out = np.empty((height, width, 4), np.float32)
+    for y in numba.prange(height):
+        for x in range(width):
+            visible = min(sums[y, x, -1] / full[y, x], np.float32(1.0))
+            for c in range(3):
+                if sums.shape[2] == 4:
+                    out[y, x, c] = sums[y, x, c] / full[y, x]
+                else:
+                    out[y, x, c] = sums[y, x, c] * (visible / max(sums[y, x, 3], np.float32(_EPSILON * _REPEATED)))
+            out[y, x, 3] = visible
+    return out
+
+
+@numba.njit(parallel=True, cache=True)
+def _put_behind(layer, picture, transmittance):
+    """Add premultiplied RGBA (H, W, 4) to a picture (H, W, 3), as far as it is seen (H, W), and take it from that."""
+    for y in numba.prange(layer.shape[0]):
+        for x in range(layer.shape[1]):
+            for c in range(3):
+                picture[y, x, c] += transmittance[y, x] * layer[y, x, c]
+            transmittance[y, x] *= np.float32(1.0) - layer[y, x, 3]
 
 
 def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from renderers.base import RendererError
-from scenes.arrays import Picture, Plane
+from scenes.arrays import Picture, Plane, half
 from scenes.color import HALF_MAX, display_from_linear, linear_from_display
 from scenes.layered_depth import DepthImage
 from scenes.matte import extend_colour
@@ -87,8 +88,11 @@ def extended(linear: Picture, known: NDArray[np.bool_], *, skies: bool = False) 
 def _filling_squares(linear: Picture, known: NDArray[np.bool_]) -> Picture:
     """(H, W, 3): the most light that all known pixels of a square around have; 0 where none is known by half."""
     window = np.ones((_SKY, _SKY), np.uint8)
-    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
     is_known = cv2.blur(known.astype(np.float32), window.shape) > 0.5
+    is_bright = cv2.inRange(linear, (0.0,) * 3, (1.0,) * 3) == 0
+    if not cv2.erode((is_bright | ~known).astype(np.uint8), window)[is_known].any():
+        return np.zeros_like(linear)
+    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
     return cv2.dilate(np.where(is_known[..., None], least, np.float32(0.0)), window)
 
 
@@ -98,17 +102,33 @@ def painted(linear: Picture, known: NDArray[np.bool_], mixed: NDArray[np.bool_],
     A pixel into which a little of something else is mixed keeps its detail; one that something bright outshines does
     not. `skies` is that of `extended`.
     """
-    window = np.ones((_NEARBY, _NEARBY), np.uint8)
-    least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)
-    most = cv2.dilate(np.where(known[..., None], linear, np.float32(-np.inf)), window)
-    compared = mixed & (cv2.dilate(known.astype(np.uint8), window) > 0)
-    return np.where(compared[..., None], np.clip(linear, least, most), extended(linear, known, skies=skies))
+    whole = extended(linear, known, skies=skies)
+    _clip_to_nearby(linear, known, mixed, whole)
+    return whole
+
+
+@numba.njit(nogil=True, cache=True)
+def _clip_to_nearby(linear, known, mixed, whole):
+    """Give the mixed pixels of `whole` their light, cut to the range of the known ones nearby, where there are any."""
+    height, width = known.shape
+    for y in range(height):
+        for x in range(width):
+            if not mixed[y, x]:
+                continue
+            for c in range(3):
+                least, most = np.float32(np.inf), np.float32(-np.inf)
+                for j in range(max(y - _NEARBY // 2, 0), min(y + _NEARBY // 2 + 1, height)):
+                    for i in range(max(x - _NEARBY // 2, 0), min(x + _NEARBY // 2 + 1, width)):
+                        if known[j, i]:
+                            least, most = min(least, linear[j, i, c]), max(most, linear[j, i, c])
+                if least <= most:
+                    whole[y, x, c] = min(max(linear[y, x, c], least), most)
 
 
 def depth_image(linear: Picture, alpha: Plane, disparity: Plane) -> DepthImage:
     """A layer of straight alpha, its colour in linear light cut at the largest half float."""
     rgba = np.concatenate([np.minimum(linear, np.float32(HALF_MAX)), alpha[..., None]], axis=-1)
-    return DepthImage(rgba.astype(np.float16), np.ascontiguousarray(disparity))
+    return DepthImage(half(rgba), np.ascontiguousarray(disparity))
 
 
 def require_disparity(disparity: Plane) -> None:

@@ -14,6 +14,7 @@ made sharp, and the third moved, where its edges then lie on those of the pictur
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numba
@@ -103,7 +104,7 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
     beside = beside_nearer(surface, step)
     used, number = np.unique(number, return_inverse=True)
     number = number.reshape(surface.shape)
-    extents, first = [], number.copy()
+    extents, first = [], number.astype(np.uint8)
     for i in range(len(used)):
         here = first == i
         extents.append(here)
@@ -118,18 +119,14 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
         return colour, here.astype(np.float32), continued(surface, seen)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        layers = list(pool.map(layer, range(len(used))))
-    own = linear.copy()
-    for i, (colour, _, _) in enumerate(layers):
-        seen = number == i
-        own[seen] = colour[seen]
-    unmix(linear, own, layers, number, beside, before_farther(surface, step))
+        # The farthest, which fills the frame, takes longest.
+        layers = list(pool.map(layer, reversed(range(len(used)))))[::-1]
+    unmix(linear, layers, number, beside, before_farther(surface, step))
     return Surfaces(layers, extents, number, surface, step)
 
 
 def unmix(
     linear: Picture,
-    own: Picture,
     layers: list[tuple[Picture, Plane, Plane]],
     number: NDArray,
     beside: NDArray[np.bool_],
@@ -141,49 +138,72 @@ def unmix(
     disparity is of has at least half of the pixel. The rest, off the line, is that surface's too: without blur the
     layers show the picture. But beside a lamp that is nearer, what is too bright is the lamp's.
     """
-    in_front, in_back = cv2.erode(number.astype(np.uint8), _NEARBY), cv2.dilate(number.astype(np.uint8), _NEARBY)
-    for i, (colour, alpha, _) in enumerate(layers[:-1]):
-        nearby = _nearby(linear, number == i)
-        mixed = beside & (in_front == i) & (number > i)
-        if mixed.any():
-            near, far, light = nearby[mixed], own[mixed], linear[mixed]
-            a = np.minimum(np.clip(_part_of(near, far, light), 0.0, 0.5), _most(light, near))
-            brighter = (light - far - a * (near - far)).sum(axis=1, keepdims=True) > 0.0
-            lamp = brighter & (near.sum(axis=1, keepdims=True) > np.maximum(far.sum(axis=1, keepdims=True), _LAMP))
-            a = np.where(lamp, np.maximum(a, _LAMP_ALPHA), a)
-            alpha[mixed] = a[:, 0]
-            colour[mixed] = np.where(lamp, np.maximum(far + (light - far) / np.maximum(a, _LAMP_ALPHA), 0.0), near)
-            own[mixed] = np.where(lamp, far, np.maximum((light - a * near) / (1.0 - a), 0.0))
-        rim = before & (number == i) & (in_back > i) & ~beside
-        if rim.any():
-            behind = np.argmax([extent[rim] > 0.0 for _, extent, _ in layers[i + 1 :]], axis=0) + i + 1
-            far = np.stack([hidden[rim] for hidden, _, _ in layers])[behind, np.arange(len(behind))]
-            near, light = nearby[rim], linear[rim]
-            a = np.maximum(np.clip(_part_of(near, far, light), 0.5, 1.0), 1.0 - _most(light, far))
-            alpha[rim], own[rim] = a[:, 0], np.maximum(far + (light - far) / a, 0.0)
-    for i, (colour, _, _) in enumerate(layers):
-        edge = (beside | before) & (number == i)
-        colour[edge] = own[edge]
+    of = number.astype(np.uint8)
+    colours, alphas = (numba.typed.List([layer[part] for layer in layers]) for part in (0, 1))
+    _unmix(linear, of, cv2.erode(of, _NEARBY), cv2.dilate(of, _NEARBY), beside, before, colours, alphas)
 
 
-def _nearby(linear: Picture, seen: NDArray[np.bool_]) -> Picture:
-    """The mean colour of a layer in squares of 5 x 5; pixels inside weigh most, as its rim has other light too."""
-    weight = seen * np.float32(0.05) + cv2.erode(seen.astype(np.float32), _NEARBY)
-    total = np.maximum(cv2.blur(weight, (5, 5)), np.float32(1e-6))
-    return cv2.blur(linear * weight[..., None], (5, 5)) / total[..., None]
+@numba.njit(nogil=True, cache=True)
+def _unmix(linear, number, in_front, in_back, beside, before, colours, alphas):
+    """`unmix`; `in_front` and `in_back` are the nearest and the farthest layer of a pixel and its neighbours."""
+    height, width = number.shape
+    for y in range(height):
+        for x in range(width):
+            if not (beside[y, x] or before[y, x]):
+                continue
+            n, light = number[y, x], linear[y, x]
+            own = colours[n][y, x].copy()
+            if beside[y, x] and in_front[y, x] < n:
+                i = in_front[y, x]
+                near = _nearby(linear, number, in_front, in_back, i, y, x)
+                a = min(max(_part_of(near, own, light), 0.0), 0.5, _most(light, near))
+                is_brighter = (light - own - a * (near - own)).sum() > 0.0
+                if is_brighter and near.sum() > max(own.sum(), _LAMP):
+                    a = max(a, _LAMP_ALPHA)
+                    colours[i][y, x] = np.maximum(own + (light - own) / a, 0.0)
+                else:
+                    colours[i][y, x] = near
+                    own[:] = np.maximum((light - a * near) / (1.0 - a), 0.0)
+                alphas[i][y, x] = a
+            elif before[y, x] and not beside[y, x] and in_back[y, x] > n:
+                behind = n + 1
+                while alphas[behind][y, x] == 0.0:
+                    behind += 1
+                near, far = _nearby(linear, number, in_front, in_back, n, y, x), colours[behind][y, x].copy()
+                a = max(min(max(_part_of(near, far, light), 0.5), 1.0), 1.0 - _most(light, far))
+                alphas[n][y, x] = a
+                own[:] = np.maximum(far + (light - far) / a, 0.0)
+            colours[n][y, x] = own
 
 
-def _most(light: NDArray, colour: NDArray) -> NDArray:
-    """(N, 1): the most of a colour that light can have in it without less than none left, (N, 3) both; at most 1."""
-    return np.where(colour > light, light / np.maximum(colour, 1e-8), 1.0).min(axis=1, keepdims=True)
+@numba.njit(nogil=True, cache=True)
+def _nearby(linear, number, in_front, in_back, layer, y, x):
+    """The mean colour (3,) of a layer in a square of 5 x 5; pixels inside weigh most: its rim has other light too."""
+    total, colour = 0.0, np.zeros(3)
+    for j in range(max(y - 2, 0), min(y + 3, number.shape[0])):
+        for i in range(max(x - 2, 0), min(x + 3, number.shape[1])):
+            is_inside = in_front[j, i] == layer and in_back[j, i] == layer
+            weight = 0.05 * (number[j, i] == layer) + is_inside
+            total += weight
+            colour += weight * linear[j, i]
+    return colour / total
 
 
-def _part_of(near: NDArray, far: NDArray, light: NDArray) -> NDArray:
-    """(N, 1): how far from `far` to `near`, (N, 3) both, the closest point to the light (N, 3) lies on their line."""
+@numba.njit(nogil=True, cache=True)
+def _most(light, colour):
+    """The most of a colour that light can have in it without less than none left, (3,) both; at most 1."""
+    most = 1.0
+    for c in range(3):
+        if colour[c] > light[c]:
+            most = min(most, light[c] / max(colour[c], 1e-8))
+    return most
+
+
+@numba.njit(nogil=True, cache=True)
+def _part_of(near, far, light):
+    """How far from `far` to `near`, (3,) both, the closest point to the light (3,) lies on their line."""
     across = near - far
-    return ((light - far) * across).sum(axis=1, keepdims=True) / np.maximum(
-        (across**2).sum(axis=1, keepdims=True), 1e-8
-    )
+    return ((light - far) * across).sum() / max((across**2).sum(), 1e-8)
 
 
 def _completed(linear: Picture, seen: NDArray[np.bool_], mixed: NDArray[np.bool_]) -> Picture:
@@ -223,11 +243,13 @@ def aligned(disparity: Plane, linear: Picture, step: float) -> Plane:
             total, count = total + float(change[is_edge].sum(dtype=np.float64)), count + np.count_nonzero(is_edge)
         return total / max(count, 1.0), count
 
+    def extremes(reach: int) -> list[tuple[Plane, float, float]]:
+        return [(moved, *contrast(moved)) for moved in _extremes(disparity, reach)]
+
     before, count = contrast(disparity)
     best, most = disparity, _CLEARLY * before
-    for reach in range(1, _RAMP_PX + 1):
-        for moved in _extremes(disparity, reach):
-            found, left = contrast(moved)
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        for moved, found, left in chain.from_iterable(pool.map(extremes, range(1, _RAMP_PX + 1))):
             if found > most and left >= _LEFT * count:
                 best, most = moved, found
     return best

@@ -86,6 +86,11 @@ class KernelBank:
         change[np.repeat(np.arange(2 * h + 1), np.diff(bounds)), self.offset[taps] + h] = self.step[taps]
         return np.cumsum(change, axis=1)[:, :-1].astype(np.float32)
 
+    def cells(self, width: int) -> NDArray[np.int32]:
+        """Where each tap lies in a picture of this width, in cells after that of offset 0 in its kernel's first row."""
+        rows = np.arange(len(self.row_taps) - 1) - np.repeat(self.first_row, 2 * self.reach + 1)
+        return np.repeat(rows * width, np.diff(self.row_taps)).astype(np.int32) + self.offset
+
     def totals(self) -> NDArray[np.float64]:
         """(N,) sum of each kernel: a change by `step` at `offset` lasts to the end of the row, where all is 0 again."""
         per_tap = np.concatenate([[0.0], np.cumsum(-self.step.astype(np.float64) * self.offset)])

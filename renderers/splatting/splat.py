@@ -16,6 +16,7 @@ from functools import cache
 import cv2
 import numba
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.typing import NDArray
 
 from renderers.splatting.kernels import KernelBank
@@ -48,7 +49,8 @@ def splat(
         return convolve(values, bank, signed=signed)
     out = np.empty_like(values)
     run = _splat(values.shape[2])
-    run(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.offset, bank.step, out)
+    row = values.shape[1] + 2 * int(bank.reach.max()) + 1
+    run(values, kernel, bank.reach, bank.first_row, bank.row_taps, bank.cells(row), bank.step, row, out)
     return out if signed else np.maximum(out, 0.0, out=out)
 
 
@@ -110,40 +112,42 @@ def _gather(prefix, kernel, reach, first_row, row_taps, offset, step, out):
 
 @cache
 def _splat(channels: int) -> Callable[..., None]:
-    """The kernel for so many channels, which the compiler must know to add them at once."""
+    """The kernel for so many channels, which the compiler must know to hold the values of a source in registers."""
 
     @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
-    def run(values, kernel, reach, first_row, row_taps, offset, step, out):
+    def run(values, kernel, reach, first_row, row_taps, cell, step, row, out):
         height, width = kernel.shape
         reach_max = reach.max()
-        row = width + 2 * reach_max + 1
         for band in numba.prange((height + _BAND_ROWS - 1) // _BAND_ROWS):
-            top = band * _BAND_ROWS
+            # The index of a parallel loop is unsigned: rows above the band would be huge.
+            top = np.int64(band) * _BAND_ROWS
             bottom = min(top + _BAND_ROWS, height)
-            changes = np.zeros((bottom - top, row, channels), np.float64)
+            changes = np.zeros(((bottom - top) * row, channels), np.float64)
             for y in range(max(top - reach_max, 0), min(bottom + reach_max, height)):
                 for x in range(width):
                     n = kernel[y, x]
                     if n < 0:
                         continue
-                    value = values[y, x]
+                    h = np.int64(reach[n])
+                    low, high = max(top - y, -h), min(bottom - 1 - y, h)
+                    if low > high:
+                        continue
+                    value = to_fixed_tuple(values[y, x], channels)
                     is_dark = True
                     for c in range(channels):
                         is_dark &= value[c] == 0.0
                     if is_dark:
                         continue
-                    h = reach[n]
-                    for dy in range(max(-h, top - y), min(h, bottom - 1 - y) + 1):
-                        i = first_row[n] + dy + h
-                        line = changes[y + dy - top]
-                        for t in range(row_taps[i], row_taps[i + 1]):
-                            cell = line[x + reach_max + offset[t]]
-                            w = np.float64(step[t])
-                            for c in range(channels):
-                                cell[c] += w * np.float64(value[c])
+                    # All taps of the rows in the band, one after the other; unsigned indices are never from the end.
+                    i, first = first_row[n] + h, (y - h - top) * row + x + reach_max
+                    for t in range(row_taps[i + low], row_taps[i + high + 1]):
+                        to = np.uint64(first + cell[np.uint64(t)])
+                        w = np.float64(step[np.uint64(t)])
+                        for c in range(channels):
+                            changes[to, c] += w * np.float64(value[c])
             for y in range(top, bottom):
                 for c in range(channels):
-                    line = changes[y - top, :, c]
+                    line = changes[(y - top) * row : (y - top + 1) * row, c]
                     total = 0.0
                     for x in range(reach_max + width):
                         total += line[x]
