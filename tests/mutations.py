@@ -2048,6 +2048,13 @@ FAULTS = [
         "tests/test_layers_over.py::test_the_light_of_a_thing_is_shared_with_all_that_reaches_its_pixels",
     ),
     Fault(
+        "a-border-of-one-side-alone",
+        "renderers/classical/layers_over.py",
+        " + np.maximum(i - (count - 1 - reach), 0)",
+        "",
+        "tests/test_layers_over.py::test_a_layer_without_holes_is_opaque_up_to_its_border",
+    ),
+    Fault(
         "layers-over-that-hide-nothing",
         "renderers/classical/layers_over.py",
         "transmittance[y, x] *= np.float32(1.0) - layer[y, x, 3]",

@@ -7,7 +7,8 @@ import pytest
 
 from renderers import RENDERERS
 from renderers.classical.drbokeh import DefocusedLayer
-from renderers.classical.layers_over import blur_premultiplied
+from renderers.classical.layers_over import area_disks, blur_premultiplied, density_of, full_coverage
+from renderers.splatting.splat import convolve
 from scenes.aperture import Character, Disk, Polygon
 from scenes.billboard import Billboard, Scene
 from scenes.color import linear_from_display
@@ -51,6 +52,16 @@ def test_a_half_plane_is_the_cumulative_of_the_disk(radius):
     np.testing.assert_allclose(
         seen(half_planes((1.0, 1.0, 32)), ThinLens(radius, 0.0)), expected, atol=0.01 / radius + 1e-3
     )
+
+
+@pytest.mark.parametrize("shape", [(60, 100), (20, 100), (41, 42), (5, 6)])
+def test_a_layer_without_holes_is_opaque_up_to_its_border(shape):
+    """The picture is smaller or larger than the blur, of a shape that is not symmetric: F is what density collects."""
+    bank, kernel = area_disks(np.full(shape, 20.0, np.float32), Polygon(5))
+    density = density_of(bank, kernel)
+    collected = convolve(density, bank)
+    np.testing.assert_allclose(full_coverage(density, kernel, bank), collected, atol=1e-6)
+    assert collected.max() == pytest.approx(1.0, abs=1e-5) or min(shape) < 41
 
 
 def test_what_two_half_planes_let_through_is_multiplied():

@@ -148,10 +148,18 @@ def _put_behind(layer, picture, transmittance):
 def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:
     """F: what a layer without holes would collect, at least _EPSILON."""
     if bank.is_one_kernel:
-        full = convolve(density, bank)
+        # One density too: F differs within the kernel's reach of the border alone, and along each side it is the same.
+        rows, columns = (_beside_border(n, int(bank.reach[0])) for n in density.shape)
+        full = convolve(density[: rows[-1] + 1, : columns[-1] + 1], bank)[rows[:, None], columns]
     else:
         full = splat(density[..., None], kernel, bank, arch)[..., 0]
     return np.maximum(full, np.float32(_EPSILON))
+
+
+def _beside_border(count: int, reach: int) -> NDArray[np.int64]:
+    """Where each of so many pixels is in a row that ends alike, and has one pixel beyond the reach of both ends."""
+    i = np.arange(count)
+    return np.minimum(i, reach) + np.maximum(i - (count - 1 - reach), 0) if count > 2 * reach + 1 else i
 
 
 def density_of(bank: KernelBank, kernel: NDArray[np.int32]) -> Plane:
