@@ -2259,6 +2259,20 @@ FAULTS = [
         "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
     ),
     Fault(
+        "an-answer-that-does-not-tell-which-surface-it-is",
+        "benchmarks/reveal_answers.py",
+        '"choice": choice,',
+        '"choice": 0.0 * choice,',
+        "tests/test_reveal.py::test_true_colours_mend_a_soft_edge_and_the_rest_what_is_hidden_behind_it",
+    ),
+    Fault(
+        "an-answer-that-tells-nothing-of-what-is-hidden",
+        "benchmarks/reveal_answers.py",
+        '    parts["hidden"] = missing(',
+        "    missing(",
+        "tests/test_reveal.py::test_true_colours_mend_a_soft_edge_and_the_rest_what_is_hidden_behind_it",
+    ),
+    Fault(
         "reveal-that-begins-with-random-changes",
         "renderers/neural/reveal/network.py",
         "nn.init.zeros_(self.head.weight)",

@@ -490,7 +490,8 @@ def test_true_colours_mend_a_soft_edge_and_the_rest_what_is_hidden_behind_it():
         [float(np.square(made - truth)[rows, 8:88].mean()) for made in shown] for rows in np.s_[8:46, 46:88]
     )
     assert above[1] < 0.5 * above[0]
-    assert below[2] < 0.4 * min(below[:2])
+    # With the teeth, but smooth colours on them, it would be a third.
+    assert below[2] < 0.29 * min(below[:2])
 
 
 def test_an_error_of_a_matte_counts_more_between_colours_that_differ():
