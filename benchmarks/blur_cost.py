@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     print("|---|---:|---:|---:|---:|---:|---:|")
     rows = []
     for name in (_PLAIN, *names):
-        RENDERERS[name](tile, tile_disparity, ThinLens(2.0, 0.0))  # compiles what the objects in it need too
+        RENDERERS[name](tile, tile_disparity, ThinLens(2.0, 0.0))  # compiles all that a picture with edges needs
     for radius in radii:
         lens = ThinLens(radius, 0.0)
         on_tile = radius > _PLAIN_RADIUS_MAX_PX and not options.full

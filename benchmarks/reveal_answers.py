@@ -42,6 +42,7 @@ class _Answer(nn.Module):
         return self.change
 
 
+@torch.no_grad()
 def true_answer(found: Rims, picture: Picture, scene: LayeredScene, told: Collection[str]) -> Tensor:
     """(1, 11, H, W): what is missing of the truth in the parts that are told, 0 in the others."""
     layers = tensors(found)

@@ -14,7 +14,7 @@ from scenes.arrays import HalfRgba, Picture, Plane, single
 from scenes.color import HALF_MAX
 from scenes.lens import ThinLens
 
-# As integers, half floats from 0 on have the order of their values.
+# As integers, half floats from 0 on have the order of their values; those that are not numbers, or below 0, are larger.
 _ONE, _INFINITY = (int(np.float16(value).view(np.uint16)) for value in (1.0, np.inf))
 
 

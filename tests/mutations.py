@@ -2052,7 +2052,7 @@ FAULTS = [
         "renderers/classical/layers_over.py",
         " + np.maximum(i - (count - 1 - reach), 0)",
         "",
-        "tests/test_layers_over.py::test_a_layer_without_holes_is_opaque_up_to_its_border",
+        "tests/test_layers_over.py::test_what_a_layer_of_one_blur_collects_is_found_at_its_border",
     ),
     Fault(
         "layers-over-that-hide-nothing",
@@ -2254,8 +2254,8 @@ FAULTS = [
     Fault(
         "reveal-taught-display-values-of-what-is-hidden",
         "training/models/reveal.py",
-        "(linear_from_display(x.clamp(BLACK, 1.0)) for x in (colour, true_colour))",
-        "(x.clamp(BLACK, 1.0) for x in (colour, true_colour))",
+        "linear_from_display(torch.minimum(x, most).clamp(min=BLACK))",
+        "torch.minimum(x, most)",
         "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
     ),
     Fault(
@@ -2324,14 +2324,14 @@ FAULTS = [
     Fault(
         "a-lamp-that-lights-the-wall-beside-it",
         "renderers/layering/reveal0.py",
-        "                else:\n                    colours[i][y, x] = near\n",
-        "                if True:\n                    colours[i][y, x] = near\n",
+        "                else:\n                    colour[i, y, x] = near\n",
+        "                if True:\n                    colour[i, y, x] = near\n",
         "tests/test_reveal0.py::test_a_lamp_keeps_the_light_that_it_spills_over_a_far_pixel",
     ),
     Fault(
         "reveal0-that-leaves-light-behind-edges",
         "renderers/layering/reveal0.py",
-        "    unmix(linear, layers, number, beside, before_farther(surface, step))\n",
+        "    unmix(linear, colour, alpha, number, beside, before_farther(surface, step))\n",
         "",
         "tests/test_reveal0.py::test_light_of_a_pixel_on_an_edge_is_given_to_both_sides",
     ),

@@ -522,6 +522,16 @@ def test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light():
     assert asked[np.argmin([lost(value) for value in asked])] == pytest.approx(mean, abs=0.05)
 
 
+def test_a_hidden_colour_that_is_too_bright_is_darkened_and_a_lamp_may_be_as_bright_as_it_is():
+    layers, (true_alpha, _) = layers_of(made := batch()), _true(made)
+    for true, expected in ((0.3, True), (3.0, False)):
+        colour = torch.full_like(layers.colour, 1.3, requires_grad=True)
+        true_colour = torch.full((2, 6, 64, 64), true)
+        lost = rim_losses(replace(layers, colour=colour), true_alpha, true_colour, true_alpha, layers.weight)["hidden"]
+        (slope,) = torch.autograd.grad(lost, colour)
+        assert slope.min() >= 0.0 and bool(slope.max() > 0.0) == expected
+
+
 def _true(made: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return made["true_alpha"], made["true_colour"]
 

@@ -148,7 +148,7 @@ def _put_behind(layer, picture, transmittance):
 def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, arch: Backend = "cpu") -> Plane:
     """F: what a layer without holes would collect, at least _EPSILON."""
     if bank.is_one_kernel:
-        # One density too: F differs within the kernel's reach of the border alone, and along each side it is the same.
+        # All pixels have one density: F depends on the distances to the borders alone, up to the reach of the kernel.
         rows, columns = (_beside_border(n, int(bank.reach[0])) for n in density.shape)
         full = convolve(density[: rows[-1] + 1, : columns[-1] + 1], bank)[rows[:, None], columns]
     else:
@@ -157,7 +157,7 @@ def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, a
 
 
 def _beside_border(count: int, reach: int) -> NDArray[np.int64]:
-    """Where each of so many pixels is in a row that ends alike, and has one pixel beyond the reach of both ends."""
+    """(count,): the place of each pixel in a row of 2 reach + 1, as far from its end; beyond the reach the middle."""
     i = np.arange(count)
     return np.minimum(i, reach) + np.maximum(i - (count - 1 - reach), 0) if count > 2 * reach + 1 else i
 

@@ -72,16 +72,20 @@ _BELOW = ((slice(None), slice(None, -1)), (slice(None, -1), slice(None)))
 
 @dataclass(frozen=True, eq=False)
 class Surfaces:
-    """What is cut and completed, in layers near to far.
+    """What is cut and completed, in L layers near to far.
 
-    layers      (colour, alpha, disparity) each: linear light (H, W, 3), and two (H, W)
+    colour      (L, H, W, 3) linear light
+    alpha       (L, H, W)
+    depth       (L, H, W) disparity, continued where a layer is not seen
     extents     (H, W) bool each: where the layer is seen, or next behind one that is taken away; the last everywhere
     number      (H, W) int, of the layer that is seen
     disparity   (H, W), without noise and with sharp edges
     step        of disparity, the smallest that is an edge
     """
 
-    layers: list[tuple[Picture, Plane, Plane]]
+    colour: NDArray[np.float32]
+    alpha: NDArray[np.float32]
+    depth: NDArray[np.float32]
     extents: list[NDArray[np.bool_]]
     number: NDArray[np.int64]
     disparity: Plane
@@ -91,7 +95,8 @@ class Surfaces:
 def analyse(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -> LayeredDepthImage:
     """Up to LAYERS_MAX layers near to far; the farthest is opaque, behind the others too."""
     height, width = disparity.shape
-    layers = surfaces(linear, disparity, reach_px=reach_px).layers
+    found = surfaces(linear, disparity, reach_px=reach_px)
+    layers = zip(found.colour, found.alpha, found.depth, strict=True)
     return LayeredDepthImage(tuple(depth_image(*layer) for layer in layers), width, height, 0)
 
 
@@ -112,22 +117,26 @@ def surfaces(linear: Picture, disparity: Plane, *, reach_px: float = math.inf) -
         if i < len(used) - 1:
             first = np.where(here, nearest_of(first > i).of(first), first)
 
-    def layer(i: int) -> tuple[Picture, Plane, Plane]:
-        seen, here = number == i, extents[i]
-        colour, around = linear.copy(), bounding_box(here)
-        colour[around] = _completed(linear[around], seen[around], beside[around])
-        return colour, here.astype(np.float32), continued(surface, seen)
+    alpha = np.array(extents, np.float32)
+    colour, depth = np.empty((*alpha.shape, 3), np.float32), np.empty_like(alpha)
+
+    def complete(i: int) -> None:
+        seen, around = number == i, bounding_box(extents[i])
+        colour[i] = linear
+        colour[i][around] = _completed(linear[around], seen[around], beside[around])
+        depth[i] = continued(surface, seen)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         # The farthest, which fills the frame, takes longest.
-        layers = list(pool.map(layer, reversed(range(len(used)))))[::-1]
-    unmix(linear, layers, number, beside, before_farther(surface, step))
-    return Surfaces(layers, extents, number, surface, step)
+        list(pool.map(complete, reversed(range(len(used)))))
+    unmix(linear, colour, alpha, number, beside, before_farther(surface, step))
+    return Surfaces(colour, alpha, depth, extents, number, surface, step)
 
 
 def unmix(
     linear: Picture,
-    layers: list[tuple[Picture, Plane, Plane]],
+    colour: NDArray[np.float32],
+    alpha: NDArray[np.float32],
     number: NDArray,
     beside: NDArray[np.bool_],
     before: NDArray[np.bool_],
@@ -137,14 +146,16 @@ def unmix(
     With the colours that both have nearby, a is the projection of I to the line between them; the surface that the
     disparity is of has at least half of the pixel. The rest, off the line, is that surface's too: without blur the
     layers show the picture. But beside a lamp that is nearer, what is too bright is the lamp's.
+
+    colour   (L, H, W, 3), changed in place
+    alpha    (L, H, W), changed in place
     """
     of = number.astype(np.uint8)
-    colours, alphas = (numba.typed.List([layer[part] for layer in layers]) for part in (0, 1))
-    _unmix(linear, of, cv2.erode(of, _NEARBY), cv2.dilate(of, _NEARBY), beside, before, colours, alphas)
+    _unmix(linear, of, cv2.erode(of, _NEARBY), cv2.dilate(of, _NEARBY), beside, before, colour, alpha)
 
 
 @numba.njit(nogil=True, cache=True)
-def _unmix(linear, number, in_front, in_back, beside, before, colours, alphas):
+def _unmix(linear, number, in_front, in_back, beside, before, colour, alpha):
     """`unmix`; `in_front` and `in_back` are the nearest and the farthest layer of a pixel and its neighbours."""
     height, width = number.shape
     for y in range(height):
@@ -152,7 +163,7 @@ def _unmix(linear, number, in_front, in_back, beside, before, colours, alphas):
             if not (beside[y, x] or before[y, x]):
                 continue
             n, light = number[y, x], linear[y, x]
-            own = colours[n][y, x].copy()
+            own = colour[n, y, x].copy()
             if beside[y, x] and in_front[y, x] < n:
                 i = in_front[y, x]
                 near = _nearby(linear, number, in_front, in_back, i, y, x)
@@ -160,20 +171,20 @@ def _unmix(linear, number, in_front, in_back, beside, before, colours, alphas):
                 is_brighter = (light - own - a * (near - own)).sum() > 0.0
                 if is_brighter and near.sum() > max(own.sum(), _LAMP):
                     a = max(a, _LAMP_ALPHA)
-                    colours[i][y, x] = np.maximum(own + (light - own) / a, 0.0)
+                    colour[i, y, x] = np.maximum(own + (light - own) / a, 0.0)
                 else:
-                    colours[i][y, x] = near
+                    colour[i, y, x] = near
                     own[:] = np.maximum((light - a * near) / (1.0 - a), 0.0)
-                alphas[i][y, x] = a
+                alpha[i, y, x] = a
             elif before[y, x] and not beside[y, x] and in_back[y, x] > n:
                 behind = n + 1
-                while alphas[behind][y, x] == 0.0:
+                while alpha[behind, y, x] == 0.0:
                     behind += 1
-                near, far = _nearby(linear, number, in_front, in_back, n, y, x), colours[behind][y, x].copy()
+                near, far = _nearby(linear, number, in_front, in_back, n, y, x), colour[behind, y, x].copy()
                 a = max(min(max(_part_of(near, far, light), 0.5), 1.0), 1.0 - _most(light, far))
-                alphas[n][y, x] = a
+                alpha[n, y, x] = a
                 own[:] = np.maximum(far + (light - far) / a, 0.0)
-            colours[n][y, x] = own
+            colour[n, y, x] = own
 
 
 @numba.njit(nogil=True, cache=True)

@@ -56,7 +56,7 @@ class KernelBank:
     """Discrete kernels stored as changes of weight along their rows.
 
     reach       (N,) int32, half-size h: kernel n covers offsets -h to h
-    first_row   (N,) int32, its row dy = -h in `row_taps`
+    first_row   (N,) int32, its row dy = -h in `row_taps`; kernel after kernel
     row_taps    taps of row i are row_taps[i] to row_taps[i + 1]
     offset      x offset of a tap
     step        change of the weight there, relative to that of the offset before

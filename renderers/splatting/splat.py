@@ -119,7 +119,6 @@ def _splat(channels: int) -> Callable[..., None]:
         height, width = kernel.shape
         reach_max = reach.max()
         for band in numba.prange((height + _BAND_ROWS - 1) // _BAND_ROWS):
-            # The index of a parallel loop is unsigned: rows above the band would be huge.
             top = np.int64(band) * _BAND_ROWS
             bottom = min(top + _BAND_ROWS, height)
             changes = np.zeros(((bottom - top) * row, channels), np.float64)
@@ -138,7 +137,8 @@ def _splat(channels: int) -> Callable[..., None]:
                         is_dark &= value[c] == 0.0
                     if is_dark:
                         continue
-                    # All taps of the rows in the band, one after the other; unsigned indices are never from the end.
+                    # All taps of the rows in the band, one after the other. Of an unsigned index, numba does not ask
+                    # whether it counts from the end.
                     i, first = first_row[n] + h, (y - h - top) * row + x + reach_max
                     for t in range(row_taps[i + low], row_taps[i + high + 1]):
                         to = np.uint64(first + cell[np.uint64(t)])

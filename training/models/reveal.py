@@ -67,7 +67,7 @@ class RevealPreset(Preset):
     """Settings of RevealNet; the rows of its ablation change them.
 
     learned      what the network may change, of `renderers.neural.reveal.layers.CHANGE`
-    projects     whether the layers are projected to the picture before they are compared
+    projects     whether the layers are projected once more, with hidden colours, before they are compared
     edge_hints   whether the network is shown what only the disparity gives
     rendered     part of the steps, the last ones, that compare pictures through a lens too
     """
@@ -249,7 +249,7 @@ def layers_of(batch: RevealBatch) -> Layers:
 
 
 class RevealTraining(Training[RevealBatch, WholeBatch]):
-    """L1 of mattes, of light premultiplied by them, of what is hidden; in the end also of pictures through a lens."""
+    """L1 of mattes and of light premultiplied by them, squares of what is hidden; in the end also of pictures."""
 
     criterion = "rendered_psnr"
     preset: RevealPreset
@@ -341,18 +341,20 @@ def _l1(difference: Tensor, weight: Tensor) -> Tensor:
 
 
 def _squared_light(colour: Tensor, true_colour: Tensor, weight: Tensor) -> Tensor:
-    """Mean squares of differences (B, 3, H, W) of light up to white, and of its means over squares of pixels.
+    """Mean squares of differences (B, 3, H, W) of light, and of its means over squares of pixels.
 
-    The mean of all that may be hidden has the least: a lens adds up light, and blurs texture.
+    The mean of all that may be hidden has the least: a lens adds up light, and blurs texture. A light that is truly
+    above white counts as white.
     """
-    light, true_light = (linear_from_display(x.clamp(BLACK, 1.0)) for x in (colour, true_colour))
+    most = torch.where(true_colour < 1.0, torch.inf, 1.0)
+    light, true_light = (linear_from_display(torch.minimum(x, most).clamp(min=BLACK)) for x in (colour, true_colour))
     difference, total = light - true_light, light.new_zeros(())
     for scale in range(_SCALES):
         if scale:
             held = F.avg_pool2d(weight, 2)
             difference = F.avg_pool2d(difference * weight, 2) / held.clamp(min=_EPSILON)
             weight = held
-        total = total + (difference.square().mean(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1.0)
+        total = total + (difference.square().mean(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=_EPSILON)
     return total / _SCALES
 
 

@@ -99,7 +99,8 @@ def changed(layers: Layers, change: Tensor, picture: Tensor) -> tuple[Layers, Te
     picture   (B, 3, H, W) display values
 
     What is hidden is continued from what is seen: where the latter loses light of the near surface, so does the former.
-    What is seen is `projected` before: where it is not the picture, its errors would spread behind edges.
+    What is seen is `projected` before: where it is not the picture, its errors would spread behind edges. Errors of
+    mattes, with which it is the picture too, still do.
     """
     weighted = dict(zip(CHANGE, (change * layers.weight).split(list(CHANGE.values()), 1), strict=True))
     is_rim, is_near = layers.distance_px != 0.0, layers.distance_px > 0.0

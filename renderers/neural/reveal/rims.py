@@ -51,8 +51,8 @@ def rims(linear: Picture, disparity: Plane, reach_px: float = math.inf) -> Rims:
     RendererError for disparities that layers cannot have.
     """
     found = reveal0.surfaces(linear, disparity, reach_px=reach_px)
-    colour, alpha, planes = (np.stack(parts) for parts in zip(*found.layers, strict=True))
-    number, last = found.number, len(found.layers) - 1
+    colour, alpha, planes = found.colour, found.alpha, found.depth
+    number, last = found.number, len(alpha) - 1
     place = np.stack([number, number, number])
     inner, outer, in_front = _edges(found)
     distance_px = np.zeros(number.shape, np.float32)
