@@ -2050,8 +2050,8 @@ FAULTS = [
     Fault(
         "a-border-of-one-side-alone",
         "renderers/classical/layers_over.py",
-        " + np.maximum(i - (count - 1 - reach), 0)",
-        "",
+        "np.clip(i, reach, count - 1 - reach)",
+        "np.maximum(i, reach)",
         "tests/test_layers_over.py::test_what_a_layer_of_one_blur_collects_is_found_at_its_border",
     ),
     Fault(

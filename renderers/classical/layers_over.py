@@ -159,7 +159,7 @@ def full_coverage(density: Plane, kernel: NDArray[np.int32], bank: KernelBank, a
 def _beside_border(count: int, reach: int) -> NDArray[np.int64]:
     """(count,): the place of each pixel in a row of 2 reach + 1, as far from its end; beyond the reach the middle."""
     i = np.arange(count)
-    return np.minimum(i, reach) + np.maximum(i - (count - 1 - reach), 0) if count > 2 * reach + 1 else i
+    return i + reach - np.clip(i, reach, count - 1 - reach) if count > 2 * reach else i
 
 
 def density_of(bank: KernelBank, kernel: NDArray[np.int32]) -> Plane:

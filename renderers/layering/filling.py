@@ -89,7 +89,7 @@ def _filling_squares(linear: Picture, known: NDArray[np.bool_]) -> Picture:
     """(H, W, 3): the most light that all known pixels of a square around have; 0 where none is known by half."""
     window = np.ones((_SKY, _SKY), np.uint8)
     is_known = cv2.blur(known.astype(np.float32), window.shape) > 0.5
-    is_bright = cv2.inRange(linear, (0.0,) * 3, (1.0,) * 3) == 0
+    is_bright = cv2.inRange(linear, np.zeros(3), np.ones(3)) == 0
     if not cv2.erode((is_bright | ~known).astype(np.uint8), window)[is_known].any():
         return np.zeros_like(linear)
     least = cv2.erode(np.where(known[..., None], linear, np.float32(np.inf)), window)

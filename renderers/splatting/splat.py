@@ -131,7 +131,7 @@ def _splat(channels: int) -> Callable[..., None]:
                     low, high = max(top - y, -h), min(bottom - 1 - y, h)
                     if low > high:
                         continue
-                    value = to_fixed_tuple(values[y, x], channels)
+                    value = to_fixed_tuple(values[y, x], channels)  # pyright: ignore[reportCallIssue]
                     is_dark = True
                     for c in range(channels):
                         is_dark &= value[c] == 0.0
