@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,39 +98,29 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
     return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)
 
 
-@numba.njit(cache=True)
-def _along(near_px, far_px, covered, seen, steps):
-    """(H, W) bool: covered texels that touch one that is seen, and up to so many steps along their surface from these.
+def _along(near_px: Plane, far_px: Plane, covered: NDArray, seen: NDArray, steps: int) -> NDArray[np.bool_]:
+    """(H, W): covered texels that touch one that is seen, and up to so many steps along their surface from these.
 
     Each step is one texel to the sides, then one up or down.
     """
-    height, width = covered.shape
-    reached = np.zeros((height, width), np.bool_)
-    # Texels in the order in which they are reached: row and column.
-    queue, end = np.empty((height * width, 2), np.int32), 0
-    for y in range(height):
-        for x in range(width):
-            if not covered[y, x]:
-                continue
-            for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0)):
-                j, i = y + dy, x + dx
-                is_inside = 0 <= j < height and 0 <= i < width
-                if is_inside and seen[j, i] and abs(near_px[y, x] - far_px[j, i]) < _CONTINUOUS_PX:
-                    reached[y, x] = True
-            if reached[y, x]:
-                queue[end] = y, x
-                end += 1
-    begin = 0
+    height, width = covered.shape[0] + 2, covered.shape[1] + 2
+    # With a frame around that is not covered, every neighbour of a texel is in the array.
+    near, far, covered, seen = (np.pad(plane, 1).ravel() for plane in (near_px, far_px, covered, seen))
+    reached, inside = np.zeros_like(covered), np.flatnonzero(covered)
+    for there in (-1, 1, -width, width):
+        beside = inside[seen[inside + there]]
+        reached[beside[np.abs(near[beside] - far[beside + there]) < _CONTINUOUS_PX]] = True
+    # Of the texels that are reached, those of the last step have neighbours that are not.
+    front = np.flatnonzero(reached)
     for _ in range(steps):
-        before = end
-        for dy, dx in ((0, 1), (1, 0)):
-            for n in range(begin, end):
-                y, x = queue[n]
-                for j, i in ((y - dy, x - dx), (y + dy, x + dx)):
-                    is_new = 0 <= j < height and 0 <= i < width and covered[j, i] and not reached[j, i]
-                    if is_new and abs(near_px[y, x] - near_px[j, i]) < _CONTINUOUS_PX:
-                        reached[j, i] = True
-                        queue[end] = j, i
-                        end += 1
-        begin = before
-    return reached
+        fresh = front
+        for there in (1, width):
+            found = []
+            for away in (-there, there):
+                new = covered[fresh + away] & ~reached[fresh + away]
+                new &= np.abs(near[fresh] - near[fresh + away]) < _CONTINUOUS_PX
+                found.append(fresh[new] + away)
+                reached[found[-1]] = True
+            fresh = np.concatenate([fresh, *found])
+        front = fresh[len(front) :]
+    return reached.reshape(height, width)[1:-1, 1:-1]
