@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scenes.arrays import HalfRgba, Plane
 from scenes.billboard import overscan_px
 from scenes.layered import LayeredScene, SceneError
-from scenes.lens import ThinLens
+from scenes.lens import ThinLens, blur_radius_max_px
+from scenes.matte import filled
 
 # Neighbouring texels belong to one surface if their blur radii differ by less than this.
 _CONTINUOUS_PX = 0.5
@@ -63,8 +64,7 @@ class LayeredDepthImage(LayeredScene):
         severs is continued in the farther layer: compositing treats the edges of two layers as unrelated, so without
         this the background would show through the surface along the cut.
         """
-        blur_px = lens.defocus_px(self.composite_disparity())
-        blur_max_px = float(np.abs(blur_px).max())
+        blur_max_px = blur_radius_max_px(lens, self.composite_disparity())
         margin = max(overscan_px(blur_max_px) - self.overscan, 0)
         extended = [_extended(layer, margin) for layer in self.layers]
         mended = extended[:1]
@@ -91,9 +91,7 @@ def _continued(farther: DepthImage, nearer: DepthImage, lens: ThinLens, reach_px
     continued = _along(near_px, far_px, covered, (farther.rgba[..., 3] >= 0.5) & ~covered, reach_px)
     if not continued.any():
         return farther
-    rgba = farther.rgba.copy()
-    for channel in range(3):
-        np.copyto(rgba[..., channel], nearer.rgba[..., channel], where=continued)
+    rgba = filled(farther.rgba, nearer.rgba, continued)
     np.copyto(rgba[..., 3], nearer.rgba[..., 3], where=continued & (nearer.rgba[..., 3] > farther.rgba[..., 3]))
     return DepthImage(rgba, np.where(continued, nearer.disparity, farther.disparity), continued)
 

@@ -43,7 +43,7 @@ def extend_colour(rgba: Rgba) -> Rgba:
     empty = rgba[..., 3] == 0.0
     if empty.all() or not empty.any():
         return rgba
-    return _filled(rgba, _from_coarser(premultiplied(rgba)), empty)
+    return filled(rgba, _from_coarser(premultiplied(rgba)), empty)
 
 
 def resize_rgba(rgba: Rgba, size: tuple[int, int]) -> Rgba:
@@ -92,7 +92,7 @@ def _rotated(rgba_premul: Rgba, degrees: float) -> Rgba:
 def _pull_push(rgba_premul: Rgba) -> Picture:
     """Straight colour of every texel: its own if its alpha is above 0, else that of the next coarser level."""
     alpha, colour = rgba_premul[..., 3], straight(rgba_premul)[..., :3]
-    return colour if alpha.all() else _filled(colour, _from_coarser(rgba_premul), alpha <= 0.0)
+    return colour if alpha.all() else filled(colour, _from_coarser(rgba_premul), alpha <= 0.0)
 
 
 def _from_coarser(rgba_premul: Rgba) -> Picture:
@@ -101,9 +101,9 @@ def _from_coarser(rgba_premul: Rgba) -> Picture:
     return resized(_pull_push(resized(rgba_premul, ((height + 1) // 2, (width + 1) // 2))), (height, width))
 
 
-def _filled(rgba: NDArray, colour: Picture, empty: NDArray[np.bool_]) -> NDArray:
-    """The picture with another colour at some texels."""
-    filled = rgba.copy()
+def filled(rgba: NDArray, colour: NDArray, empty: NDArray[np.bool_]) -> NDArray:
+    """A copy of a picture with the colour of another at some texels, (H, W, 3 or more) both; alpha is kept."""
+    changed = rgba.copy()
     for channel in range(3):
-        np.copyto(filled[..., channel], colour[..., channel], where=empty)
-    return filled
+        np.copyto(changed[..., channel], colour[..., channel], where=empty)
+    return changed

@@ -2252,6 +2252,13 @@ FAULTS = [
         "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
     ),
     Fault(
+        "reveal-taught-nothing-of-what-is-too-bright",
+        "training/models/reveal.py",
+        "torch.where(true_colour < 1.0, torch.inf, 1.0)",
+        "torch.ones_like(true_colour)",
+        "tests/test_reveal.py::test_a_hidden_colour_that_is_too_bright_is_darkened_and_a_lamp_may_be_as_bright_as_it_is",
+    ),
+    Fault(
         "reveal-taught-display-values-of-what-is-hidden",
         "training/models/reveal.py",
         "linear_from_display(torch.minimum(x, most).clamp(min=BLACK))",

@@ -244,7 +244,7 @@ def test_what_is_hidden_follows_what_is_seen():
     assert found.colour[0, 1, 0, 20, 30] > 0.5
     spilled = (0.6**2.2 - 0.4**2.2) / (0.9**2.2 - 0.4**2.2)
     layers, _ = changed(found, asking(alpha=spilled, seen=-0.2), tensor_from_plane(image))
-    torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:40], torch.full((20,), 0.4), atol=0.03, rtol=0.0)
+    torch.testing.assert_close(layers.colour[0, 1, 0, 20, 20:46], torch.full((26,), 0.4), atol=0.03, rtol=0.0)
 
 
 def test_what_the_picture_contradicts_does_not_spread_behind_an_edge():

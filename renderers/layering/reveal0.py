@@ -254,13 +254,13 @@ def aligned(disparity: Plane, linear: Picture, step: float) -> Plane:
             total, count = total + float(change[is_edge].sum(dtype=np.float64)), count + np.count_nonzero(is_edge)
         return total / max(count, 1.0), count
 
-    def extremes(reach: int) -> list[tuple[Plane, float, float]]:
+    def trials(reach: int) -> list[tuple[Plane, float, float]]:
         return [(moved, *contrast(moved)) for moved in _extremes(disparity, reach)]
 
     before, count = contrast(disparity)
     best, most = disparity, _CLEARLY * before
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        for moved, found, left in chain.from_iterable(pool.map(extremes, range(1, _RAMP_PX + 1))):
+        for moved, found, left in chain.from_iterable(pool.map(trials, range(1, _RAMP_PX + 1))):
             if found > most and left >= _LEFT * count:
                 best, most = moved, found
     return best
