@@ -90,6 +90,9 @@ class Options:
     radii of 5 to 25 px and at most 40 minutes a scene. Other options still count."""
     scenes: int = 10
     """Number of built-in scenes; after the first ten, the same ten scenes are repeated as other variants."""
+    first_scene: int = 0
+    """Index of the first scene that is rendered, of those of --scenes or --blend. Scenes do not depend on each other:
+    a set can be made in parts."""
     out: Path = Path("datasets/blender")
     """Folder of the dataset."""
     width: int = 1920
@@ -195,6 +198,7 @@ def _render(options: Options, prog: str) -> int:
 def _make(options: Options, prog: str, ray: Cluster | None) -> int:
     job = _job(options)
     tasks = _tasks(options)
+    asked = range(options.first_scene, len(tasks))
     bokeh = len(job.blur_radii_px) * job.focus_count
     overscan = overscan_px(max(job.blur_radii_px)) if job.layers else 0
     # A layer of a 3D scene has two files, its colour and its disparities.
@@ -207,8 +211,8 @@ def _make(options: Options, prog: str, ray: Cluster | None) -> int:
     if job.sampling.noise is not None:
         each = f"noise {job.sampling.noise:g}"
     print(
-        f"{counted(len(tasks), 'scene')} of {counted(bokeh, 'image')}, {job.width} x {job.height} px, {each}, "
-        f"about {size_text(len(tasks) * scene_bytes)}, into {job.root}"
+        f"{counted(len(asked), 'scene')} of {counted(bokeh, 'image')}, {job.width} x {job.height} px, {each}, "
+        f"about {size_text(len(asked) * scene_bytes)}, into {job.root}"
     )
     if job.keep_views:
         print(f"{job.keep_views} x {job.keep_views} views with depth take about {size_text(view_bytes)} of a scene")
@@ -216,7 +220,7 @@ def _make(options: Options, prog: str, ray: Cluster | None) -> int:
     if sums:
         print(f"a light field takes {size_text(sums)} of memory, and up to {size_text(2 * sums)} of disk for a while")
     if options.dry_run:
-        scenes = len(tasks)
+        scenes = len(asked)
         cost = cost_text(job, scenes * job.pictures, "cpu") if is_direct else light_field_cost_text(job, scenes, "cpu")
         print(f"without a GPU, {cost}")
         return command.DONE
@@ -238,12 +242,12 @@ def _make(options: Options, prog: str, ray: Cluster | None) -> int:
         warn(task, "its worker died; it goes on elsewhere")
 
     with DatasetWriter(job.root, _header(options, job, tasks, software)) as dataset:
-        finished = dataset.finished(range(len(tasks)))
-        missing = [i for i in range(len(tasks)) if i not in finished]
+        finished = dataset.finished(asked)
+        missing = [i for i in asked if i not in finished]
         for i in finished:  # an earlier run may have been killed before it removed them
             forget_pictures(job.root, i)
         if finished:
-            print(f"{len(tasks) - len(missing)} of {counted(len(tasks), 'scene')} finished already")
+            print(f"{len(asked) - len(missing)} of {counted(len(asked), 'scene')} finished already")
         # The sums and the views of the scene that is rendered are there besides.
         require_space(job.root, len(missing) * scene_bytes + (2 * sums + view_bytes if missing else 0))
         made_by = MadeBy(found["blender"], found["device"])
@@ -285,7 +289,7 @@ def _make(options: Options, prog: str, ray: Cluster | None) -> int:
                     elif not is_direct:
                         views.end(is_made=made.entry is not None)
         noise = dataset.noise_rmse_max
-    there = len(tasks) - len(failed)
+    there = len(asked) - len(failed)
     if failed:
         print(f"{prog}: {len(failed)} failed: {', '.join(failed)}", file=sys.stderr)
     if not there:
@@ -343,6 +347,7 @@ class _AnnouncedViews:
 def _require_sensible(options: Options) -> None:
     command.require_within(
         ("--scenes", options.scenes, 1, 1_000_000),
+        ("--first-scene", options.first_scene, 0, (len(options.blend) or options.scenes) - 1),
         ("--width", options.width, 16, 16384),
         ("--height", options.height, 16, 16384),
         ("--blur-levels", options.blur_levels, 1, 100),

@@ -1922,6 +1922,13 @@ FAULTS = [
     ),
     # Light fields
     Fault(
+        "blender-part-from-the-beginning",
+        "blender_scripts/render_blb.py",
+        "asked = range(options.first_scene, len(tasks))",
+        "asked = range(len(tasks))",
+        "tests/test_blender_parts.py::test_preset_sets_what_is_not_given",
+    ),
+    Fault(
         "views-shifted-the-wrong-way",
         "blender_scripts/light_field.py",
         "source = self._overscan - shift_px[:, ::-1]",

@@ -365,10 +365,13 @@ def test_dataset_is_whole_and_reads_like_blb(dataset):
 @pytest.mark.slow
 def test_variants_of_a_scene_differ_and_equal_seeds_give_equal_bytes(dataset, tmp_path):
     arguments = [*TINY, "--layers", "3"]
-    assert render_blb.main([*arguments, "--scenes", "1", "--out", str(tmp_path / "same")]) == 0
-    first = {name: sha for name, sha in _bytes(dataset.root).items() if name.startswith("000000/")}
-    same = {name: sha for name, sha in _bytes(tmp_path / "same").items() if name.startswith("000000/")}
-    assert first == same
+    # The second scene alone is that of the set of two.
+    assert render_blb.main([*arguments, "--scenes", "2", "--first-scene", "1", "--out", str(tmp_path / "same")]) == 0
+    assert Dataset(tmp_path / "same").names == {"000001"}
+    assert not verify(tmp_path / "same").problems
+    second = {name: sha for name, sha in _bytes(dataset.root).items() if name.startswith("000001/")}
+    same = {name: sha for name, sha in _bytes(tmp_path / "same").items() if name.startswith("000001/")}
+    assert second == same
     assert render_blb.main([*arguments, "--scenes", "1", "--seed", "1", "--out", str(tmp_path / "other")]) == 0
     assert not np.array_equal(Dataset(tmp_path / "other")[0].depth(), dataset[0].depth())
 

@@ -207,6 +207,7 @@ def test_cost_is_told_before_anything_is_rendered(tmp_path, capsys, monkeypatch)
     [
         (["--preset", "blb-mini"], "10 scenes of 50 images, 480 x 270 px, noise 0.004"),
         (["--preset", "blb"], "10 scenes of 50 images, 1920 x 1080 px, noise 0.004"),
+        (["--preset", "blb-mini", "--first-scene", "4"], "6 scenes of 50 images, 480 x 270 px, noise 0.004"),
         (
             ["--preset", "blb-mini", "--scenes", "2", "--noise", "0.01"],
             "2 scenes of 50 images, 480 x 270 px, noise 0.01",
@@ -364,6 +365,7 @@ def test_kept_picture_is_thrown_away_when_an_option_that_made_it_changes(tmp_pat
     "arguments, culprit",
     [
         (["--scenes", "-3"], "--scenes"),
+        (["--scenes", "3", "--first-scene", "3"], "--first-scene is 3; it must lie between 0 and 2"),
         (["--samples", "7"], "--samples"),
         (["--width", "4"], "--width"),
         (["--blades", "2"], "--blades"),
