@@ -2273,6 +2273,20 @@ FAULTS = [
         "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
     ),
     Fault(
+        "rays-that-meet-nothing-are-dark",
+        "benchmarks/reveal_peeled.py",
+        "light = blurred(found.colour * counts) / np.maximum(blurred(counts), np.float32(_SHARE_MIN))",
+        "light = blurred(found.colour * counts)",
+        "tests/test_reveal0.py::test_the_first_surface_of_every_pixel_shows_no_background_through_a_blurred_edge",
+    ),
+    Fault(
+        "a-third-surface-that-is-the-second",
+        "benchmarks/reveal_peeled.py",
+        "<= surfaces)",
+        "<= min(surfaces, 2))",
+        "tests/test_reveal0.py::test_where_two_edges_blur_over_each_other_a_third_surface_is_seen",
+    ),
+    Fault(
         "an-answer-that-does-not-tell-which-surface-it-is",
         "benchmarks/reveal_answers.py",
         '"choice": choice,',

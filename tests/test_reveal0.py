@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks import reveal_peeled
 from renderers import RENDERERS
 from renderers.classical.drbokeh import DefocusedLayer
 from renderers.classical.layers_over import blur_premultiplied
@@ -44,6 +45,26 @@ def test_a_blurred_half_plane_shows_the_background_that_it_hides(radius):
     """The hidden part of a background of one colour has that colour."""
     seen = middle(*columns((1.0, 1.0, EDGE), (0.25, 0.0, WIDTH)), ThinLens(radius, 0.0))
     np.testing.assert_allclose(seen, 0.25 + 0.75 * half_disk((EDGE - X) / radius), atol=0.01 / radius + 2e-3)
+
+
+def test_the_first_surface_of_every_pixel_shows_no_background_through_a_blurred_edge():
+    """Rays that pass the edge there meet nothing, and the others show what is near."""
+    linear, disparity = columns((1.0, 1.0, EDGE), (0.25, 0.0, WIDTH))
+    lens = ThinLens(10.0, 0.0)
+    one, two = (
+        f(linear, disparity, lens, gamma=1.0)[HEIGHT // 2, :, 0] for f in (reveal_peeled.one, reveal_peeled.two)
+    )
+    true = 0.25 + 0.75 * half_disk((EDGE - X) / 10.0)
+    np.testing.assert_allclose(one, np.where(X < EDGE, 1.0, true), atol=3e-3)
+    np.testing.assert_allclose(two, true, atol=3e-3)
+
+
+def test_where_two_edges_blur_over_each_other_a_third_surface_is_seen():
+    linear, disparity = columns((0.2, 1.0, 46), (0.0, 0.5, 50), (1.0, 0.0, WIDTH))
+    lens = ThinLens(20.0, 0.0)
+    three = reveal_peeled.three(linear, disparity, lens, gamma=1.0)
+    np.testing.assert_allclose(three, RENDERERS["reveal0"](linear, disparity, lens, gamma=1.0), atol=1e-4)
+    assert np.abs(reveal_peeled.two(linear, disparity, lens, gamma=1.0) - three)[:, :46].max() > 0.01
 
 
 def test_a_sky_behind_a_window_goes_on_in_its_own_light():
