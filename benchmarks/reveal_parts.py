@@ -13,7 +13,6 @@ One network, the one that ships, is told to leave out; `--ablation` of the train
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +39,9 @@ class _Part(nn.Module):
 
 
 def _renderer(*kept: str) -> Callable[..., Picture]:
-    @lru_cache(1)
-    def networks() -> dict[str, nn.Module]:
-        return {"reveal": _Part(shipped_network(), kept)}
-
     def render(image: Picture, disparity: Plane, lens: ThinLens, *, gamma: float = REFERENCE_GAMMA) -> Picture:
         """(H, W, 3) display values."""
-        return refocus(networks(), image, disparity, lens, gamma=gamma, arch="cpu")
+        return refocus({"reveal": _Part(shipped_network(), kept)}, image, disparity, lens, gamma=gamma, arch="cpu")
 
     return render
 

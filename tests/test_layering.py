@@ -116,9 +116,6 @@ def test_every_unknown_pixel_takes_the_value_of_the_nearest_known_one():
     assert (filled[:, :4] == 19.0).all() and (filled[:, 5:] == 25.0).all()
 
 
-# Dr.Bokeh
-
-
 @pytest.mark.parametrize(("side", "is_sky"), [(24, True), (10, True), (8, False), (3, False)])
 def test_light_above_white_goes_on_behind_where_it_is_a_sky_and_not_where_it_is_a_lamp(side, is_sky):
     """Columns from 40 on are seen, and hold a bright square beside what is hidden."""
@@ -136,6 +133,9 @@ def test_a_lamp_that_is_hardly_seen_is_no_sky():
     linear, known = np.full((60, 80, 3), 5.0, np.float32), np.zeros((60, 80), bool)
     known[20:40, 40:43] = True
     assert extended(linear, known, skies=True)[:, :40].max() <= 1.0
+
+
+# Dr.Bokeh
 
 
 def test_the_nearer_class_of_disparities_is_the_foreground():
