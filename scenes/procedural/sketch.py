@@ -82,10 +82,6 @@ class Sketch:
         thickness = max(1, round(weight * height * self._scale))
         cv2.putText(self._sheet, text, (int(x), int(y)), font, scale, _bytes(colour), thickness, cv2.LINE_AA)
 
-    def erase(self, points: Points) -> None:
-        """Cut a hole."""
-        cv2.fillPoly(self._sheet, [self._fixed(points)], (0, 0, 0, 0), cv2.LINE_AA, _SHIFT)
-
     def rgba(self) -> NDArray:
         """(height, width, 4) straight alpha, colour in linear light."""
         sheet = self._sheet
