@@ -2273,6 +2273,13 @@ FAULTS = [
         "tests/test_reveal.py::test_the_least_loss_of_what_is_hidden_is_that_of_its_mean_light",
     ),
     Fault(
+        "tables-of-pages-of-the-whole-frame",
+        "docs/tables.py",
+        'metric: str = "psnr", region: str = _CROPPED, *, interval',
+        'metric: str = "psnr", region: str = _WHOLE, *, interval',
+        "tests/test_tables_of_pages.py",
+    ),
+    Fault(
         "rays-that-meet-nothing-are-dark",
         "benchmarks/reveal_peeled.py",
         "light = blurred(found.colour * counts) / np.maximum(blurred(counts), np.float32(_SHARE_MIN))",
