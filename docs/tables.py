@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evaluation.intervals import Scenes
+from evaluation.intervals import Scenes, ranking
 from evaluation.tables import GIVEN, value
 
 _ROWS = Path(__file__).parent / "results"
@@ -99,6 +99,7 @@ class Table:
     first       titles of the first columns: what a renderer is given, where there are two, and its name
     labels      of renderers, in place of their names; only these are there, and in this order
     has_noise   whether the last line is of the noise of the truth
+    is_ordered  whether the page has the order of methods
     """
 
     page: str
@@ -107,6 +108,7 @@ class Table:
     columns: Sequence[Column]
     labels: Mapping[str, str] = field(default_factory=dict)
     has_noise: bool = False
+    is_ordered: bool = True
 
     def lines(self) -> Iterator[str]:
         """Without those of the head."""
@@ -117,6 +119,13 @@ class Table:
             yield _line(*first, *(column.text(rows, renderer) for column in self.columns))
         if self.has_noise:
             yield _line("", "*noise of the truth*", *(column.noise(rows) for column in self.columns))
+
+    def order(self) -> str:
+        """What is given picture and disparity, by PSNR: > where the difference of neighbours is significant, else =."""
+        rows = _read(self.rows)
+        given = [name for name in rows.renderers if rows.information(name) == "disparity"]
+        values = {f"`{name}`": rows.values(name, "psnr") for name in given}
+        return ranking(values, rows.scenes, more_is_better=True)
 
     def head(self) -> Iterator[str]:
         yield _line(*self.first, *(column.title for column in self.columns))
@@ -268,6 +277,7 @@ TABLES = {
             minus("near boundaries", "bokehme", _BOUNDARIES),
         ),
         labels={name: f"`{name}`, PSNR" for name in ("reveal", "reveal0", "layers-over-rgbd")},
+        is_ordered=False,
     ),
     "over-scatter": Table(
         "docs/results.md",
@@ -275,6 +285,7 @@ TABLES = {
         ("largest radius",),
         (*(minus(f"{10 * level} px", "scatter", level=level) for level in range(1, 6)), minus("all", "scatter")),
         labels={"bokehme": "PSNR, dB"},
+        is_ordered=False,
     ),
     "oracles": Table(
         "docs/results.md",
@@ -287,6 +298,7 @@ TABLES = {
             mean("near boundaries", region=_BOUNDARIES),
         ),
         labels=_TOLD,
+        is_ordered=False,
     ),
     "trained": Table(
         "docs/results.md",
@@ -298,8 +310,9 @@ TABLES = {
             minus("minus everything", "everything"),
         ),
         labels=_TRAINED,
+        is_ordered=False,
     ),
-    "corrupted": Table("docs/results.md", "blb-corrupted", ("",), _CORRUPTIONS),
+    "corrupted": Table("docs/results.md", "blb-corrupted", ("",), _CORRUPTIONS, is_ordered=False),
     "controlled": Table(
         "docs/results.md",
         "blb-levels-controlled",
@@ -316,7 +329,9 @@ def main(names: Sequence[str]) -> int:
         return 2
     for name in names or TABLES:
         print(f"{name}, of {TABLES[name].page}:\n")
-        print("\n".join((*TABLES[name].head(), *TABLES[name].lines())), end="\n\n", flush=True)
+        print("\n".join((*TABLES[name].head(), *TABLES[name].lines())), end="\n\n")
+        if TABLES[name].is_ordered:
+            print(f"By PSNR, given picture and disparity: {TABLES[name].order()}", end="\n\n", flush=True)
     return 0
 
 

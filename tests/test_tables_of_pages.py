@@ -24,6 +24,12 @@ def test_every_line_of_a_table_is_on_its_page(name):
         assert page[i][: len(line)] == line
 
 
+@pytest.mark.parametrize("name", [name for name, table in tables.TABLES.items() if table.is_ordered])
+def test_the_order_of_methods_is_on_the_page(name):
+    table = tables.TABLES[name]
+    assert table.order() in " ".join((ROOT / table.page).read_text().split())
+
+
 def test_a_table_is_printed_and_one_that_is_not_there_is_named(capsys):
     assert tables.main(["readme"]) == 0
     head, _, title, rule, best, *_ = capsys.readouterr().out.splitlines()
