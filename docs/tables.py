@@ -60,6 +60,7 @@ class Rows:
         metric: str,
         region: str = _CROPPED,
         level: int | None = None,
+        scene: str | None = None,
         corruption: str | None = None,
         *,
         at_true_k: bool = False,
@@ -67,16 +68,17 @@ class Rows:
         """By picture."""
         found = {}
         for row in self._of[renderer]:
-            if row["corruption"] == corruption and level in (None, row["level"]):
+            if row["corruption"] == corruption and level in (None, row["level"]) and scene in (None, row["scene"]):
                 number = value(row["at_true_blur_parameter"] if at_true_k else row, metric, region)
                 if number is not None:
                     found[row["image"]] = number
         return found
 
-    def noise(self, level: int | None) -> dict[str, float]:
-        """PSNR that the noise of the truth leaves to a perfect method, by picture."""
-        rows = next(iter(self._of.values()))
-        return {row["image"]: -20.0 * math.log10(row["noise_rmse"]) for row in rows if level in (None, row["level"])}
+    def noise(self, **which: Any) -> dict[str, float]:
+        """PSNR that the noise of the truth leaves to a perfect method, by picture; `which` as of `values`."""
+        renderer, rows = next(iter(self._of.items()))
+        chosen = self.values(renderer, "psnr", **which)
+        return {row["image"]: -20.0 * math.log10(row["noise_rmse"]) for row in rows if row["image"] in chosen}
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def mean(title: str, metric: str = "psnr", region: str = _CROPPED, *, interval: 
     def noise(rows: Rows) -> str:
         if metric != "psnr" or region != _CROPPED:
             return ""
-        estimate = rows.scenes.mean(rows.noise(which.get("level")))
+        estimate = rows.scenes.mean(rows.noise(**which))
         return estimate.text(digits) if interval else f"{estimate.mean:.{digits}f}"
 
     return Column(title, text, noise)
@@ -162,15 +164,27 @@ def minus(title: str, reference: str, region: str = _CROPPED, *, sign: str = "",
     """PSNR, less that of another renderer on the same pictures; nothing of that itself."""
 
     def text(rows: Rows, renderer: str) -> str:
+        if renderer == reference:
+            return ""
         of, its = (rows.values(name, "psnr", region, **which) for name in (renderer, reference))
         difference = rows.scenes.difference(of, its)
-        return "" if renderer == reference or difference is None else difference.text(2, sign)
+        return "" if difference is None else difference.text(2, sign)
 
     return Column(title, text)
 
 
 def _levels(radii_px: Sequence[int]) -> list[Column]:
     return [mean(f"{radius} px", level=i + 1) for i, radius in enumerate(radii_px)]
+
+
+def _over_scatter(parts: Sequence[Column]) -> list[Column]:
+    return [
+        *parts,
+        mean("PSNR", interval=True),
+        minus("minus `scatter`", "scatter", sign="+"),
+        *_QUALITY,
+        *_EDGES,
+    ]
 
 
 _QUALITY = (mean("SSIM", "ssim"), mean("LPIPS", "lpips"))
@@ -208,6 +222,9 @@ _TRAINED = {
     "alpha-3000": "`alpha`, 3000 steps: the weights that ship",
 }
 
+# Scenes of which 2,000 views are measured.
+_BLENDER = ("still_life", "night_street", "meadow_fence", "glassware", "arcade", "blossom", "living_room")
+
 _CORRUPTIONS = [mean("exact")] + [
     mean(f"{word} {i}" if i == 1 else f"{i}", corruption=f"{kind}{i}")
     for kind, word in (("blur", "blurred"), ("dilate", "dilated"), ("erode", "eroded"))
@@ -240,26 +257,27 @@ TABLES = {
         "docs/results.md",
         "blb-mini",
         ("given", "renderer"),
-        (
-            *_levels((5, 10, 15, 20, 25)),
-            mean("PSNR", interval=True),
-            minus("minus `scatter`", "scatter", sign="+"),
-            *_QUALITY,
-            *_EDGES,
-        ),
+        _over_scatter(_levels((5, 10, 15, 20, 25))),
         has_noise=True,
+    ),
+    "blender-2000-views": Table(
+        "docs/results.md",
+        "blb-mini-2000-views",
+        ("given", "renderer"),
+        (
+            *(mean(f"`{name}`", scene=f"{i:06d}") for i, name in enumerate(_BLENDER)),
+            mean("PSNR", interval=True),
+            minus("minus `bokehme`", "bokehme", sign="+"),
+        ),
+        labels={name: f"`{name}`" for name in ("reveal", "reveal0", "bokehme", "scatter")},
+        has_noise=True,
+        is_ordered=False,
     ),
     "blender-denoised": Table(
         "docs/results.md",
         "blender-denoised",
         ("given", "renderer"),
-        (
-            *_levels((3, 6)),
-            mean("PSNR", interval=True),
-            minus("minus `scatter`", "scatter", sign="+"),
-            *_QUALITY,
-            *_EDGES,
-        ),
+        _over_scatter(_levels((3, 6))),
     ),
     "blur-levels": Table(
         "docs/results.md",

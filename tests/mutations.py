@@ -2280,6 +2280,13 @@ FAULTS = [
         "tests/test_tables_of_pages.py",
     ),
     Fault(
+        "columns-of-a-scene-of-all-scenes",
+        "docs/tables.py",
+        ' and scene in (None, row["scene"])',
+        "",
+        "tests/test_tables_of_pages.py",
+    ),
+    Fault(
         "rays-that-meet-nothing-are-dark",
         "benchmarks/reveal_peeled.py",
         "light = blurred(found.colour * counts) / np.maximum(blurred(counts), np.float32(_SHARE_MIN))",
