@@ -223,7 +223,17 @@ _TRAINED = {
 }
 
 # Scenes of which 2,000 views are measured.
-_BLENDER = ("still_life", "night_street", "meadow_fence", "glassware", "arcade", "blossom", "living_room", "shop_signs")
+_BLENDER = (
+    "still_life",
+    "night_street",
+    "meadow_fence",
+    "glassware",
+    "arcade",
+    "blossom",
+    "living_room",
+    "shop_signs",
+    "valley_view",
+)
 
 _CORRUPTIONS = [mean("exact")] + [
     mean(f"{word} {i}" if i == 1 else f"{i}", corruption=f"{kind}{i}")
