@@ -1,13 +1,15 @@
 """What the denoiser does to light fields: denoised pictures against pictures of the same scenes without it.
 
-    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --time-limit 480 --out datasets/blb-mini
-    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --samples 48 --denoise --out datasets/blb-denoised
-    python benchmarks/denoiser.py datasets/blb-mini datasets/blb-denoised
+    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --samples 2000 --out datasets/blb-mini
+    python blender_scripts/render_blb.py --preset blb-mini --scenes 2 --radius-step 2 --samples 100 --denoise \\
+        --out datasets/blb-mini-denoised
+    python benchmarks/denoiser.py datasets/blb-mini datasets/blb-mini-denoised
 
 The mean square of the difference of two pictures is that of the bias plus that of the noise of both, since their noise
 is independent: denoised views take other samples of Cycles. The noise is known from the two halves of the views, so
-that the rest is the bias. Both sets have the same lens points, and what error comes of these is not in the bias. All
-are display RMSE, as roots of means of squares over the pictures of a level.
+that the rest is the bias. All are display RMSE, as roots of means of squares over the pictures of a level. Pictures of
+equal blur and focus are compared, whatever their levels are called, and those all in focus. Where views are too few to
+fill the disks of lights, the dots are most of the bias; there are none all in focus.
 """
 
 import sys
@@ -17,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 
-from bokehdata.format import DatasetError
+from bokehdata.format import DatasetError, image_file
+from bokehdata.kinds import open_scene
 from bokehdata.opening import open_cases
 
 
@@ -26,13 +30,13 @@ from bokehdata.opening import open_cases
 class Options:
     """The bias of denoised light fields, by scene and blur level.
 
-    Example: python benchmarks/denoiser.py datasets/blb-mini datasets/blb-denoised
+    Example: python benchmarks/denoiser.py datasets/blb-mini datasets/blb-mini-denoised
     """
 
     truth: tyro.conf.Positional[Path]
     """Folder of a dataset of light fields without a denoiser."""
     denoised: tyro.conf.Positional[Path]
-    """Folder of a dataset of the same scenes, size, blur and focus, with denoised views."""
+    """Folder of a dataset of the same scenes, size and focus, with denoised views and a blur in common."""
 
 
 @dataclass(frozen=True)
@@ -65,28 +69,39 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def compare(truth: Path, denoised: Path) -> dict[tuple[str, str], list[Squares]]:
-    """Squares of each picture that both datasets have, by scene and blur level ("all" for all levels).
+    """Squares of each picture that both datasets have, by scene and blur level of the truth.
 
-    raises   ValueError if they have no picture in common, or one of another lens
+    The level is "all" for all levels, and "in focus" for the all-in-focus picture.
+
+    raises   ValueError if they have no picture in common, or the noise of one is not known
     """
-    others = {case.name: case for case in open_cases(denoised)}
+    others = {(case.scene, case.lens()): case for case in open_cases(denoised)}
     table = defaultdict(list)
     for case in open_cases(truth):
-        other = others.get(case.name)
+        other = others.get((case.scene, case.lens()))
         if other is None:
             continue
-        if case.lens() != other.lens():
-            raise ValueError(f"{case.name} of {denoised} has another lens than that of {truth}")
-        if case.noise_rmse is None or other.noise_rmse is None:
-            raise ValueError(f"the noise of {case.name} is not known")
-        pictures = [one.truth().clip(0.0, 1.0) for one in (case, other)]
-        difference = float(np.square(pictures[0] - pictures[1]).mean(dtype=np.float64))
-        squares = Squares(difference, case.noise_rmse**2, other.noise_rmse**2)
+        if (case.scene, "in focus") not in table:
+            noise = (_noise_in_focus(truth, case.scene), _noise_in_focus(denoised, case.scene))
+            table[case.scene, "in focus"].append(_squares(case.image(), other.image(), *noise))
+        squares = _squares(case.truth(), other.truth(), case.noise_rmse, other.noise_rmse)
         for level in (str(case.level), "all"):
             table[case.scene, level].append(squares)
     if not table:
-        raise ValueError(f"{truth} and {denoised} have no picture in common")
+        raise ValueError(f"{truth} and {denoised} have no picture of the same scene and lens")
     return dict(sorted(table.items()))
+
+
+def _noise_in_focus(dataset: Path, scene: str) -> float | None:
+    folder = open_scene(dataset / scene)
+    return folder.info["noise_rmse"].get(image_file(folder.image_format))
+
+
+def _squares(truth: NDArray, denoised: NDArray, noise_truth: float | None, noise_denoised: float | None) -> Squares:
+    if noise_truth is None or noise_denoised is None:
+        raise ValueError("the noise of a picture is not known")
+    difference = np.square(truth.clip(0.0, 1.0) - denoised.clip(0.0, 1.0)).mean(dtype=np.float64)
+    return Squares(float(difference), noise_truth**2, noise_denoised**2)
 
 
 if __name__ == "__main__":
