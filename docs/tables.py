@@ -287,7 +287,8 @@ TABLES = {
         "docs/results.md",
         "blender-denoised",
         ("given", "renderer"),
-        _over_scatter(_levels((3, 6))),
+        _over_scatter(_levels((2, 4, 6, 8, 10))),
+        has_noise=True,
     ),
     "blur-levels": Table(
         "docs/results.md",
