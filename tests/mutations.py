@@ -2287,6 +2287,20 @@ FAULTS = [
         "tests/test_tables_of_pages.py",
     ),
     Fault(
+        "bias-in-focus-of-a-blurred-picture",
+        "benchmarks/denoiser.py",
+        "_squares(case.image(), other.image(), *noise)",
+        "_squares(case.truth(), other.truth(), *noise)",
+        "tests/test_denoiser_benchmark.py",
+    ),
+    Fault(
+        "denoised-pictures-of-any-lens",
+        "benchmarks/denoiser.py",
+        "others.get((case.scene, case.lens()))",
+        "next(iter(others.values()), None)",
+        "tests/test_denoiser_benchmark.py",
+    ),
+    Fault(
         "rays-that-meet-nothing-are-dark",
         "benchmarks/reveal_peeled.py",
         "light = blurred(found.colour * counts) / np.maximum(blurred(counts), np.float32(_SHARE_MIN))",
