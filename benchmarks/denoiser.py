@@ -21,8 +21,8 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from bokehdata.cases import Case, StackCase, noise_of
 from bokehdata.format import DatasetError, image_file
-from bokehdata.kinds import open_scene
 from bokehdata.opening import open_cases
 
 
@@ -82,9 +82,11 @@ def compare(truth: Path, denoised: Path) -> dict[tuple[str, str], list[Squares]]
         if other is None:
             continue
         if (case.scene, "in focus") not in table:
-            noise = (_noise_in_focus(truth, case.scene), _noise_in_focus(denoised, case.scene))
-            table[case.scene, "in focus"].append(_squares(case.image(), other.image(), *noise))
-        squares = _squares(case.truth(), other.truth(), case.noise_rmse, other.noise_rmse)
+            noise = (_noise_in_focus(case), _noise_in_focus(other))
+            table[case.scene, "in focus"].append(
+                _squares(f"{case.scene}, in focus,", case.image(), other.image(), *noise)
+            )
+        squares = _squares(case.name, case.truth(), other.truth(), case.noise_rmse, other.noise_rmse)
         for level in (str(case.level), "all"):
             table[case.scene, level].append(squares)
     if not table:
@@ -92,14 +94,15 @@ def compare(truth: Path, denoised: Path) -> dict[tuple[str, str], list[Squares]]
     return dict(sorted(table.items()))
 
 
-def _noise_in_focus(dataset: Path, scene: str) -> float | None:
-    folder = open_scene(dataset / scene)
-    return folder.info["noise_rmse"].get(image_file(folder.image_format))
+def _noise_in_focus(case: Case) -> float | None:
+    return noise_of(case.folder, image_file(case.folder.image_format)) if isinstance(case, StackCase) else None
 
 
-def _squares(truth: NDArray, denoised: NDArray, noise_truth: float | None, noise_denoised: float | None) -> Squares:
+def _squares(
+    name: str, truth: NDArray, denoised: NDArray, noise_truth: float | None, noise_denoised: float | None
+) -> Squares:
     if noise_truth is None or noise_denoised is None:
-        raise ValueError("the noise of a picture is not known")
+        raise ValueError(f"the noise of {name} is not known")
     difference = np.square(truth.clip(0.0, 1.0) - denoised.clip(0.0, 1.0)).mean(dtype=np.float64)
     return Squares(float(difference), noise_truth**2, noise_denoised**2)
 

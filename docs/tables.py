@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from blender_scripts.scene_names import SCENE_NAMES
 from evaluation.intervals import Scenes, ranking
 from evaluation.tables import GIVEN, value
 
@@ -177,16 +178,6 @@ def _levels(radii_px: Sequence[int]) -> list[Column]:
     return [mean(f"{radius} px", level=i + 1) for i, radius in enumerate(radii_px)]
 
 
-def _over_scatter(parts: Sequence[Column]) -> list[Column]:
-    return [
-        *parts,
-        mean("PSNR", interval=True),
-        minus("minus `scatter`", "scatter", sign="+"),
-        *_QUALITY,
-        *_EDGES,
-    ]
-
-
 _QUALITY = (mean("SSIM", "ssim"), mean("LPIPS", "lpips"))
 _EDGES = (mean("near boundaries: PSNR", region=_BOUNDARIES), mean("LPIPS", "lpips", _BOUNDARIES))
 _BLUR = _levels((10, 20, 30, 40, 50))
@@ -222,25 +213,23 @@ _TRAINED = {
     "alpha-3000": "`alpha`, 3000 steps: the weights that ship",
 }
 
-# The ten scenes of Blender, in their order.
-_BLENDER = (
-    "still_life",
-    "night_street",
-    "meadow_fence",
-    "glassware",
-    "arcade",
-    "blossom",
-    "living_room",
-    "shop_signs",
-    "valley_view",
-    "flower_bed",
-)
-
 _CORRUPTIONS = [mean("exact")] + [
     mean(f"{word} {i}" if i == 1 else f"{i}", corruption=f"{kind}{i}")
     for kind, word in (("blur", "blurred"), ("dilate", "dilated"), ("erode", "eroded"))
     for i in range(1, 6)
 ]
+
+
+def _light_fields(rows: str, radii_px: Sequence[int]) -> Table:
+    columns = (
+        *_levels(radii_px),
+        mean("PSNR", interval=True),
+        minus("minus `scatter`", "scatter", sign="+"),
+        *_QUALITY,
+        *_EDGES,
+    )
+    return Table("docs/results.md", rows, ("given", "renderer"), columns, has_noise=True)
+
 
 TABLES = {
     "readme": Table(
@@ -264,32 +253,20 @@ TABLES = {
         ("given picture and disparity",),
         (_RMSE[0], mean("PSNR", interval=True), *_ALIKE),
     ),
-    "blender": Table(
-        "docs/results.md",
-        "blb-mini",
-        ("given", "renderer"),
-        _over_scatter(_levels((5, 10, 15, 20, 25))),
-        has_noise=True,
-    ),
+    "blender": _light_fields("blb-mini", (5, 10, 15, 20, 25)),
     "blender-scenes": Table(
         "docs/results.md",
         "blb-mini",
         ("given", "renderer"),
         (
-            *(mean(f"`{name}`", scene=f"{i:06d}") for i, name in enumerate(_BLENDER)),
+            *(mean(f"`{name}`", scene=f"{i:06d}") for i, name in enumerate(SCENE_NAMES)),
             minus("minus `bokehme`", "bokehme", sign="+"),
         ),
         labels={name: f"`{name}`" for name in ("reveal", "reveal0", "bokehme", "drbokeh-rgbd", "scatter")},
         has_noise=True,
         is_ordered=False,
     ),
-    "blender-denoised": Table(
-        "docs/results.md",
-        "blender-denoised",
-        ("given", "renderer"),
-        _over_scatter(_levels((2, 4, 6, 8, 10))),
-        has_noise=True,
-    ),
+    "blender-denoised": _light_fields("blender-denoised", (2, 4, 6, 8, 10)),
     "blur-levels": Table(
         "docs/results.md",
         "blb-levels",

@@ -2289,8 +2289,8 @@ FAULTS = [
     Fault(
         "bias-in-focus-of-a-blurred-picture",
         "benchmarks/denoiser.py",
-        "_squares(case.image(), other.image(), *noise)",
-        "_squares(case.truth(), other.truth(), *noise)",
+        "case.image(), other.image(), *noise",
+        "case.truth(), other.truth(), *noise",
         "tests/test_denoiser_benchmark.py",
     ),
     Fault(

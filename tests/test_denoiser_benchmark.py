@@ -1,5 +1,6 @@
 """The bias of a denoiser is told apart from the noise of both pictures."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,18 @@ def test_other_lenses_and_other_scenes_are_refused_in_a_line(tmp_path):
         done = run(truth, folder)
         assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
         assert str(folder) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "named"), [("image.exr", "000000, in focus,"), ("bokeh_00_00.exr", "000000/bokeh_00_00")]
+)
+def test_a_picture_of_unknown_noise_is_named(tmp_path, file, named):
+    truth = dataset(tmp_path / "truth", bias=0.0, noise=0.03, seed=1)
+    denoised = dataset(tmp_path / "denoised", bias=0.01, noise=0.02, seed=2)
+    path = denoised / "000000" / "info.json"
+    info = json.loads(path.read_text())
+    del info["noise_rmse"][file]
+    path.write_text(json.dumps(info))
+    done = run(truth, denoised)
+    assert done.returncode == 2
+    assert done.stderr == f"error: the noise of {named} is not known\n"

@@ -233,7 +233,7 @@ def stack_cases(folders: Iterable[SceneFolder]) -> list[Case]:
                     level=setting.blur_index + 1,
                     focus_index=setting.focus_index,
                     number=folder.number,
-                    noise_rmse=_noise_of(folder, name),
+                    noise_rmse=noise_of(folder, name),
                     label=label,
                     folder=folder,
                     setting=setting,
@@ -248,7 +248,7 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _noise_of(folder: SceneFolder, name: str) -> float | None:
+def noise_of(folder: SceneFolder, name: str) -> float | None:
     """What `info.json` says of a picture's noise; BLB's says nothing."""
     told = folder.info.get("noise_rmse", {})
     noise = told.get(name) if isinstance(told, dict) else told
